@@ -1,0 +1,1 @@
+"""Puts trained ACT policies (LeRobot checkpoints) on ROS 2 robots."""

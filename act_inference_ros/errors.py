@@ -1,0 +1,45 @@
+"""The package's exceptions. Each message says what was expected, what came, and what to do.
+
+Everything raised for a user's mistake or a fault outside this process derives from `ActInferenceError`;
+command-line programs print its message as one line and exit with status 2. Imports nothing.
+"""
+
+
+class ActInferenceError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class MissingDependencyError(ActInferenceError):
+    """An optional package is not installed; the message names it and how to install it."""
+
+
+class ConfigurationError(ActInferenceError):
+    """A parameter, argument or environment variable is wrong, or does not fit the policy."""
+
+
+class CheckpointError(ActInferenceError):
+    """A checkpoint directory cannot be used; the message names the file and the thing in it."""
+
+
+class ObservationError(ActInferenceError, ValueError):
+    """An observation (or a message it is made from) is not what the policy reads."""
+
+
+class InferenceError(ActInferenceError):
+    """A chunk could not be computed. The subclasses say whose turn it is to act."""
+
+
+class NotReadyError(InferenceError):
+    """The client is closed, or the server cannot be reached or does not have the model."""
+
+
+class InferenceTimeoutError(InferenceError, TimeoutError):
+    """No answer within the deadline; the late answer will be dropped."""
+
+
+class RejectedError(InferenceError):
+    """The server refused the request."""
+
+
+class BadOutputError(InferenceError):
+    """The policy or server answered with a wrong name, dtype or shape, or a non-finite number."""

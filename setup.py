@@ -1,0 +1,48 @@
+"""ament_python package; the executables are listed once, here."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "act_inference_ros"
+SHARE = f"share/{NAME}"
+
+
+def files_by_folder(*roots: str) -> list[tuple[str, list[str]]]:
+    """Every file below the given folders, as data_files entries that keep the folders' shape."""
+    entries: dict[str, list[str]] = {}
+    for root in roots:
+        for path in sorted(Path(root).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                entries.setdefault(f"{SHARE}/{path.parent}", []).append(str(path))
+    return list(entries.items())
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Runs trained ACT policies (LeRobot checkpoints) on ROS 2 robots.",
+    license="Apache-2.0",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["py.typed", "simulation/*.xml"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (SHARE, ["package.xml"]),
+        *files_by_folder("launch", "config", "model_repository"),
+    ],
+    python_requires=">=3.10",
+    install_requires=["setuptools", "numpy"],
+    extras_require={
+        "local": ["torch>=2.1", "safetensors>=0.4"],
+        "hub": ["huggingface_hub"],
+        "images": ["opencv-python-headless<5"],
+        "sim": ["mujoco>=3.2"],
+    },
+    zip_safe=False,
+    entry_points={
+        "console_scripts": [
+            "policy_node = act_inference_ros.ros.policy_node:main",
+            "sim_robot = act_inference_ros.ros.sim_robot:main",
+        ]
+    },
+)
