@@ -85,7 +85,9 @@ class PolicySpec:
         content is checked where it is decoded). Raises ObservationError naming the key, what was expected and what came.
         """
         if not isinstance(observation, Mapping):
-            raise ObservationError(f"observation: expected a mapping of {list(self.keys)} to arrays, got {_describe(observation)}")
+            raise ObservationError(
+                f"observation: expected a mapping of {list(self.keys)} to arrays, got {_describe(observation)}"
+            )
         missing = [key for key in self.keys if key not in observation]
         unknown = [key for key in observation if key not in self.keys and key not in self.ignored_keys]
         if missing or unknown:
@@ -107,7 +109,8 @@ class PolicySpec:
         if not np.isfinite(chunk).all():
             step, dim = np.argwhere(~np.isfinite(chunk))[0]
             raise BadOutputError(
-                f"action chunk from {source}: expected finite numbers, got {chunk[step, dim]} at step {step}, action {dim}; the whole chunk is dropped"
+                f"action chunk from {source}: expected finite numbers, got {chunk[step, dim]} at step {step}, "
+                f"action {dim}; the whole chunk is dropped"
             )
         return chunk
 

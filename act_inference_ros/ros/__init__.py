@@ -1,4 +1,4 @@
-"""The only code that imports rclpy and message packages: the policy node, its parameters, commands and diagnostics, and the simulated robot.
+"""The only code that imports rclpy and message packages: the policy node and the simulated robot.
 
-Everything it decides is decided by the other rooms.
+Everything they decide is decided in the other rooms; here are topics, clocks, threads and parameters.
 """
