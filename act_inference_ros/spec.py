@@ -82,7 +82,7 @@ class PolicySpec:
         """Return the entries the policy reads, in the order of `keys`.
 
         Vectors must be float32 (dim,) and finite; images uint8 (height, width, 3), or bytes holding a JPEG (whose
-        content is checked where it is decoded). Raises ObservationError naming the key, what was expected and what came.
+        content is checked where it is decoded). Raises ObservationError naming the key, what was expected, what came.
         """
         if not isinstance(observation, Mapping):
             raise ObservationError(
@@ -92,7 +92,8 @@ class PolicySpec:
         unknown = [key for key in observation if key not in self.keys and key not in self.ignored_keys]
         if missing or unknown:
             raise ObservationError(
-                f"observation: the policy reads {list(self.keys)}; missing: {missing or 'none'}, unknown: {unknown or 'none'}"
+                f"observation: the policy reads {list(self.keys)}; "
+                f"missing: {missing or 'none'}, unknown: {unknown or 'none'}"
             )
         checked: dict[str, npt.NDArray[Any] | bytes] = {}
         for key, dim in self.vectors.items():

@@ -1,4 +1,5 @@
 """From messages to observations: image decoding, freshness, skew and the nearest joint state.
 
-Takes anything shaped like the message, from rclpy or from a bag; imports numpy and (lazily) OpenCV or cv_bridge, never rclpy.
+Takes anything shaped like the message, from rclpy or from a bag. Imports numpy and, lazily, OpenCV or cv_bridge;
+never rclpy.
 """

@@ -1,4 +1,4 @@
-"""ACT itself: a LeRobot checkpoint directory becomes a PolicySpec and one network from raw inputs to un-normalised actions.
+"""ACT itself: a LeRobot checkpoint directory becomes a PolicySpec and one network from raw inputs to actions.
 
 Imports torch and safetensors; knows nothing of ROS or Triton.
 """
