@@ -1,0 +1,201 @@
+"""Every parameter of the policy node, declared once: name, type, default, range, description, and when it is read.
+
+The node declares these to ROS, the bag evaluator reads the same file without ROS, and the README's table is checked
+against them. Imports nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from act_inference_ros.errors import ConfigurationError
+
+Value: TypeAlias = bool | int | float | str | list[str]
+
+INTERFACES = ("joint_trajectory", "position_stream", "joint_state")
+MERGES = ("blend", "temporal_ensemble", "latest")
+MODES = ("local", "triton")
+STAMPS = ("header", "receive")
+TRANSPORTS = ("raw", "compressed")
+UNITS = ("", "rad", "deg")
+INFINITY = float("inf")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter. `<...>` in `name` stands for each camera, joint or controller that the file names.
+
+    The type is the default's. `live` ones take effect while the node runs; the others are read at configure.
+    """
+
+    name: str
+    default: Value
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+    def converted(self, value: Any) -> Value:
+        """Return `value` in the parameter's type (an integer will do for a float), or raise ConfigurationError."""
+        if isinstance(self.default, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if isinstance(self.default, list) and isinstance(value, (list, tuple)):
+            value = list(value)
+        if type(value) is not type(self.default) or (
+            isinstance(value, list) and not all(type(v) is str for v in value)
+        ):
+            raise ConfigurationError(f"{self.name}: expected {self.type_name}, got {value!r}")
+        if self.choices and value not in self.choices:
+            wanted = ", ".join(choice or "(empty)" for choice in self.choices)
+            raise ConfigurationError(f"{self.name}: expected one of {wanted}, got {value!r}")
+        if isinstance(value, (int, float)) and not self._holds(value):
+            raise ConfigurationError(f"{self.name}: expected a number {self.range_text}, got {value}")
+        converted: Value = value
+        return converted
+
+    def _holds(self, value: float) -> bool:
+        lowest = -INFINITY if self.minimum is None else self.minimum
+        highest = INFINITY if self.maximum is None else self.maximum
+        return lowest <= value <= highest
+
+    @property
+    def type_name(self) -> str:
+        """The type as a newcomer would call it."""
+        return {
+            bool: "true or false",
+            int: "an integer",
+            float: "a number",
+            str: "a string",
+            list: "a list of strings",
+        }[type(self.default)]
+
+    @property
+    def range_text(self) -> str:
+        """The permitted interval, such as `from 0 to 10`; empty if there is none."""
+        lowest = "" if self.minimum is None else f"from {self.minimum:g}"
+        highest = "" if self.maximum is None else f"to {self.maximum:g}"
+        return " ".join(part for part in (lowest, highest) if part)
+
+
+PARAMETERS = (
+    Parameter("autostart", True, "Configure and activate by itself at start; false: wait for lifecycle transitions."),
+    Parameter("mode", "", "Where the policy runs; empty: INFERENCE_MODE, else local.", choices=("", *MODES)),
+    Parameter(
+        "checkpoint", "", "Local mode: LeRobot checkpoint directory or hub id owner/name; empty: CHECKPOINT_DIR."
+    ),
+    Parameter("device", "auto", "Local mode: auto, cpu, cuda, cuda:N or mps."),
+    Parameter(
+        "precision", "float32", "Local mode: arithmetic of the network.", choices=("float32", "bfloat16", "float16")
+    ),
+    Parameter("compile", False, "Local mode: torch.compile at configure (needs a C++ compiler, takes up to a minute)."),
+    Parameter("server", "", "Triton mode: gRPC address host:port, or several, comma-separated; empty: TRITON_URL."),
+    Parameter("model", "", "Triton mode: the model's name on the server; empty: MODEL_NAME, else act_policy."),
+    Parameter("fps", 30.0, "Rate of the training data: actions in a chunk are 1/fps s apart.", 0.1, 1000.0),
+    Parameter("inference_rate", 10.0, "Chunks per second at most.", 0.01, 1000.0, live=True),
+    Parameter("state.topic", "", "sensor_msgs/JointState with the measured joint positions."),
+    Parameter("state.joints", [], "Joints of observation.state, in the policy's order."),
+    Parameter("environment_state.topic", "", "std_msgs/Float64MultiArray for observation.environment_state, if read."),
+    Parameter("cameras", [], "Cameras the policy reads: observation.images.<camera>."),
+    Parameter("camera.<camera>.topic", "", "Image topic of this camera."),
+    Parameter(
+        "camera.<camera>.transport", "raw", "sensor_msgs/Image or sensor_msgs/CompressedImage.", choices=TRANSPORTS
+    ),
+    Parameter("resize", False, "Resize images to the policy's size; false: another size is refused."),
+    Parameter("stamps", "header", "Time of an input: its header's stamp, or its arrival (no stamps).", choices=STAMPS),
+    Parameter("max_age", 0.2, "s; an older input is stale: no observation, no command.", 0.001, 60.0, live=True),
+    Parameter("max_skew", 0.05, "s; the inputs of one observation lie at most this far apart.", 0.0, 60.0, live=True),
+    Parameter("action.joints", [], "Joints of the action, in the policy's order; empty: state.joints."),
+    Parameter("joint.<joint>.unit", "", "The policy's unit: rad (ROS units as they are) or deg.", choices=UNITS),
+    Parameter("joint.<joint>.scale", 1.0, "policy = scale * ros + offset."),
+    Parameter("joint.<joint>.offset", 0.0, "policy = scale * ros + offset."),
+    Parameter("joint.<joint>.min", -INFINITY, "Lowest commanded position, ROS units (rad, m).", live=True),
+    Parameter("joint.<joint>.max", INFINITY, "Highest commanded position, ROS units (rad, m).", live=True),
+    Parameter("joint.<joint>.max_velocity", 2.0, "Fastest commanded motion, ROS units/s.", 1e-6, 1000.0, live=True),
+    Parameter("controllers", [], "Controllers that share the action's joints between them."),
+    Parameter("controller.<controller>.interface", "joint_trajectory", "What it listens to.", choices=INTERFACES),
+    Parameter("controller.<controller>.topic", "", "Its command topic."),
+    Parameter("controller.<controller>.joints", [], "Its joints, in its own order."),
+    Parameter(
+        "controller.<controller>.lead",
+        0.02,
+        "s; trajectories start this far ahead: 1 to 2 controller periods.",
+        0.0,
+        1.0,
+        live=True,
+    ),
+    Parameter("command_rate", 100.0, "Commands per second of streaming interfaces.", 1.0, 1000.0, live=True),
+    Parameter("merge", "blend", "How overlapping chunks become one plan.", choices=MERGES, live=True),
+    Parameter("blend_time", 0.2, "s; blend: cross-fade from the old plan to the new one.", 0.0, 10.0, live=True),
+    Parameter(
+        "ensemble_coeff", 0.01, "temporal_ensemble: weights exp(-coeff * i), i = 0 the oldest.", -10.0, 10.0, live=True
+    ),
+    Parameter(
+        "coast_time", 0.3, "s to hold the last target when the plan has run out, then stop.", 0.0, 10.0, live=True
+    ),
+)
+
+# Which list parameter names the things that a template stands for; joints come from two lists.
+_NAMED_BY = {
+    "camera.<camera>.": ("cameras",),
+    "joint.<joint>.": ("state.joints", "action.joints"),
+    "controller.<controller>.": ("controllers",),
+}
+
+
+def concrete_parameters(given: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Name -> parameter, with the templates written out for the cameras, joints and controllers that `given` names."""
+    concrete: dict[str, Parameter] = {}
+    for parameter in PARAMETERS:
+        prefix = next((prefix for prefix in _NAMED_BY if parameter.name.startswith(prefix)), None)
+        if prefix is None:
+            concrete[parameter.name] = parameter
+            continue
+        for thing in _names(given, _NAMED_BY[prefix]):
+            name = prefix.split("<")[0] + thing + "." + parameter.name.removeprefix(prefix)
+            concrete[name] = replace(parameter, name=name)
+    return concrete
+
+
+def complete(given: Mapping[str, Any]) -> dict[str, Value]:
+    """Return a value for every parameter: what is given, else the default.
+
+    Raises ConfigurationError listing every unknown name (and the nearest known one), wrong type or value out of range.
+    """
+    concrete = concrete_parameters(given)
+    problems = [_unknown(name, concrete) for name in given if name not in concrete]
+    values: dict[str, Value] = {}
+    for name, parameter in concrete.items():
+        try:
+            values[name] = parameter.converted(given.get(name, parameter.default))
+        except ConfigurationError as problem:
+            problems.append(str(problem))
+    raise_problems("parameters", problems)
+    return values
+
+
+def raise_problems(what: str, problems: Iterable[str]) -> None:
+    """Raise one ConfigurationError that lists the problems, if there are any."""
+    found = list(dict.fromkeys(problems))
+    if len(found) == 1:
+        raise ConfigurationError(f"{what}: {found[0]}")
+    if found:
+        raise ConfigurationError(f"{what}: {len(found)} problems" + "".join(f"\n  - {problem}" for problem in found))
+
+
+def _names(given: Mapping[str, Any], lists: tuple[str, ...]) -> list[str]:
+    things = [thing for name in lists if isinstance(given.get(name), (list, tuple)) for thing in given[name]]
+    return list(dict.fromkeys(thing for thing in things if isinstance(thing, str)))
+
+
+def _unknown(name: str, concrete: Mapping[str, Parameter]) -> str:
+    near = difflib.get_close_matches(name, concrete, n=1, cutoff=0.7)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    for prefix, lists in _NAMED_BY.items():
+        kind = prefix.split(".")[0]
+        if name.startswith(f"{kind}.") and not near:
+            hint = f"; {kind} names come from {' and '.join(lists)}"
+    return f"{name}: no such parameter{hint}"
