@@ -12,7 +12,7 @@ TEST_ARGS ?=
 SHELL := /bin/bash
 # The wheels do not set AMENT_PREFIX_PATH; without it colcon's environment hides the message packages.
 ACTIVATE = source .venv/bin/activate && export AMENT_PREFIX_PATH=$${AMENT_PREFIX_PATH:-$$VIRTUAL_ENV}
-COLCON_TEST = python -m colcon test --event-handlers console_direct+ --return-code-on-test-failure \
+COLCON_TEST = colcon test --event-handlers console_direct+ --return-code-on-test-failure \
   --packages-select act_inference_ros --base-paths . --pytest-args -p no:cacheprovider $(TEST_ARGS)
 
 .PHONY: demo test lint bench build clean
@@ -27,12 +27,12 @@ demo:
 
 build:
 	@bash deploy/setup_environment.sh dev
-	@$(ACTIVATE) && python -m colcon build --base-paths . --packages-select act_inference_ros 2>&1 | tee .colcon.log \
+	@$(ACTIVATE) && colcon build --base-paths . --packages-select act_inference_ros 2>&1 | tee .colcon.log \
 	  && ! grep -q 'Failed to parse ROS package manifest' .colcon.log; status=$$?; rm -f .colcon.log; exit $$status
 
 test: build
 	@$(ACTIVATE) && source install/setup.bash && rm -rf build/act_inference_ros/pytest.xml \
-	  && { $(COLCON_TEST); status=$$?; python -m colcon test-result --test-result-base build --verbose || status=1; exit $$status; }
+	  && { $(COLCON_TEST); status=$$?; colcon test-result --test-result-base build --verbose || status=1; exit $$status; }
 
 lint:
 	@bash deploy/setup_environment.sh dev
