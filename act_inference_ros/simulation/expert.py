@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -33,7 +35,9 @@ class Expert:
     def __init__(self) -> None:
         self._kinematics = _Kinematics()
 
-    def plan(self, start: npt.NDArray[np.floating], cube_m: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def plan(
+        self, start: npt.NDArray[np.floating[Any]], cube_m: npt.NDArray[np.floating[Any]]
+    ) -> npt.NDArray[np.float64]:
         """Joint targets (PLAN_STEPS, 6) for the control steps after now: above the cube, down, close, lift, hold.
 
         Args:
@@ -70,7 +74,8 @@ def minimum_jerk(start: npt.NDArray[np.float64], end: npt.NDArray[np.float64], s
     Source: Flash and Hogan 1985, "The coordination of arm movements", with zero velocity and acceleration at both ends.
     """
     s = np.linspace(0.0, 1.0, steps + 1)[1:, None]
-    return start + (end - start) * (10.0 * s**3 - 15.0 * s**4 + 6.0 * s**5)
+    travelled: npt.NDArray[np.float64] = 10.0 * s**3 - 15.0 * s**4 + 6.0 * s**5
+    return start + (end - start) * travelled
 
 
 class _Kinematics:
