@@ -1,0 +1,56 @@
+"""The weights of K overlapping chunks (oldest first) at n instants, for each way of merging them.
+
+Each function takes `covered`, bool (K, n): whether chunk k says something about instant n. It returns (K, n) weights
+that are 0 where a chunk is not covered and sum to 1 over the chunks wherever one is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+BLEND = "blend"
+TEMPORAL_ENSEMBLE = "temporal_ensemble"
+LATEST = "latest"
+MERGES = (BLEND, TEMPORAL_ENSEMBLE, LATEST)
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+def latest_weights(covered: Bools) -> Floats:
+    """All weight on the newest chunk that covers the instant."""
+    newer_covers = np.cumsum(covered[::-1], axis=0)[::-1] - covered
+    return np.asarray(covered & (newer_covers == 0), dtype=np.float64)
+
+
+def ensemble_weights(covered: Bools, coeff: float) -> Floats:
+    """exp(-coeff * i), i = 0 the oldest chunk that covers the instant (LeRobot, `ACTTemporalEnsembler`)."""
+    exponents = np.where(covered, -coeff * (np.cumsum(covered, axis=0) - 1), -np.inf)
+    largest = exponents.max(axis=0)  # subtracted, lest a negative coefficient overflow
+    weights = np.where(covered, np.exp(exponents - np.where(np.isfinite(largest), largest, 0.0)), 0.0)
+    return np.asarray(weights / np.maximum(weights.sum(axis=0), 1.0))
+
+
+def blend_weights(covered: Bools, fades: Floats) -> Floats:
+    """Fade the merged plan of the older chunks into each newer chunk by its share `fades` (K, n), 0 to 1."""
+    weights = np.zeros(covered.shape)
+    planned = np.zeros(covered.shape[1], dtype=np.bool_)
+    for k in range(len(covered)):
+        share = np.where(covered[k], np.where(planned, fades[k], 1.0), 0.0)
+        weights[:k] *= 1.0 - share
+        weights[k] = share
+        planned |= covered[k]
+    return weights
+
+
+def fade(times: Floats, begins: Floats, ends: Floats, snap_s: float) -> Floats:
+    """Return each chunk's share (K, n) at `times` (n,): 0 up to its begin (K,), 1 from its end (K,), linear between.
+
+    A fade of no length is a step right after its begin, where "after" is by more than `snap_s`.
+    """
+    elapsed = times - begins[:, None]
+    length = (ends - begins)[:, None]
+    linear = elapsed / np.where(length > snap_s, length, 1.0)
+    share = np.where(length > snap_s, np.clip(linear, 0.0, 1.0), 1.0)
+    return np.asarray(np.where(elapsed > snap_s, share, 0.0))

@@ -1,0 +1,172 @@
+"""ActionTimeline: overlapping action chunks on one clock, merged into one target for any instant."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.control import merging
+from act_inference_ros.errors import BadOutputError, ConfigurationError
+
+SNAP_S = 1e-6
+"""Instants closer than this are one instant: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
+
+Floats = npt.NDArray[np.float64]
+
+
+class ActionTimeline:
+    """Keeps action chunks by the time of their observation and says what the target is at any instant.
+
+    Row i of a chunk is the target for `t_obs + i / fps`; between rows targets are interpolated linearly; outside every
+    chunk there is none. Times are seconds of whatever clock stamped the observations, targets in whatever units the
+    chunks have. What overlapping chunks say about one instant is merged by `merge`:
+
+    * `blend`: the plan so far fades into the new chunk, linearly over `blend_time` from the moment the chunk arrived.
+      Where the plan so far ends before that, the fade ends with it, so that the plan stays free of jumps.
+    * `temporal_ensemble`: a mean with weights exp(-ensemble_coeff * i), i = 0 the oldest chunk that covers the instant
+      (ACT, arXiv 2304.13705; LeRobot's `ACTTemporalEnsembler`, which it equals when a chunk arrives every step).
+    * `latest`: the newest chunk that covers the instant (LeRobot's action queue with a chunk every n_action_steps).
+
+    "Old" and "new" go by `t_obs`, so the plan does not depend on the order in which chunks arrive. Not thread-safe.
+    """
+
+    def __init__(self, fps: float, merge: str = "blend", blend_time: float = 0.2, ensemble_coeff: float = 0.01) -> None:
+        if not (math.isfinite(fps) and 0.0 < fps <= 1e4):
+            raise ConfigurationError(f"fps: expected a number above 0 and up to 10000, got {fps}")
+        if merge not in merging.MERGES:
+            raise ConfigurationError(f"merge: expected one of {list(merging.MERGES)}, got {merge!r}")
+        if not (math.isfinite(blend_time) and blend_time >= 0.0):
+            raise ConfigurationError(f"blend_time: expected a number of seconds, 0 or more, got {blend_time}")
+        if not math.isfinite(ensemble_coeff):
+            raise ConfigurationError(f"ensemble_coeff: expected a finite number, got {ensemble_coeff}")
+        self._fps = fps
+        self._merge = merge
+        self._blend_time = blend_time
+        self._ensemble_coeff = ensemble_coeff
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every chunk."""
+        self._starts: Floats = np.empty(0)  # (K,) t_obs, increasing
+        self._arrivals: Floats = np.empty(0)  # (K,) when the fade to each chunk begins
+        self._chunks: Floats = np.empty((0, 0, 0))  # (K, chunk_size, action_dim)
+
+    def __len__(self) -> int:
+        """How many chunks still matter."""
+        return len(self._starts)
+
+    @property
+    def newest(self) -> float | None:
+        """The newest `t_obs`, or None."""
+        return float(self._starts[-1]) if len(self) else None
+
+    def add(self, chunk: npt.NDArray[np.floating[Any]], t_obs: float, now: float | None = None) -> None:
+        """Add a chunk (chunk_size, action_dim) predicted from the observation at `t_obs`, arrived at `now` (or then).
+
+        A chunk with the `t_obs` of another replaces it, without beginning its fade anew. One that lies further back
+        than it could overlap the newest means that the clock jumped back: everything else is forgotten. Raises
+        BadOutputError for a non-finite number or another shape than before, ValueError for a non-finite time; nothing
+        is added then.
+        """
+        now = t_obs if now is None else now
+        if not (math.isfinite(t_obs) and math.isfinite(now)):
+            raise ValueError(f"times must be finite, got t_obs={t_obs}, now={now}")
+        rows = self._checked(chunk)
+        if len(self) and t_obs < self._starts[-1] - self._duration - SNAP_S:
+            self.clear()
+        arrival = max(now, t_obs)
+        same = np.abs(self._starts - t_obs) <= SNAP_S
+        if same.any():
+            arrival = min(arrival, float(self._arrivals[same].min()))
+        others = ~same
+        place = int(np.searchsorted(self._starts[others], t_obs))
+        self._starts = np.insert(self._starts[others], place, t_obs)
+        self._arrivals = np.insert(self._arrivals[others], place, arrival)
+        before = self._chunks[others] if len(same) else np.empty((0, *rows.shape))
+        self._chunks = np.insert(before, place, rows, axis=0)
+        self._prune()
+
+    def sample(self, t: float) -> Floats | None:
+        """Return the target (action_dim,) at `t`, or None outside every chunk."""
+        if not len(self):
+            return None
+        targets, covered = self._evaluate(np.array([t], dtype=np.float64))
+        return targets[0] if covered[0] else None
+
+    def horizon(self, t: float) -> float:
+        """Return for how many seconds after `t` there are targets; 0.0 when nothing is left."""
+        if not len(self):
+            return 0.0
+        return max(0.0, float(self._starts[-1]) + self._duration - t)
+
+    def between(self, t0: float, t1: float) -> tuple[Floats, Floats]:
+        """Return the newest chunk's step instants in [t0, t1], increasing (n,), and the targets there (n, action_dim).
+
+        An instant that misses the interval by rounding alone counts as its end.
+        """
+        if not len(self):
+            return np.empty(0), np.empty((0, 0))
+        steps = self._starts[-1] + np.arange(self._chunks.shape[1]) / self._fps
+        inside = (steps >= t0 - SNAP_S / 2) & (steps <= t1 + SNAP_S / 2)
+        times = np.clip(steps[inside], t0, t1)
+        return times, self._evaluate(times)[0]
+
+    @property
+    def _duration(self) -> float:
+        """Seconds from a chunk's first target to its last."""
+        return (self._chunks.shape[1] - 1) / self._fps
+
+    def _checked(self, chunk: npt.NDArray[np.floating[Any]]) -> Floats:
+        rows = np.array(chunk, dtype=np.float64)
+        if rows.ndim != 2 or 0 in rows.shape:
+            raise BadOutputError(f"action chunk: expected (chunk_size, action_dim), got {rows.shape}")
+        if len(self) and rows.shape != self._chunks.shape[1:]:
+            raise BadOutputError(f"action chunk: expected {self._chunks.shape[1:]} like those before, got {rows.shape}")
+        if not np.isfinite(rows).all():
+            raise BadOutputError("action chunk: expected finite numbers; the whole chunk is dropped")
+        return rows
+
+    def _evaluate(self, times: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Return the merged targets (n, action_dim) at `times` (n,), and where there are any (n,)."""
+        size = self._chunks.shape[1]
+        position = (times - self._starts[:, None]) * self._fps  # (K, n), in rows
+        nearest = np.rint(position)
+        position = np.where(np.abs(position - nearest) <= SNAP_S * self._fps, nearest, position)
+        covered = (position >= 0) & (position <= size - 1)
+        lower = np.clip(np.floor(position), 0, max(size - 2, 0)).astype(np.intp)
+        upper = np.minimum(lower + 1, size - 1)
+        fraction = np.where(covered, position - lower, 0.0)[:, :, None]
+        which = np.arange(len(self))[:, None]
+        rows = self._chunks[which, lower] * (1.0 - fraction) + self._chunks[which, upper] * fraction  # (K, n, A)
+        weights = self._weights(times, covered)
+        return np.asarray((weights[:, :, None] * rows).sum(axis=0)), covered.any(axis=0)
+
+    def _weights(self, times: Floats, covered: npt.NDArray[np.bool_]) -> Floats:
+        if self._merge == merging.TEMPORAL_ENSEMBLE:
+            return merging.ensemble_weights(covered, self._ensemble_coeff)
+        if self._merge == merging.LATEST:
+            return merging.latest_weights(covered)
+        return merging.blend_weights(covered, merging.fade(times, self._arrivals, self._fade_ends(), SNAP_S))
+
+    def _fade_ends(self) -> Floats:
+        """When the fade to each chunk is over (K,): after `blend_time`, or earlier with the end of the plan so far."""
+        ends = self._arrivals + self._blend_time
+        ends[1:] = np.minimum(ends[1:], self._starts[:-1] + self._duration)
+        ends[0] = -np.inf  # nothing to fade from
+        return np.asarray(ends)
+
+    def _prune(self) -> None:
+        """Drop the chunks that can have no influence at or after the newest `t_obs`."""
+        newest = self._starts[-1]
+        first = int(np.searchsorted(self._starts, newest - self._duration - SNAP_S))
+        # Faster than one chunk per step would pile up chunks without bound; LeRobot's ensembler holds this many too.
+        first = max(first, len(self) - self._chunks.shape[1])
+        if self._merge == merging.LATEST:
+            first = len(self) - 1
+        elif self._merge == merging.BLEND:
+            over = np.flatnonzero((self._fade_ends() <= newest) & (self._arrivals + SNAP_S < newest))
+            first = max(first, int(over[-1]) if len(over) else 0)
+        self._starts, self._arrivals, self._chunks = self._starts[first:], self._arrivals[first:], self._chunks[first:]

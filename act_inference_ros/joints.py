@@ -1,0 +1,116 @@
+"""JointBinding: names, order and units between ROS and the policy, both ways. Imports numpy only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.errors import BadOutputError, ConfigurationError, ObservationError
+
+UNITS = {"rad": 1.0, "deg": 180.0 / math.pi, "m": 1.0, "cm": 100.0, "mm": 1000.0}
+"""`unit:` shorthand -> `Joint.scale` of a policy that counts in that unit, where ROS counts in rad or m (REP 103)."""
+
+DEFAULT_MAX_VELOCITY = 2.0
+"""ROS units/s; slow enough to watch and to reach for the emergency stop."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """One joint: `policy = scale * ros + offset`; `minimum`, `maximum` and `max_velocity` are in ROS units (and per s).
+
+    A limit of None is no limit. Raises ConfigurationError that names the joint when the numbers make no sense.
+    """
+
+    name: str
+    scale: float = 1.0
+    offset: float = 0.0
+    minimum: float | None = None
+    maximum: float | None = None
+    max_velocity: float = DEFAULT_MAX_VELOCITY
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigurationError("joint: expected a name, got an empty one")
+        for field in ("scale", "offset", "minimum", "maximum", "max_velocity"):
+            value = getattr(self, field)
+            if value is not None and not math.isfinite(value):
+                raise ConfigurationError(f"joint {self.name}: {field} must be a finite number, got {value}")
+        if self.scale == 0.0:
+            raise ConfigurationError(f"joint {self.name}: scale must not be 0 (policy = scale * ros + offset)")
+        if self.max_velocity <= 0.0:
+            raise ConfigurationError(f"joint {self.name}: max_velocity must be above 0, got {self.max_velocity}")
+        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
+            raise ConfigurationError(
+                f"joint {self.name}: minimum must be below maximum, got {self.minimum} and {self.maximum}"
+            )
+
+
+class JointBinding:
+    """The joints of a state or action vector in the policy's order, bound to ROS by name.
+
+    Raises ConfigurationError when there are no joints or two of one name.
+    """
+
+    def __init__(self, joints: Sequence[Joint]) -> None:
+        self.joints = tuple(joints)
+        self.names = tuple(joint.name for joint in self.joints)
+        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+        if not self.names or repeated:
+            raise ConfigurationError(
+                f"joints: expected names, each once; got {list(self.names)}"
+                + (f", where {repeated} come more than once" if repeated else "")
+            )
+        self._scale = np.array([joint.scale for joint in self.joints], dtype=np.float64)
+        self._offset = np.array([joint.offset for joint in self.joints], dtype=np.float64)
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def to_policy(self, names: Sequence[str], positions: Sequence[float]) -> npt.NDArray[np.float32]:
+        """Pick this binding's joints from a JointState's `name` and `position`, in the policy's order and units.
+
+        The message may carry its joints in any order and others besides. Returns float32 (n,), policy units. Raises
+        ObservationError when a joint is missing, named twice or not finite, or when the lengths differ
+        (sensor_msgs/JointState allows an empty `position`).
+        """
+        if len(names) != len(positions):
+            raise ObservationError(f"joint state: {len(names)} names but {len(positions)} positions")
+        index = {name: i for i, name in enumerate(names)}
+        missing = [name for name in self.names if name not in index]
+        if missing:
+            raise ObservationError(f"joint state: missing {missing}; the message has {list(names)}")
+        if len(index) != len(names):
+            counted = list(names)
+            repeated = [name for name in self.names if counted.count(name) > 1]
+            if repeated:
+                raise ObservationError(f"joint state: {repeated} more than once in {counted}")
+        ros = np.array([positions[index[name]] for name in self.names], dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below, by name
+            policy = (self._scale * ros + self._offset).astype(np.float32)
+        if not np.isfinite(policy).all():
+            bad = {self.names[i]: float(ros[i]) for i in np.flatnonzero(~np.isfinite(policy))}
+            raise ObservationError(f"joint state: expected finite positions, got {bad}")
+        return policy
+
+    def to_ros(self, actions: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Convert actions (..., n) in policy units to positions (..., n) in ROS units, float64.
+
+        Raises BadOutputError when the last axis is not n long.
+        """
+        values = np.asarray(actions, dtype=np.float64)
+        if values.ndim == 0 or values.shape[-1] != len(self):
+            raise BadOutputError(f"actions: expected (..., {len(self)}) for {list(self.names)}, got {values.shape}")
+        result: npt.NDArray[np.float64] = (values - self._offset) / self._scale
+        return result
+
+    def indices(self, names: Sequence[str]) -> list[int]:
+        """Return the places of a controller's joints in this binding. Raises ConfigurationError for an unknown name."""
+        unknown = [name for name in names if name not in self.names]
+        if unknown:
+            raise ConfigurationError(f"joints {unknown} are unknown; the known joints are {list(self.names)}")
+        return [self.names.index(name) for name in names]
