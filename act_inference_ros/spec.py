@@ -51,6 +51,7 @@ class PolicySpec:
 
     `ignored_keys` may be present in an observation and have no influence: inputs that the checkpoint declares but
     ACT does not read, and `observation.state` for a policy without state (LeRobot itself wants it there).
+    `state_key` and `environment_state_key` differ from the default only where the checkpoint renames them.
     """
 
     chunk_size: int
@@ -61,11 +62,13 @@ class PolicySpec:
     n_action_steps: int = 1
     temporal_ensemble_coeff: float | None = None
     ignored_keys: tuple[str, ...] = ()
+    state_key: str = STATE_KEY
+    environment_state_key: str = ENVIRONMENT_STATE_KEY
 
     @property
     def vectors(self) -> dict[str, int]:
         """Key -> length of each float32 vector the policy reads."""
-        dims = {STATE_KEY: self.state_dim, ENVIRONMENT_STATE_KEY: self.environment_state_dim}
+        dims = {self.state_key: self.state_dim, self.environment_state_key: self.environment_state_dim}
         return {key: dim for key, dim in dims.items() if dim is not None}
 
     @property

@@ -57,6 +57,7 @@ class FrozenBatchNorm2d(nn.Module):
         return scale, self.bias - self.running_mean * scale
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift each channel."""
         scale, offset = self.scale_and_offset()
         return x * scale[:, None, None] + offset[:, None, None]
 
@@ -82,6 +83,7 @@ class BasicBlock(nn.Module):
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, width * expansion, H / stride, W / stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = functional.relu_(self.bn1(self.conv1(x)))
         return functional.relu_(self.bn2(self.conv2(x)).add_(shortcut))
@@ -103,6 +105,7 @@ class Bottleneck(nn.Module):
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, width * expansion, H / stride, W / stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = functional.relu_(self.bn1(self.conv1(x)))
         x = functional.relu_(self.bn2(self.conv2(x)))
@@ -141,9 +144,11 @@ class ResNet(nn.Module):
         return nn.Sequential(*stage)
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, channels, h, w), see `feature_map_size`."""
         x = functional.relu_(self.bn1(self.conv1(images)))
         x = functional.max_pool2d(x, kernel_size=3, stride=2, padding=1)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))  # type: ignore[no-any-return]  # Sequential is untyped
+        features: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return features
 
 
 def feature_map_size(height: int, width: int, dilate_last_stage: bool = False) -> tuple[int, int]:

@@ -32,8 +32,7 @@ class Attention(nn.Module):
         """Attend from x to x, (B, L, D); the position, broadcast to it, goes into queries and keys, never values."""
         dim = x.shape[-1]
         query_key = functional.linear(x + position, self.in_proj_weight[: 2 * dim], self.in_proj_bias[: 2 * dim])
-        query, key = query_key.split(dim, dim=-1)
-        return self.attend(query, key, self.values(x))
+        return self.attend(query_key[..., :dim], query_key[..., dim:], self.values(x))
 
     def queries(self, x: Tensor) -> Tensor:
         """Project to queries, all heads side by side."""
@@ -52,12 +51,15 @@ class Attention(nn.Module):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend with projected queries (B, L, D), keys and values (B, S, D)."""
-        heads = (self._by_head(x) for x in (query, key, value))
-        attended = functional.scaled_dot_product_attention(*heads)
-        return self.out_proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]  # Linear is untyped
+        attended = functional.scaled_dot_product_attention(
+            self._by_head(query), self._by_head(key), self._by_head(value)
+        )
+        result: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
+        return result
 
     def _by_head(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        batch, length, dim = x.shape
+        return x.reshape(batch, length, self.n_heads, dim // self.n_heads).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -72,7 +74,8 @@ class FeedForward(nn.Module):
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """linear2(activation(linear1(x)))."""
-        return self.linear2(self.activation(self.linear1(x)))  # type: ignore[no-any-return]  # Linear is untyped
+        result: Tensor = self.linear2(self.activation(self.linear1(x)))
+        return result
 
 
 class EncoderLayer(FeedForward):
@@ -85,11 +88,13 @@ class EncoderLayer(FeedForward):
         self.norm2 = nn.LayerNorm(config.dim_model)
 
     def forward(self, x: Tensor, position: Tensor) -> Tensor:
+        """(B, S, D) and its position (S, D) -> (B, S, D)."""
         if self.pre_norm:
             x = x + self.self_attn.self_attention(self.norm1(x), position)
             return x + self.feed_forward(self.norm2(x))
         x = self.norm1(x + self.self_attn.self_attention(x, position))
-        return self.norm2(x + self.feed_forward(x))  # type: ignore[no-any-return]  # LayerNorm is untyped
+        result: Tensor = self.norm2(x + self.feed_forward(x))
+        return result
 
 
 class DecoderLayer(FeedForward):
@@ -104,6 +109,7 @@ class DecoderLayer(FeedForward):
         self.norm3 = nn.LayerNorm(config.dim_model)
 
     def forward(self, x: Tensor, step_position: Tensor, memory: Tensor, memory_position: Tensor) -> Tensor:
+        """(B, T, D), its position (T, D), the encoder's output (B, S, D) and its position (S, D) -> (B, T, D)."""
         x, query = self.attend_to_steps(x, step_position)
         return self.attend_to_memory(x, query, memory, memory_position)
 
@@ -122,7 +128,8 @@ class DecoderLayer(FeedForward):
         if self.pre_norm:
             return x + self.feed_forward(self.norm3(x))
         x = self.norm2(x)
-        return self.norm3(x + self.feed_forward(x))  # type: ignore[no-any-return]  # LayerNorm is untyped
+        result: Tensor = self.norm3(x + self.feed_forward(x))
+        return result
 
 
 class Encoder(nn.Module):
@@ -134,9 +141,11 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(config.dim_model) if config.pre_norm else nn.Identity()
 
     def forward(self, tokens: Tensor, position: Tensor) -> Tensor:
+        """(B, S, D) and its position (S, D) -> (B, S, D)."""
         for layer in self.layers:
             tokens = layer(tokens, position)
-        return self.norm(tokens)  # type: ignore[no-any-return]  # LayerNorm is untyped
+        result: Tensor = self.norm(tokens)
+        return result
 
 
 class Decoder(nn.Module):
@@ -148,9 +157,11 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(config.dim_model)
 
     def forward(self, x: Tensor, step_position: Tensor, memory: Tensor, memory_position: Tensor) -> Tensor:
+        """(B, T, D), its position (T, D), the encoder's output (B, S, D) and its position (S, D) -> (B, T, D)."""
         for layer in self.layers:
             x = layer(x, step_position, memory, memory_position)
-        return self.norm(x)  # type: ignore[no-any-return]  # LayerNorm is untyped
+        result: Tensor = self.norm(x)
+        return result
 
 
 class ActNetwork(nn.Module):
@@ -189,7 +200,8 @@ class ActNetwork(nn.Module):
         """
         tokens = self.tokens(features, state, environment_state)
         position = self.token_positions([(int(f.shape[-2]), int(f.shape[-1])) for f in features])
-        return self.action_head(self.decode(self.encoder(tokens, position), position))  # type: ignore[no-any-return]
+        result: Tensor = self.action_head(self.decode(self.encoder(tokens, position), position))
+        return result
 
     def tokens(self, features: Sequence[Tensor], state: Tensor | None, environment_state: Tensor | None) -> Tensor:
         """Encoder input (B, S, D): the latent, the states, then each camera's pixels row by row."""
@@ -214,7 +226,8 @@ class ActNetwork(nn.Module):
         """Encoder output (B, S, D) -> decoder output (B, chunk_size, D)."""
         steps = self.decoder_pos_embed.weight
         x = torch.zeros_like(steps).expand(memory.shape[0], -1, -1)
-        return self.decoder(x, steps, memory, memory_position)  # type: ignore[no-any-return]  # Module is untyped
+        result: Tensor = self.decoder(x, steps, memory, memory_position)
+        return result
 
 
 def sinusoidal_positions(height: int, width: int, dim: int) -> Tensor:

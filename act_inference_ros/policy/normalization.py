@@ -1,0 +1,85 @@
+"""Normalisation as one affine map per feature, computed from a dataset's statistics.
+
+Source: LeRobot's processor/normalize_processor.py and, for checkpoints up to 0.3.3, policies/normalize.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Vector: TypeAlias = npt.NDArray[np.float32]
+
+DEFAULT_EPS = 1e-8
+
+STATISTICS = {
+    "IDENTITY": (),
+    "MEAN_STD": ("mean", "std"),
+    "MIN_MAX": ("min", "max"),
+    "QUANTILES": ("q01", "q99"),
+    "QUANTILE10": ("q10", "q90"),
+}
+"""Which statistics each mode needs: (centre, spread) or (lower, upper)."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """y = (x - shift) * scale + offset; each float32 (dim,), or (3,) for the channels of an image.
+
+    Three numbers where two would do: `x - shift` is exact for x near shift, which matters when the spread is tiny.
+    """
+
+    shift: Vector
+    scale: Vector
+    offset: Vector
+
+
+def identity(dim: int) -> Affine:
+    """The map that changes nothing."""
+    zeros = np.zeros(dim, np.float32)
+    return Affine(zeros, np.ones(dim, np.float32), zeros)
+
+
+def normalizer(mode: str, dim: int, statistics: Mapping[str, Vector], eps: float, *, legacy: bool = False) -> Affine:
+    """The map from a dataset's units to what the network reads.
+
+    MEAN_STD: (x - mean) / (std + eps). The other modes map [lower, upper] to [-1, 1]; a range of zero counts as eps,
+    while `legacy` checkpoints add eps to every range. `statistics` holds the entries STATISTICS[mode], each (dim,).
+    """
+    if mode == "IDENTITY":
+        return identity(dim)
+    first, second = (statistics[name] for name in STATISTICS[mode])
+    zeros = np.zeros(dim, np.float32)
+    if mode == "MEAN_STD":
+        return Affine(first, _float32(1.0 / (second + np.float32(eps))), zeros)
+    span = second - first + np.float32(eps) if legacy else _span(first, second, eps)
+    return Affine(first, _float32(2.0 / span), zeros - np.float32(1.0))
+
+
+def unnormalizer(mode: str, dim: int, statistics: Mapping[str, Vector], eps: float, *, legacy: bool = False) -> Affine:
+    """The map from the network's actions to the dataset's units. MEAN_STD: y * std + mean, without eps."""
+    if mode == "IDENTITY":
+        return identity(dim)
+    first, second = (statistics[name] for name in STATISTICS[mode])
+    if mode == "MEAN_STD":
+        return Affine(np.zeros(dim, np.float32), second, first)
+    span = second - first if legacy else _span(first, second, eps)
+    return Affine(np.full(dim, -1.0, np.float32), _float32(span / 2.0), first)
+
+
+def for_pixels(affine: Affine) -> Affine:
+    """The same map for uint8 pixels, where `affine` is for pixels divided by 255."""
+    return Affine(_float32(affine.shift * 255.0), _float32(affine.scale / 255.0), affine.offset)
+
+
+def _span(lower: Vector, upper: Vector, eps: float) -> Vector:
+    span = upper - lower
+    return np.where(span == 0, np.float32(eps), span)
+
+
+def _float32(values: npt.NDArray[np.floating[Any]]) -> Vector:
+    return np.asarray(values, np.float32)
