@@ -1,0 +1,54 @@
+"""StampedHistory: the newest values of one input, in the order of their stamps."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stamped(Generic[T]):
+    """A value and the time it was taken at, s."""
+
+    stamp: float
+    value: T
+
+
+class StampedHistory(Generic[T]):
+    """Values with increasing stamps: the newest `span` seconds of them, and never more than `capacity`."""
+
+    def __init__(self, span: float, capacity: int) -> None:
+        self._span = span
+        self._capacity = capacity
+        self._entries: list[Stamped[T]] = []
+
+    @property
+    def newest(self) -> Stamped[T] | None:
+        """The last value, or None."""
+        return self._entries[-1] if self._entries else None
+
+    def append(self, stamp: float, value: T) -> None:
+        """Add a value whose stamp is not before the newest; one with the same stamp takes its place."""
+        entries = self._entries
+        if entries and entries[-1].stamp == stamp:
+            entries.pop()
+        entries.append(Stamped(stamp, value))
+        too_old = bisect_left(entries, stamp - self._span, key=lambda entry: entry.stamp)
+        del entries[: max(too_old, len(entries) - self._capacity)]
+
+    def nearest(self, stamp: float) -> Stamped[T] | None:
+        """Return the value nearest in time to `stamp`, the newer of two equally near; None when there are none."""
+        place = bisect_left(self._entries, stamp, key=lambda entry: entry.stamp)
+        around = self._entries[max(place - 1, 0) : place + 1]
+        return min(reversed(around), key=lambda entry: abs(entry.stamp - stamp), default=None)
+
+    def remove(self, value: T) -> None:
+        """Forget `value` (that very object) if it is still there."""
+        self._entries = [entry for entry in self._entries if entry.value is not value]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()

@@ -1,0 +1,201 @@
+"""ObservationInputs: from messages as they arrive to observations that are fresh and belong together.
+
+Shared by the node and the bag evaluator. Only `decode` is slow; everything else is cheap enough to be done under the
+node's one lock. Times are seconds on one clock, the node's ROS clock or a bag's; nothing here looks at a clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.errors import ConfigurationError, ObservationError
+from act_inference_ros.joints import JointBinding
+from act_inference_ros.observation import images
+from act_inference_ros.observation.compressed import data_of
+from act_inference_ros.observation.history import Stamped, StampedHistory
+from act_inference_ros.observation.refusal import ObservationRefused, Reason, Refusal
+from act_inference_ros.spec import ENVIRONMENT_STATE_KEY, STATE_KEY, ImageSpec, PolicySpec
+
+TRANSPORTS = ("raw", "compressed")
+STAMPS = ("header", "receive")
+STATE_INPUT = "state"
+ENVIRONMENT_STATE_INPUT = "environment_state"
+
+IMAGES_KEPT = 4
+"""Per camera: one would do were cameras alike, but a slow or late camera's image is matched by an older one of a fast
+one. Four reach 100 ms back at 30 Hz."""
+VECTORS_KEPT_S = 1.0
+VECTORS_KEPT = 2000
+
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """How a camera's images travel: `transport` is raw (sensor_msgs/Image) or compressed (CompressedImage)."""
+
+    transport: str = "raw"
+
+    def __post_init__(self) -> None:
+        if self.transport not in TRANSPORTS:
+            raise ConfigurationError(f"camera transport: expected one of {list(TRANSPORTS)}, got {self.transport!r}")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The messages of one observation, undecoded, and its time.
+
+    `t_obs` is the stamp of the newest image (of the state, for a policy without images), `stamps` that of each input;
+    `images` maps camera to message, `vectors` feature key to float32 (dim,) in policy units.
+    """
+
+    t_obs: float
+    stamps: Mapping[str, float]
+    images: Mapping[str, Any]
+    vectors: Mapping[str, Vector]
+
+
+class ObservationInputs:
+    """Takes messages of the cameras, the joint states and the environment state; gives observations.
+
+    `max_age` and `max_skew` (s) bound the age of any input and the time between two; a message stamped more than
+    `max_skew` ahead of its arrival is refused. `stamps: receive` goes by the time of arrival instead of the header.
+    `resize` allows images of another size; `keep_jpeg` leaves a JPEG of the policy's size undecoded. Not thread-safe
+    except for `decode`. Raises ConfigurationError when state or cameras are not what the policy reads.
+    """
+
+    def __init__(
+        self,
+        spec: PolicySpec,
+        state: JointBinding | None,
+        cameras: Mapping[str, CameraOptions],
+        max_age: float,
+        max_skew: float,
+        stamps: str = "header",
+        resize: bool = False,
+        keep_jpeg: bool = False,
+    ) -> None:
+        _check_contract(spec, state, cameras, stamps)
+        if not (0.0 < max_age < float("inf") and 0.0 <= max_skew < float("inf")):
+            raise ConfigurationError(f"expected max_age above 0 and max_skew from 0, got {max_age} and {max_skew}")
+        self.spec = spec
+        self.refused: Counter[str] = Counter()
+        self._state = state
+        self._cameras = dict(cameras)
+        self._images = {image.camera: image for image in spec.images}
+        self._max_age = max_age
+        self._max_skew = max_skew
+        self._by_header = stamps == "header"
+        self._resize = resize
+        self._keep_jpeg = keep_jpeg
+        vectors_kept_s = max(VECTORS_KEPT_S, max_age + max_skew)
+        vector_inputs = {STATE_KEY: STATE_INPUT, ENVIRONMENT_STATE_KEY: ENVIRONMENT_STATE_INPUT}
+        self._vector_keys = {vector_inputs[key]: key for key in spec.vectors}
+        self._histories: dict[str, StampedHistory[Any]] = {
+            **{name: StampedHistory(vectors_kept_s, VECTORS_KEPT) for name in self._vector_keys},
+            **{name: StampedHistory(float("inf"), IMAGES_KEPT) for name in self._images},
+        }
+        self._last_refusal: dict[str, Refusal] = {}
+
+    def add_image(self, camera: str, msg: Any, received: float) -> Refusal | None:
+        """Take an image message of `camera`; return why it was refused, or None. It is decoded when it is used."""
+        transport = self._cameras[camera].transport
+        if images.is_compressed(msg) != (transport == "compressed"):
+            return self._refuse(Reason.INVALID, camera, f"expected a {transport} image, got {type(msg).__name__}")
+        try:
+            images.check_image_message(msg, self._images[camera], self._resize)
+        except ObservationError as error:
+            return self._refuse(Reason.INVALID, camera, str(error))
+        return self._admit(camera, msg, self._stamp(msg, received), received)
+
+    def add_state(self, msg: Any, received: float) -> Refusal | None:
+        """Take a sensor_msgs/JointState; return why it was refused, or None."""
+        if self._state is None:
+            return self._refuse(Reason.INVALID, STATE_INPUT, "the policy reads no state")
+        try:
+            vector = self._state.to_policy(msg.name, msg.position)
+        except ObservationError as error:
+            return self._refuse(Reason.INVALID, STATE_INPUT, str(error))
+        return self._admit(STATE_INPUT, vector, self._stamp(msg, received), received)
+
+    def add_environment_state(self, msg: Any, received: float) -> Refusal | None:
+        """Take a std_msgs/Float32MultiArray or Float64MultiArray, stamped by its arrival; return why not, or None."""
+        dim = self.spec.environment_state_dim
+        with np.errstate(over="ignore"):  # what overflows is refused as non-finite
+            vector = np.asarray(msg.data, dtype=np.float64).astype(np.float32)
+        if vector.shape != (dim,) or not np.isfinite(vector).all():
+            return self._refuse(
+                Reason.INVALID, ENVIRONMENT_STATE_INPUT, f"expected {dim or 'no'} finite numbers, got {vector}"
+            )
+        return self._admit(ENVIRONMENT_STATE_INPUT, vector, received, received)
+
+    def fresh(self, now: float) -> Refusal | None:
+        """Return the first input that is missing, too old or from the future, or None when all are usable."""
+        for name, history in self._histories.items():
+            if history.newest is None:
+                last = self._last_refusal.get(name)
+                return Refusal(Reason.MISSING, name, f"nothing yet; last refused: {last}" if last else "nothing yet")
+            refusal = self._check_age(name, history.newest.stamp, now)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def select(self, now: float) -> Selection:
+        """Choose the messages of the newest observation; raise ObservationRefused, and count it, if there is none.
+
+        Of each camera its newest image; where those lie further apart than `max_skew`, the images nearest to the
+        newest one of the camera that lags. Of the vectors those nearest to `t_obs`.
+        """
+        refusal = self.fresh(now)
+        if refusal is None:
+            chosen, t_obs = self._choose()
+            refusal = self._check_chosen(chosen, t_obs, now)
+        if refusal is not None:
+            self._count(refusal)
+            raise ObservationRefused(refusal)
+        return Selection(
+            t_obs=t_obs,
+            stamps={name: entry.stamp for name, entry in chosen.items()},
+            images={name: chosen[name].value for name in self._images},
+            vectors={key: chosen[name].value for name, key in self._vector_keys.items()},
+        )
+
+    def decode(self, selection: Selection) -> dict[str, npt.NDArray[Any] | bytes]:
+        """Decode a selection to what `InferenceClient.predict` takes. Slow; changes nothing here, so needs no lock.
+
+        Raises ObservationRefused for an image that cannot be decoded: hand its `refusal` to `discard`.
+        """
+        observation: dict[str, npt.NDArray[Any] | bytes] = dict(selection.vectors)
+        for image in self.spec.images:
+            try:
+                observation[image.key] = self._decode_image(image, selection.images[image.camera])
+            except ObservationError as error:
+                raise ObservationRefused(Refusal(Reason.UNDECODABLE, image.camera, str(error))) from error
+        return observation
+
+    def discard(self, selection: Selection, refusal: Refusal) -> None:
+        """Forget the image that could not be decoded, so that its camera goes stale unless a good one comes."""
+        self._count(refusal)
+        self._histories[refusal.input].remove(selection.images[refusal.input])
+
+    def ages(self, now: float) -> dict[str, float | None]:
+        """Return the age in s of the newest message of each input; None where there is none."""
+        newest = {name: history.newest for name, history in self._histories.items()}
+        return {name: None if entry is None else now - entry.stamp for name, entry in newest.items()}
+
+    def has_news_since(self, t_obs: float) -> bool:
+        """Whether every camera (every vector, without cameras) has something newer than the observation of `t_obs`."""
+        newest = [self._histories[name].newest for name in self._images or self._vector_keys]
+        return all(entry is not None and entry.stamp > t_obs for entry in newest)
+
+    def clear(self) -> None:
+        """Forget every message; the counts of what was refused stay."""
+        for history in self._histories.values():
+            history.clear()
+        self._last_refusal.clear()
