@@ -1,7 +1,7 @@
 """Every parameter of the policy node, declared once: name, type, default, range, description, and when it is read.
 
 The node declares these to ROS, the bag evaluator reads the same file without ROS, and the README's table is checked
-against them. Imports nothing.
+against them. Imports control's names only.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from act_inference_ros.control.merging import MERGES
 from act_inference_ros.errors import ConfigurationError
 
 Value: TypeAlias = bool | int | float | str | list[str]
 
 INTERFACES = ("joint_trajectory", "position_stream", "joint_state")
-MERGES = ("blend", "temporal_ensemble", "latest")
 MODES = ("local", "triton")
 STAMPS = ("header", "receive")
 TRANSPORTS = ("raw", "compressed")

@@ -1,0 +1,53 @@
+"""What the executables' command lines have in common: --help, ROS arguments, one line for a user's mistake."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+
+from act_inference_ros.errors import ConfigurationError
+
+MISTAKE = 2
+"""Exit status for a user's mistake."""
+FAULT = 1
+"""Exit status for everything else that went wrong."""
+
+
+def initialise(arguments: list[str], description: str, parameters_help: str) -> None:
+    """Answer --help, refuse arguments that are not ROS's, initialise rclpy without its signal handlers.
+
+    `arguments` begin with the program's name. Raises ConfigurationError if rclpy does not accept them.
+    """
+    program = arguments[0].rsplit("/", 1)[-1]
+    parser = argparse.ArgumentParser(
+        prog=program,
+        usage=f"{program} [--ros-args --params-file FILE -p NAME:=VALUE ...]",
+        description=description,
+        epilog=f"parameters and their defaults:\n{parameters_help}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(remove_ros_args(arguments)[1:])
+    with readable_ros_errors():
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+
+
+@contextmanager
+def readable_ros_errors() -> Iterator[None]:
+    """Turn rcl's errors about arguments and parameter files into a ConfigurationError of one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        # What follows in rcl's message is a trace into its C code.
+        message = str(error).splitlines()[0].partition(", at ")[0].partition(". Error:")[0]
+        raise ConfigurationError(message) from error
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Two aligned columns, indented."""
+    width = max(len(left) for left, _ in rows)
+    return "\n".join(f"  {left:<{width}}  {right}" for left, right in rows)

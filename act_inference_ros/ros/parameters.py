@@ -1,0 +1,65 @@
+"""The parameters of act_inference_ros.parameters on a ROS node: declared with types, ranges and descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.parameters import PARAMETERS, Parameter, concrete_parameters
+
+_OURS = tuple({parameter.name.split(".")[0] for parameter in PARAMETERS})
+_RCLPY_PREFIXES = ("use_sim_time", "qos_overrides.", "start_type_description_service")
+
+
+def declare(node: Node) -> None:
+    """Declare every parameter that the node's overrides call for, or that has become known by name since.
+
+    The node must have been made with `automatically_declare_parameters_from_overrides`. A value of the wrong type or
+    out of range keeps its loose declaration: `given` returns it, and the check at configure names it with the others.
+    """
+    values = given(node)
+    for parameter in concrete_parameters(values).values():
+        if parameter.name in values:
+            try:
+                value = parameter.converted(values[parameter.name])
+            except ConfigurationError:
+                continue
+            node.undeclare_parameter(parameter.name)
+        else:
+            value = parameter.default
+        node.declare_parameter(parameter.name, value, descriptor(parameter), ignore_override=True)
+
+
+def given(node: Node) -> dict[str, Any]:
+    """Name -> value of all the node's parameters but those that rclpy itself keeps."""
+    parameters: Mapping[str, RosParameter] = node.get_parameters_by_prefix("")
+    return {
+        name: parameter.value
+        for name, parameter in parameters.items()
+        if not name.startswith(_RCLPY_PREFIXES) and parameter.type_ != RosParameter.Type.NOT_SET
+    }
+
+
+def descriptor(parameter: Parameter) -> ParameterDescriptor:
+    """Describe a parameter to ROS tools; the type and range are enforced by rclpy from then on."""
+    choices = f" One of: {', '.join(choice or '(empty)' for choice in parameter.choices)}." if parameter.choices else ""
+    when = "" if parameter.live else " Read at configure."
+    made = ParameterDescriptor(name=parameter.name, description=parameter.description + choices + when)
+    # A list may come as an empty one, which ROS 2 parameter files cannot type.
+    made.dynamic_typing = isinstance(parameter.default, list)
+    if parameter.minimum is not None and parameter.maximum is not None:
+        if isinstance(parameter.default, float):
+            made.floating_point_range = [FloatingPointRange(from_value=parameter.minimum, to_value=parameter.maximum)]
+        else:
+            made.integer_range = [IntegerRange(from_value=int(parameter.minimum), to_value=int(parameter.maximum))]
+    return made
+
+
+def live_names(values: Mapping[str, Any]) -> set[str]:
+    """Names of the parameters that take effect while the node runs."""
+    return {name for name, parameter in concrete_parameters(values).items() if parameter.live}
