@@ -25,8 +25,10 @@ class DiagnosticReport:
         self._clamped = 0
         self._refused = 0
 
-    def idle(self, stamp: Time, state: str) -> DiagnosticArray:
-        """Report a node that is not active."""
+    def idle(self, stamp: Time, state: str, failure: Exception | None) -> DiagnosticArray:
+        """Report a node that is not active; `failure` is why it could not be configured."""
+        if failure is not None:
+            return self._message(stamp, DiagnosticStatus.ERROR, f"{state}: {failure}", {"state": state})
         return self._message(stamp, DiagnosticStatus.OK, f"{state}: not commanding", {"state": state})
 
     def active(

@@ -82,7 +82,7 @@ class InferenceWorker:
                 self._on_fault(error)
 
     def _select(self, last_t_obs: float, patient: bool) -> Selection | None:
-        """Take a new observation; patient: rather wait for every camera's next image than take, or refuse, what is there."""
+        """Take a new observation, or None. Patient: rather wait for every camera's next image than refuse now."""
         with self._arm.lock:
             if patient and not self._arm.inputs.has_news_since(last_t_obs):
                 return None
