@@ -39,11 +39,11 @@ class StampedHistory(Generic[T]):
         too_old = bisect_left(entries, stamp - self._span, key=lambda entry: entry.stamp)
         del entries[: max(too_old, len(entries) - self._capacity)]
 
-    def nearest(self, stamp: float) -> Stamped[T] | None:
-        """Return the value nearest in time to `stamp`, the newer of two equally near; None when there are none."""
+    def nearest(self, stamp: float) -> Stamped[T]:
+        """Return the value nearest in time to `stamp`, the newer of two equally near. Raises ValueError if empty."""
         place = bisect_left(self._entries, stamp, key=lambda entry: entry.stamp)
         around = self._entries[max(place - 1, 0) : place + 1]
-        return min(reversed(around), key=lambda entry: abs(entry.stamp - stamp), default=None)
+        return min(reversed(around), key=lambda entry: abs(entry.stamp - stamp))
 
     def remove(self, value: T) -> None:
         """Forget `value` (that very object) if it is still there."""

@@ -32,6 +32,8 @@ IMAGES_KEPT = 4
 one. Four reach 100 ms back at 30 Hz."""
 VECTORS_KEPT_S = 1.0
 VECTORS_KEPT = 2000
+CLOCK_RESOLUTION_S = 1e-6
+"""Slack when times are compared: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
 
 Vector = npt.NDArray[np.float32]
 
@@ -191,7 +193,7 @@ class ObservationInputs:
 
     def has_news_since(self, t_obs: float) -> bool:
         """Whether every camera (every vector, without cameras) has something newer than the observation of `t_obs`."""
-        newest = [self._histories[name].newest for name in self._images or self._vector_keys]
+        newest = [self._histories[name].newest for name in list(self._images) or list(self._vector_keys)]
         return all(entry is not None and entry.stamp > t_obs for entry in newest)
 
     def clear(self) -> None:
@@ -199,3 +201,100 @@ class ObservationInputs:
         for history in self._histories.values():
             history.clear()
         self._last_refusal.clear()
+
+    def _stamp(self, msg: Any, received: float) -> float | None:
+        """Return the message's time in s, None when its header carries none."""
+        if not self._by_header:
+            return received
+        stamp = msg.header.stamp
+        return stamp.sec + stamp.nanosec * 1e-9 if stamp.sec or stamp.nanosec else None
+
+    def _admit(self, name: str, value: Any, stamp: float | None, received: float) -> Refusal | None:
+        """Put a good message into its history, unless its time is wrong."""
+        if stamp is None:
+            detail = "the header's stamp is zero; have the driver stamp its messages, or set `stamps: receive`"
+            return self._refuse(Reason.UNSTAMPED, name, detail)
+        if stamp > received + self._max_skew + CLOCK_RESOLUTION_S:
+            detail = f"stamped {stamp - received:.3f} s ahead of its arrival; synchronise the machines' clocks"
+            return self._refuse(Reason.FUTURE, name, detail)
+        history = self._histories[name]
+        back = history.newest.stamp - stamp if history.newest is not None else 0.0
+        if 0.0 < back <= self._max_age:
+            return self._refuse(Reason.OUT_OF_ORDER, name, f"{back:.3f} s older than the one before")
+        if back > self._max_age:
+            if received - stamp > self._max_age:  # late by our own clock: the message is old, the clock is right
+                return self._refuse(Reason.STALE, name, f"arrived {received - stamp:.3f} s after its stamp")
+            history.clear()  # the clock jumped back (a simulation restarted, a bag began anew)
+        history.append(stamp, value)
+        return None
+
+    def _refuse(self, reason: Reason, name: str, detail: str) -> Refusal:
+        refusal = Refusal(reason, name, detail)
+        self._last_refusal[name] = refusal
+        self._count(refusal)
+        return refusal
+
+    def _count(self, refusal: Refusal) -> None:
+        self.refused[refusal.label] += 1
+
+    def _check_age(self, name: str, stamp: float, now: float) -> Refusal | None:
+        age = now - stamp
+        if age > self._max_age + CLOCK_RESOLUTION_S:
+            return Refusal(Reason.STALE, name, f"{age:.3f} s old, max_age is {self._max_age} s")
+        if -age > self._max_skew + CLOCK_RESOLUTION_S:
+            return Refusal(Reason.FUTURE, name, f"stamped {-age:.3f} s ahead of now; did the clock jump back?")
+        return None
+
+    def _choose(self) -> tuple[dict[str, Stamped[Any]], float]:
+        """Choose an entry of every input, all of which have one; return them and `t_obs`."""
+        newest = {name: history.newest for name, history in self._histories.items() if history.newest is not None}
+        chosen = {name: newest[name] for name in self._images}
+        if chosen:
+            stamps = [entry.stamp for entry in chosen.values()]
+            if max(stamps) - min(stamps) > self._max_skew:
+                chosen = {name: self._histories[name].nearest(min(stamps)) for name in chosen}
+            t_obs = max(entry.stamp for entry in chosen.values())
+        else:
+            t_obs = newest[next(iter(self._vector_keys))].stamp
+        vectors = {name: self._histories[name].nearest(t_obs) for name in self._vector_keys}
+        return {**vectors, **chosen}, t_obs
+
+    def _check_chosen(self, chosen: Mapping[str, Stamped[Any]], t_obs: float, now: float) -> Refusal | None:
+        for name, entry in chosen.items():
+            refusal = self._check_age(name, entry.stamp, now)
+            if refusal is not None:
+                return refusal
+        offsets = {name: entry.stamp - t_obs for name, entry in chosen.items()}
+        spread = max(offsets.values()) - min(offsets.values())
+        if spread > self._max_skew + CLOCK_RESOLUTION_S:
+            farthest = max(offsets, key=lambda name: abs(offsets[name]))
+            apart = ", ".join(f"{name} {offset:+.3f} s" for name, offset in offsets.items())
+            return Refusal(Reason.SKEW, farthest, f"{spread:.3f} s apart, max_skew is {self._max_skew} s: {apart}")
+        return None
+
+    def _decode_image(self, image: ImageSpec, msg: Any) -> npt.NDArray[np.uint8] | bytes:
+        if self._keep_jpeg and images.is_compressed(msg):
+            data = data_of(msg)
+            if images.is_jpeg_of_size(data, image.height, image.width):
+                return data
+        pixels = images.decode_image_message(msg)
+        return images.resize(pixels, image.height, image.width) if self._resize else pixels
+
+
+def _check_contract(
+    spec: PolicySpec, state: JointBinding | None, cameras: Mapping[str, CameraOptions], stamps: str
+) -> None:
+    """Raise ConfigurationError, with both sides in it, unless state and cameras are what the policy reads."""
+    if stamps not in STAMPS:
+        raise ConfigurationError(f"stamps: expected one of {list(STAMPS)}, got {stamps!r}")
+    if set(cameras) != set(spec.cameras):
+        raise ConfigurationError(f"cameras: the policy reads {sorted(spec.cameras)}, configured are {sorted(cameras)}")
+    if not spec.keys:
+        raise ConfigurationError("the policy reads nothing: neither a camera nor a state")
+    taken = {STATE_INPUT, ENVIRONMENT_STATE_INPUT} & set(cameras)
+    if taken:
+        raise ConfigurationError(f"cameras: {sorted(taken)} cannot name a camera, that is an input's name already")
+    configured = None if state is None else len(state)
+    if configured != spec.state_dim:
+        names = "none" if state is None else list(state.names)
+        raise ConfigurationError(f"state: the policy reads {spec.state_dim or 'no'} joints, configured are {names}")

@@ -61,11 +61,8 @@ def check_image(msg: Any) -> None:
     """Raise ObservationError when `decode_image` would refuse the message; touches no pixel."""
     if msg.height < 1 or msg.width < 1:
         raise ObservationError(f"image: expected a height and width above 0, got {msg.height} x {msg.width}")
-    if msg.encoding not in CHANNELS and optional.cv_bridge()[0] is None:
-        raise ObservationError(
-            f"image: encoding {msg.encoding!r} is not supported, only {list(CHANNELS)}; cv_bridge, which adds more, "
-            f"is not usable ({optional.cv_bridge()[1]}): install ros-$ROS_DISTRO-cv-bridge"
-        )
+    if msg.encoding not in CHANNELS:
+        _require_cv_bridge(msg.encoding)
     row = msg.width * bytes_per_pixel(msg.encoding)
     if msg.step < row:
         raise ObservationError(f"image: step {msg.step} is shorter than a row of {msg.width} {msg.encoding} pixels")
@@ -98,15 +95,29 @@ def _to_rgb_by_numpy(pixels: Pixels, encoding: str) -> Pixels:
     return rgb
 
 
+def _require_cv_bridge(encoding: str) -> Any:
+    bridge, why_not = optional.cv_bridge()
+    if bridge is None:
+        raise ObservationError(
+            f"image: encoding {encoding!r} is not supported, only {list(CHANNELS)}; installing cv_bridge "
+            f"(ros-$ROS_DISTRO-cv-bridge) adds more ({why_not})"
+        )
+    return bridge
+
+
 def _decode_by_cv_bridge(msg: Any) -> Pixels:
-    bridge, _ = optional.cv_bridge()
-    assert bridge is not None, "check_image has seen to that"  # noqa: S101
+    bridge = _require_cv_bridge(msg.encoding)
     row = msg.width * bytes_per_pixel(msg.encoding)
     tight = msg
     if 0 < row < msg.step:  # Debian's cv_bridge reads padding as pixels
         data = np.ascontiguousarray(_rows(msg, row))
         tight = SimpleNamespace(
-            height=msg.height, width=msg.width, encoding=msg.encoding, is_bigendian=msg.is_bigendian, step=row, data=data
+            height=msg.height,
+            width=msg.width,
+            encoding=msg.encoding,
+            is_bigendian=msg.is_bigendian,
+            step=row,
+            data=data,
         )
     try:
         rgb = bridge.imgmsg_to_cv2(tight, "rgb8")
