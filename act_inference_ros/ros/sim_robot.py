@@ -85,7 +85,7 @@ class SimRobot:
         node.create_service(Trigger, "~/reset", self._on_reset)
         node.add_on_set_parameters_callback(self._on_parameters)
         self._commands.close(self._arm.positions)
-        self._commands.open(self._clock.now_ns)
+        self._commands.open(accept_after_ns=0)
         node.get_logger().info(
             f"listening to {', '.join(self._commands.topics)}; {'simulated' if settings.publish_clock else 'wall'} time"
         )
@@ -158,7 +158,8 @@ class SimRobot:
             elif time.monotonic() - self._wall_since_s > self._settings.first_command_timeout_s:
                 raise ActInferenceError(
                     f"no command came on {', '.join(self._commands.topics)} for "
-                    f"{self._settings.first_command_timeout_s:g} s ({self._commands.refused_count} were refused); "
+                    f"{self._settings.first_command_timeout_s:g} s ({self._commands.refused_count} refused, "
+                    f"{self._commands.stale_count} from before the reset); "
                     "is policy_node running and active, and does it use the same ROS_DOMAIN_ID and interface?"
                 )
         elif self._phase is Phase.RUNNING:

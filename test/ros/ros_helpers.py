@@ -1,0 +1,205 @@
+"""For tests that run real nodes in real processes: an environment of their own, and an end to everything started."""
+
+import contextlib
+import fcntl
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+PROFILE = PROJECT / "config" / "fastdds.xml"
+
+# Above 101 the ports of a domain fall among those that Linux hands out to clients.
+_DOMAINS = range(1, 101)
+_LOCKS = Path(tempfile.gettempdir()) / f"act_inference_ros_test_domains_{os.getuid()}"
+
+
+def wait_until(predicate: Callable[[], Any], deadline_s: float, what: str = "") -> Any:
+    """Return the first true value of `predicate`; fail after `deadline_s`."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline_s:g} s: {what or predicate}")
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def ros_domain() -> Iterator[int]:
+    """A ROS_DOMAIN_ID that nobody else has: no other test run (a lock file), no other program (its port is free)."""
+    _LOCKS.mkdir(exist_ok=True)
+    for domain in random.Random(os.getpid() ^ time.time_ns()).sample(_DOMAINS, len(_DOMAINS)):
+        with open(_LOCKS / str(domain), "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if _is_domain_silent(domain):
+                yield domain
+                return
+    raise RuntimeError("every ROS domain from 1 to 100 is in use on this machine")
+
+
+def _is_domain_silent(domain: int) -> bool:
+    # The discovery port of the RTPS standard; every participant of the domain has it open.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", 7400 + 250 * domain))
+        except OSError:
+            return False
+    return True
+
+
+def ros_environment(tmp_path: Path, domain: int, profile: Path | None = PROFILE) -> dict[str, str]:
+    """The environment for the nodes of one test; `profile` None leaves Fast DDS at its defaults."""
+    environment = dict(os.environ)
+    environment.update(
+        ROS_DOMAIN_ID=str(domain),
+        ROS_LOG_DIR=str(tmp_path / "ros_log"),
+        ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
+        RCUTILS_COLORIZED_OUTPUT="0",
+        PYTHONUNBUFFERED="1",
+        PYTHONPATH=os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")])),
+    )
+    environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
+    environment.pop("FASTDDS_DEFAULT_PROFILES_FILE", None)
+    if profile is not None:
+        environment["FASTDDS_DEFAULT_PROFILES_FILE"] = str(profile)
+    return environment
+
+
+class NodeProcess:
+    """A program in a process group of its own, its output in a file; the whole group has ended when the block ends."""
+
+    def __init__(self, command: Sequence[str], environment: dict[str, str], output: Path) -> None:
+        self._command = list(command)
+        self._environment = environment
+        self._output = output
+
+    @classmethod
+    def module(cls, name: str, *arguments: str, environment: dict[str, str], output: Path) -> "NodeProcess":
+        """`python -m name arguments`."""
+        return cls([sys.executable, "-m", name, *arguments], environment, output)
+
+    def __enter__(self) -> "NodeProcess":
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    @property
+    def text(self) -> str:
+        """What it has written so far, to stdout and stderr."""
+        return self._output.read_text(errors="replace")
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.poll()
+
+    def wait_for_line(self, pattern: str, deadline_s: float = 30.0) -> re.Match[str]:
+        """The first match of `pattern` in a line of the output; fails with the output if it ends or is late."""
+
+        def found() -> Any:
+            ended = self.returncode is not None
+            match = re.search(pattern, self.text, re.MULTILINE)
+            if match is None and ended:
+                raise AssertionError(f"ended ({self.returncode}) without a line {pattern!r}:\n{self.text}")
+            return match
+
+        try:
+            match: re.Match[str] = wait_until(found, deadline_s)
+        except AssertionError as error:
+            raise AssertionError(f"no line {pattern!r}: {error}\n{self.text}") from error
+        return match
+
+    def wait(self, deadline_s: float) -> int:
+        """The exit status; fails if the program runs on."""
+        try:
+            return self._process.wait(deadline_s)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"still running after {deadline_s:g} s:\n{self.text}") from error
+
+    def send(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
+    def stop(self, number: int = signal.SIGTERM, deadline_s: float = 10.0) -> int:
+        """Send a signal and return the exit status."""
+        self.send(number)
+        return self.wait(deadline_s)
+
+
+class Participant:
+    """A node of the test's own, in this process, spinning in a thread."""
+
+    def __init__(self, domain: int, name: str = "test_participant") -> None:
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+        from rclpy.node import Node
+
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, domain_id=domain)
+        self.node = Node(name, context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        from rclpy.executors import ExternalShutdownException
+
+        with contextlib.suppress(ExternalShutdownException):
+            self._executor.spin()
+
+    def __enter__(self) -> "Participant":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import rclpy
+
+        self._executor.shutdown(timeout_sec=5.0)
+        self._thread.join(5.0)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def collect(self, message_type: Any, topic: str, qos: Any = 10) -> list[Any]:
+        """A list that grows with each message of `topic`."""
+        messages: list[Any] = []
+        self.node.create_subscription(message_type, topic, messages.append, qos)
+        return messages
+
+    def publisher(self, message_type: Any, topic: str, qos: Any = 10, deadline_s: float = 20.0) -> Any:
+        """A publisher that has found its subscriber."""
+        publisher = self.node.create_publisher(message_type, topic, qos)
+        wait_until(lambda: publisher.get_subscription_count() > 0, deadline_s, f"nobody subscribes {topic}")
+        return publisher
+
+    def call(self, service_type: Any, name: str, request: Any = None, deadline_s: float = 20.0) -> Any:
+        """The response of a service."""
+        client = self.node.create_client(service_type, name)
+        wait_until(client.service_is_ready, deadline_s, f"nobody serves {name}")
+        future = client.call_async(service_type.Request() if request is None else request)
+        wait_until(future.done, deadline_s, f"{name} does not answer")
+        return future.result()
