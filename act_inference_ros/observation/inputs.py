@@ -66,7 +66,7 @@ class Selection:
 class ObservationInputs:
     """Takes messages of the cameras, the joint states and the environment state; gives observations.
 
-    `max_age` and `max_skew` (s) bound the age of any input and the time between two; a message stamped more than
+    `max_age` and `max_skew` (s; both may be set while running) bound the age of any input and the time between two; a message stamped more than
     `max_skew` ahead of its arrival is refused. `stamps: receive` goes by the time of arrival instead of the header.
     `resize` allows images of another size; `keep_jpeg` leaves a JPEG of the policy's size undecoded. Not thread-safe
     except for `decode`. Raises ConfigurationError when state or cameras are not what the policy reads.
@@ -91,8 +91,8 @@ class ObservationInputs:
         self._state = state
         self._cameras = dict(cameras)
         self._images = {image.camera: image for image in spec.images}
-        self._max_age = max_age
-        self._max_skew = max_skew
+        self.max_age = max_age
+        self.max_skew = max_skew
         self._by_header = stamps == "header"
         self._resize = resize
         self._keep_jpeg = keep_jpeg
@@ -214,15 +214,15 @@ class ObservationInputs:
         if stamp is None:
             detail = "the header's stamp is zero; have the driver stamp its messages, or set `stamps: receive`"
             return self._refuse(Reason.UNSTAMPED, name, detail)
-        if stamp > received + self._max_skew + CLOCK_RESOLUTION_S:
+        if stamp > received + self.max_skew + CLOCK_RESOLUTION_S:
             detail = f"stamped {stamp - received:.3f} s ahead of its arrival; synchronise the machines' clocks"
             return self._refuse(Reason.FUTURE, name, detail)
         history = self._histories[name]
         back = history.newest.stamp - stamp if history.newest is not None else 0.0
-        if 0.0 < back <= self._max_age:
+        if 0.0 < back <= self.max_age:
             return self._refuse(Reason.OUT_OF_ORDER, name, f"{back:.3f} s older than the one before")
-        if back > self._max_age:
-            if received - stamp > self._max_age:  # late by our own clock: the message is old, the clock is right
+        if back > self.max_age:
+            if received - stamp > self.max_age:  # late by our own clock: the message is old, the clock is right
                 return self._refuse(Reason.STALE, name, f"arrived {received - stamp:.3f} s after its stamp")
             history.clear()  # the clock jumped back (a simulation restarted, a bag began anew)
         history.append(stamp, value)
@@ -239,9 +239,9 @@ class ObservationInputs:
 
     def _check_age(self, name: str, stamp: float, now: float) -> Refusal | None:
         age = now - stamp
-        if age > self._max_age + CLOCK_RESOLUTION_S:
-            return Refusal(Reason.STALE, name, f"{age:.3f} s old, max_age is {self._max_age} s")
-        if -age > self._max_skew + CLOCK_RESOLUTION_S:
+        if age > self.max_age + CLOCK_RESOLUTION_S:
+            return Refusal(Reason.STALE, name, f"{age:.3f} s old, max_age is {self.max_age} s")
+        if -age > self.max_skew + CLOCK_RESOLUTION_S:
             return Refusal(Reason.FUTURE, name, f"stamped {-age:.3f} s ahead of now; did the clock jump back?")
         return None
 
@@ -251,7 +251,7 @@ class ObservationInputs:
         chosen = {name: newest[name] for name in self._images}
         if chosen:
             stamps = [entry.stamp for entry in chosen.values()]
-            if max(stamps) - min(stamps) > self._max_skew:
+            if max(stamps) - min(stamps) > self.max_skew:
                 chosen = {name: self._histories[name].nearest(min(stamps)) for name in chosen}
             t_obs = max(entry.stamp for entry in chosen.values())
         else:
@@ -266,10 +266,10 @@ class ObservationInputs:
                 return refusal
         offsets = {name: entry.stamp - t_obs for name, entry in chosen.items()}
         spread = max(offsets.values()) - min(offsets.values())
-        if spread > self._max_skew + CLOCK_RESOLUTION_S:
+        if spread > self.max_skew + CLOCK_RESOLUTION_S:
             farthest = max(offsets, key=lambda name: abs(offsets[name]))
             apart = ", ".join(f"{name} {offset:+.3f} s" for name, offset in offsets.items())
-            return Refusal(Reason.SKEW, farthest, f"{spread:.3f} s apart, max_skew is {self._max_skew} s: {apart}")
+            return Refusal(Reason.SKEW, farthest, f"{spread:.3f} s apart, max_skew is {self.max_skew} s: {apart}")
         return None
 
     def _decode_image(self, image: ImageSpec, msg: Any) -> npt.NDArray[np.uint8] | bytes:

@@ -30,13 +30,13 @@ class Arm:
         self.lock = threading.Lock()
         """Guards this object, its commanders and `inputs`: the executor fills and ticks, the worker takes and adds."""
         self.inputs = inputs
-        self.measured: dict[str, float] = {}
         self.holding: str | None = "inactive"
         self.detail = ""
         self.generation = 0
         """Counts what makes an inference in flight worthless: deactivation, reset, a clock that jumped."""
         self.holds: dict[str, int] = {}
         self._commanders = list(commanders)
+        self._measured: dict[str, tuple[float, float]] = {}  # joint -> position in ROS units, time in s
         self._now = 0.0
         self._plan_end = 0.0
         self.configure(configuration)
@@ -76,10 +76,17 @@ class Arm:
         """Start looking at inputs; commands begin with the first chunk."""
         self.forget("no plan yet")
 
-    def measure(self, names: Sequence[str], positions: Sequence[float]) -> None:
+    def measure(self, names: Sequence[str], positions: Sequence[float], now: float) -> None:
         """Remember where the joints are (ROS units), as start of the next motion; what is not a number is no place."""
         if len(names) == len(positions):
-            self.measured.update((name, at) for name, at in zip(names, positions, strict=True) if math.isfinite(at))
+            self._measured.update(
+                {name: (at, now) for name, at in zip(names, positions, strict=True) if math.isfinite(at)}
+            )
+
+    def measured(self, now: float) -> dict[str, float]:
+        """Joint -> position, of those measured within max_age."""
+        oldest = now - self.inputs.max_age
+        return {name: position for name, (position, time) in self._measured.items() if time >= oldest}
 
     def accept(self, chunk: Chunk, t_obs: float, now: float, generation: int) -> bool:
         """Add a chunk to the plan and command it; False if it comes too late to be of use (`holding` says why)."""
@@ -93,26 +100,27 @@ class Arm:
                 now, "chunk too late", f"it was over {now - t_obs:.2f} s after its observation; inference is slow"
             )
             return False
-        unmeasured = [name for commander in self._commanders for name in commander.unknown_joints(self.measured)]
+        measured = self.measured(now)
+        unmeasured = [name for commander in self._commanders for name in commander.unknown_joints(measured)]
         if unmeasured:
             self.hold(now, "joint not measured", f"no position of {', '.join(unmeasured)} in the state topic")
             return False
         self._plan_end = now + self._timeline.horizon(now)
         for commander in self._commanders:
-            commander.follow(self._timeline, now, self.measured)
+            commander.follow(self._timeline, now, measured)
         self.holding = None
         return True
 
     def tick(self, now: float) -> None:
         """Stream the plan's target for now; hold where an input is stale or the plan has run out."""
-        if self._jumped_back(now) or self.holding is not None or self._stop_if_stale(now):
+        if self._jumped_back(now) or self._stop_if_stale(now) or self.holding is not None:
             return
         if now > self._plan_end + self._coast_time:
             self.hold(now, "plan ran out", f"no new chunk for {now - self._plan_end:.2f} s after the last one's end")
             return
         for commander in self._commanders:
             if commander.streams:
-                commander.follow(self._timeline, now, self.measured)
+                commander.follow(self._timeline, now)
 
     def hold(self, now: float, reason: str, detail: str = "") -> None:
         """Tell the controllers to stay where they are and forget the plan. Repeated holds only update the reason."""
@@ -134,7 +142,7 @@ class Arm:
     def _stop_if_stale(self, now: float) -> bool:
         refusal = self.inputs.fresh(now)
         if refusal is not None:
-            self.hold(now, refusal.reason, str(refusal))
+            self.hold(now, refusal.label, refusal.detail)
         return refusal is not None
 
     def _jumped_back(self, now: float) -> bool:
@@ -143,7 +151,7 @@ class Arm:
             return False
         # Commands are stamped in a time that no longer exists: only the measured position still means something.
         for commander in self._commanders:
-            commander.start_from(now, self.measured)
+            commander.start_from(now, {name: position for name, (position, _) in self._measured.items()})
         self.hold(now, "the clock jumped back")
         self.forget("the clock jumped back")
         return True

@@ -31,8 +31,8 @@ def initialise(arguments: list[str], description: str, parameters_help: str) -> 
         epilog=f"parameters and their defaults:\n{parameters_help}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args(remove_ros_args(arguments)[1:])
     with readable_ros_errors():
+        parser.parse_args(remove_ros_args(arguments)[1:])
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
 
 

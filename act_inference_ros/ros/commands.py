@@ -33,6 +33,9 @@ SHORTEST_STEP_S = 1e-6
 """The first point of a trajectory lies at least this long after its stamp, so that no rounding puts it on it."""
 
 
+NOTHING: Mapping[str, float] = {}
+
+
 class Publisher(Protocol):
     """What a commander needs of rclpy's publisher."""
 
@@ -72,8 +75,8 @@ class Commander(ABC):
         return [name for name in self.joint_names if name not in measured]
 
     @abstractmethod
-    def follow(self, timeline: ActionTimeline, now: float, measured: Mapping[str, float]) -> None:
-        """Command the plan. Every joint must be known (see `unknown_joints`)."""
+    def follow(self, timeline: ActionTimeline, now: float, measured: Mapping[str, float] = NOTHING) -> None:
+        """Command the plan, from where the joints were told to be, else measured (see `unknown_joints`)."""
 
     @abstractmethod
     def hold(self, now: float) -> None:
@@ -107,7 +110,7 @@ class TrajectoryCommander(Commander):
 
     streams = False
 
-    def follow(self, timeline: ActionTimeline, now: float, measured: Mapping[str, float]) -> None:
+    def follow(self, timeline: ActionTimeline, now: float, measured: Mapping[str, float] = NOTHING) -> None:
         """Publish the plan from now + lead on; with under two points left the last trajectory just runs out."""
         stamp = now + self._lead_s
         times, actions = timeline.between(stamp, stamp + timeline.horizon(stamp))
@@ -144,7 +147,7 @@ class StreamCommander(Commander):
 
     streams = True
 
-    def follow(self, timeline: ActionTimeline, now: float, measured: Mapping[str, float]) -> None:
+    def follow(self, timeline: ActionTimeline, now: float, measured: Mapping[str, float] = NOTHING) -> None:
         """Publish the plan's target for now, or the last one again where the plan has run out (coasting).
 
         The first command is where the arm was measured: a velocity needs a past.

@@ -212,12 +212,10 @@ def _run(node: PolicyNode) -> int:
     while not over.is_set() and signal.sigtimedwait(STOP_SIGNALS, LOOK_S) is None:
         pass
     node.stop_commanding()
-    executor.shutdown(timeout_sec=0.0)
+    rclpy.try_shutdown()
     thread.join(EXIT_S)
     if node.failure is not None and node.starts_by_itself:
-        if isinstance(node.failure, ActInferenceError):
-            raise node.failure
-        return FAULT
+        return MISTAKE if isinstance(node.failure, ActInferenceError) else FAULT
     return FAULT if faults else 0
 
 

@@ -135,7 +135,8 @@ class PolicySession:
     def _make_inputs(self) -> ObservationInputs:
         return ObservationInputs(
             spec=self._client.spec,
-            state=self.configuration.state,
+            # Joint states are subscribed to in any case: they tell where a motion starts.
+            state=self.configuration.state if self._client.spec.state_dim is not None else None,
             cameras={camera.name: CameraOptions(camera.transport) for camera in self.configuration.cameras},
             max_age=self.configuration.max_age,
             max_skew=self.configuration.max_skew,
@@ -166,8 +167,10 @@ class PolicySession:
 
     def _on_state(self, message: JointState) -> None:
         with self.arm.lock:
-            self.arm.measure(message.name, message.position)
-            self.arm.inputs.add_state(message, self._now())
+            now = self._now()
+            self.arm.measure(message.name, message.position, now)
+            if self._client.spec.state_dim is not None:
+                self.arm.inputs.add_state(message, now)
 
     def _on_environment_state(self, message: Float64MultiArray) -> None:
         with self.arm.lock:

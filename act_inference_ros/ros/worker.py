@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from act_inference_ros.errors import InferenceError, ObservationError
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.observation.inputs import ObservationRefused, Selection
+from act_inference_ros.observation.inputs import Selection
+from act_inference_ros.observation.refusal import ObservationRefused
 from act_inference_ros.ros.arm import Arm
 from act_inference_ros.ros.statistics import Statistics
 from act_inference_ros.spec import Chunk
@@ -97,7 +98,7 @@ class InferenceWorker:
             observation = self._arm.inputs.decode(selection)
         except ObservationRefused as refusal:
             with self._arm.lock:
-                self._arm.inputs.discard(refusal)
+                self._arm.inputs.discard(selection, refusal.refusal)
             return
         started = time.perf_counter()
         try:
