@@ -56,10 +56,9 @@ class PolicyGraph(nn.Module):
             [AffineMap(inputs[key]) for key in vectors] + [AffineMap(for_pixels(inputs[key])) for key in images]
         )
         self.unnormalize = AffineMap(action)
-        sizes = [
-            feature_map_size(image.shape[1], image.shape[2], config.replace_final_stride_with_dilation)
-            for image in config.images
-        ]
+        self.images = config.images
+        dilate = config.replace_final_stride_with_dilation
+        sizes = [feature_map_size(image.shape[1], image.shape[2], dilate) for image in config.images]
         network.requires_grad_(False).eval()
         with torch.no_grad():
             if images:
@@ -72,6 +71,20 @@ class PolicyGraph(nn.Module):
             self.register_buffer("first_steps", first_steps, persistent=False)
             self.register_buffer("first_queries", first_queries, persistent=False)
         self.network = network
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Compute the network in `dtype`; normalisation and un-normalisation stay in float32."""
+        self.network.to(dtype)
+        self.position = self.position.to(dtype)
+        self.first_steps = self.first_steps.to(dtype)
+        self.first_queries = self.first_queries.to(dtype)
+
+    def typical_inputs(self) -> list[Tensor]:
+        """One batch of valid raw inputs: every vector at the middle of its data, black images. For a warm-up."""
+        shapes = [(image.shape[1], image.shape[2], 3) for image in self.images]
+        device = self.position.device
+        vectors = [m.shift.unsqueeze(0) for m in self.normalize[: self.n_vectors] if isinstance(m, AffineMap)]
+        return vectors + [torch.zeros(1, *shape, dtype=torch.uint8, device=device) for shape in shapes]
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Raw inputs -> actions, see the class."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -30,13 +30,13 @@ class TensorFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file: Any = safe_open(str(path), framework="pt")
+            self._file = cast(Any, safe_open(str(path), framework="pt"))  # its methods are untyped
         except FileNotFoundError:
             raise CheckpointError(f"{path}: expected a safetensors file, found none") from None
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{path}: expected a whole safetensors file, found: {error}") from error
         self._stored_names: dict[str, str] = {}
-        for stored in self._file.offset_keys():
+        for stored in self._file.keys():  # noqa: SIM118  # not a mapping
             name = _todays_name(stored)
             if name in self._stored_names:
                 raise CheckpointError(f"{path}: {name}: expected once, found {stored} and {self._stored_names[name]}")

@@ -1,0 +1,179 @@
+"""InferenceClient: one observation in, one action chunk out, wherever the policy runs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from os import PathLike, fspath
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from act_inference_ros.errors import ConfigurationError, MissingDependencyError, NotReadyError
+from act_inference_ros.spec import Chunk, Observation, PolicySpec
+
+DEFAULT_MODE = "local"
+DEFAULT_SERVER = "localhost:8001"
+DEFAULT_MODEL = "act_policy"
+DEFAULT_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True)
+class ClientOptions:
+    """Everything `InferenceClient.create` can be told, after the environment; each mode takes what concerns it."""
+
+    checkpoint: str = ""
+    device: str = "auto"
+    precision: str = "float32"
+    compile: bool = False
+    threads: int | None = None
+    server: str = DEFAULT_SERVER
+    model: str = DEFAULT_MODEL
+    version: str = ""
+    timeout_s: float = DEFAULT_TIMEOUT_S
+
+
+class Backend(Protocol):
+    """What a mode implements. `infer` and `close` may be called from any thread, also at the same time."""
+
+    @property
+    def spec(self) -> PolicySpec:
+        """What the policy reads and writes."""
+
+    @property
+    def source(self) -> str:
+        """Where the policy runs, for messages."""
+
+    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> Any:
+        """Checked inputs in the order of `spec.keys` -> a chunk that is not checked yet."""
+
+    def close(self) -> None:
+        """Release everything; a second call does nothing."""
+
+
+class InferenceClient:
+    """Computes action chunks, in this process (local mode) or on a Triton server (triton mode).
+
+    `predict` is stateless: queues and ensembling belong to `act_inference_ros.control`. All methods may be called from
+    any thread; local mode computes one chunk at a time, so a second caller waits for the first.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._closed = False
+
+    @classmethod
+    def create(
+        cls,
+        mode: str | None = None,
+        *,
+        checkpoint: str | PathLike[str] | None = None,
+        device: str = "auto",
+        precision: str = "float32",
+        compile: bool = False,
+        threads: int | None = None,
+        server: str | None = None,
+        model: str | None = None,
+        version: str | int | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> InferenceClient:
+        """Load or connect to a policy, ready for its first `predict`.
+
+        What is None or empty comes from the environment (INFERENCE_MODE, CHECKPOINT_DIR, TRITON_URL, MODEL_NAME,
+        MODEL_VERSION), else is the default; arguments of the other mode are ignored.
+
+        Args:
+            mode: local or triton.
+            checkpoint: local: a LeRobot checkpoint directory, or a hub id `owner/name[@revision]`.
+            device: local: auto, cpu, cuda, cuda:N or mps.
+            precision: local: float32, bfloat16 or float16; chunks are float32 in any case.
+            compile: local: compile the network with torch.compile (needs a C++ compiler; takes up to a minute).
+            threads: local: number of CPU threads, for the whole process; None leaves torch's own choice.
+            server: triton: host:port of the gRPC endpoint, or several, comma-separated.
+            model: triton: name of the model.
+            version: triton: version of the model; empty for the server's choice.
+            timeout_s: triton: deadline of each request in seconds.
+
+        Raises:
+            ConfigurationError: an unknown mode, or an argument that cannot be used on this machine.
+            CheckpointError: the checkpoint cannot be used.
+            MissingDependencyError: the mode's package is not installed.
+            NotReadyError: the server cannot be reached, or does not have the model.
+        """
+        chosen = mode or os.environ.get("INFERENCE_MODE") or DEFAULT_MODE
+        if chosen not in MODES:
+            raise ConfigurationError(f"mode {chosen!r}: expected one of {', '.join(MODES)}")
+        options = ClientOptions(
+            checkpoint=fspath(checkpoint) if checkpoint else os.environ.get("CHECKPOINT_DIR", ""),
+            device=device,
+            precision=precision,
+            compile=compile,
+            threads=threads,
+            server=server or os.environ.get("TRITON_URL") or DEFAULT_SERVER,
+            model=model or os.environ.get("MODEL_NAME") or DEFAULT_MODEL,
+            version=str(version or os.environ.get("MODEL_VERSION") or ""),
+            timeout_s=timeout_s,
+        )
+        return cls(MODES[chosen](options))
+
+    @property
+    def spec(self) -> PolicySpec:
+        """What the policy reads and writes."""
+        return self._backend.spec
+
+    def predict(self, observation: Observation) -> Chunk:
+        """The action chunk for one observation: float32 (chunk_size, action_dim), in the policy's units.
+
+        Raises ObservationError if the observation is not what the policy reads, and an InferenceError if no valid
+        chunk could be computed: NotReadyError, InferenceTimeoutError, RejectedError or BadOutputError.
+        """
+        if self._closed:
+            raise NotReadyError("the inference client is closed; create another one")
+        inputs = self._backend.spec.check_observation(observation)
+        return self._backend.spec.check_chunk(self._backend.infer(inputs), self._backend.source)
+
+    def close(self) -> None:
+        """Release the policy or the connection; `predict` raises NotReadyError from now on."""
+        self._closed = True
+        self._backend.close()
+
+    def __enter__(self) -> InferenceClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _open_local(options: ClientOptions) -> Backend:
+    module = _import("local", needs=("torch", "safetensors"), install="torch safetensors")
+    backend: Backend = module.LocalBackend(options)
+    return backend
+
+
+def _open_triton(options: ClientOptions) -> Backend:
+    module = _import("triton", needs=("tritonclient", "grpc"), install="'tritonclient[grpc]'")
+    backend: Backend = module.TritonBackend(options)
+    return backend
+
+
+def _import(mode: str, needs: tuple[str, ...], install: str) -> Any:
+    """The module of a mode, imported only now: each mode works on machines without the other's packages."""
+    name = f"act_inference_ros.inference.{mode}"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name:
+            raise ConfigurationError(f"mode {mode}: not available in this version of act_inference_ros") from error
+        missing = (error.name or "").partition(".")[0]
+        if missing in needs:
+            raise MissingDependencyError(f"mode {mode} needs {missing}: pip install {install}") from error
+        raise
+
+
+MODES: Mapping[str, Callable[[ClientOptions], Backend]] = {"local": _open_local, "triton": _open_triton}
+"""Mode -> what opens its backend."""
