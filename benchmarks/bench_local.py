@@ -159,7 +159,7 @@ def load_in_fresh_process(directory: str, threads: int) -> dict:
 
 
 def measure_load(directory: str, threads: int) -> dict:
-    """Seconds to import and to load, and the process's peak memory after a chunk. For a process that did nothing else."""
+    """Seconds to import and load, and the peak memory after a chunk; for a process that does nothing else."""
     from act_inference_ros.inference.client import InferenceClient
 
     start = time.perf_counter()
@@ -183,8 +183,9 @@ def processor() -> str:
 
 def print_run(run: dict) -> None:
     target = COMPILED_TARGET if run["compile"] else EAGER_TARGET
+    kind = "compiled" if run["compile"] else "eager   "
     print(
-        f"{run['cameras']} camera(s) {'compiled' if run['compile'] else 'eager   '}: chunk {run['chunk_s'] * 1e3:5.0f} ms, "
+        f"{run['cameras']} camera(s) {kind}: chunk {run['chunk_s'] * 1e3:5.0f} ms, "
         f"plain ACT {run['plain_chunk_s'] * 1e3:5.0f} ms, ratio {run['ratio']:.2f} (target {target:.2f}), "
         f"largest difference {run['max_difference']:.1e}",
         flush=True,

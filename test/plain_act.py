@@ -25,7 +25,9 @@ class PlainAct:
     def __init__(self, config, weights):
         self.config = config
         self.weights = weights
-        self._attentions = {}
+        suffix = ".in_proj_weight"
+        names = [name.removeprefix("model.").removesuffix(suffix) for name in weights if name.endswith(suffix)]
+        self._attentions = {name: self._make_attention(name) for name in names if not name.startswith("vae")}
 
     def __call__(self, images, state=None, environment_state=None):
         """Normalised (B, 3, H, W) per camera and vectors (B, dim) -> normalised actions (B, chunk, action_dim)."""
@@ -94,12 +96,12 @@ class PlainAct:
         x = self.norm(f"{name}.norm2", x + crossed)
         return self.norm(f"{name}.norm3", x + self.feed_forward(name, x))
 
+    def _make_attention(self, name):
+        attention = nn.MultiheadAttention(self.config["dim_model"], self.config["n_heads"]).eval()
+        attention.load_state_dict({key: self[f"{name}.{key}"] for key in attention.state_dict()})
+        return attention
+
     def attention(self, name, query, key, value):
-        if name not in self._attentions:
-            attention = nn.MultiheadAttention(self.config["dim_model"], self.config["n_heads"]).eval()
-            for parameter, tensor in attention.named_parameters():
-                tensor.data = self[f"{name}.{parameter}"]
-            self._attentions[name] = attention
         return self._attentions[name](query, key, value)[0]
 
     def feed_forward(self, name, x):
