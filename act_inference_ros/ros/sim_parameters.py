@@ -108,16 +108,14 @@ def unknown_parameters(node: Node) -> list[str]:
     return sorted(name for name in _overrides(node) if not node.has_parameter(name))
 
 
-def parameters_help() -> str:
-    """One line per parameter: name, default and description."""
-    rows = [
-        (f"{p.name}:={str(p.default).lower() if isinstance(p.default, bool) else p.default}", p) for p in PARAMETERS
-    ]
-    width = max(len(left) for left, _ in rows)
-    return "\n".join(
-        f"  {left:<{width}}  {p.description}{f' ({p.expectation()})' if p.bounds or p.choices else ''}"
-        for left, p in rows
-    )
+def parameter_rows() -> list[tuple[str, str]]:
+    """For --help, one row per parameter: name and default, description."""
+    rows = []
+    for parameter in PARAMETERS:
+        default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
+        limits = f" ({parameter.expectation()})" if parameter.bounds or parameter.choices else ""
+        rows.append((f"{parameter.name}:={default}", f"{parameter.description}{limits}"))
+    return rows
 
 
 def _declared(node: Node, parameter: SimParameter) -> Value:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
@@ -14,15 +13,14 @@ import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
+from act_inference_ros.ros.command_line import FAULT, MISTAKE, initialise, readable_ros_errors, table
 from act_inference_ros.ros.sim_clock import TickClock
 from act_inference_ros.ros.sim_commands import ALL_JOINTS, CommandInput
 from act_inference_ros.ros.sim_episodes import SETTLE_S, STALE_MARGIN_S, EpisodeClock, Outcome, Phase
-from act_inference_ros.ros.sim_parameters import declare_parameters, parameters_help, unknown_parameters
+from act_inference_ros.ros.sim_parameters import declare_parameters, parameter_rows, unknown_parameters
 from act_inference_ros.ros.sim_topics import SimTopics
 from act_inference_ros.simulation.episode import success_line
 from act_inference_ros.simulation.scene import DemoArm
@@ -221,27 +219,18 @@ def main(args: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stopped.append(received))
     try:
-        _initialise(sys.argv if args is None else [NODE_NAME, *args])
-        return _run(lambda: bool(stopped))
+        initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, table(parameter_rows()))
+        with readable_ros_errors():
+            node = rclpy.create_node(NODE_NAME)
+        return _run(node, lambda: bool(stopped))
     except ActInferenceError as error:
         print(f"{NODE_NAME}: {error}", file=sys.stderr)
-        return 2 if isinstance(error, (ConfigurationError, MissingDependencyError)) else 1
+        return MISTAKE if isinstance(error, (ConfigurationError, MissingDependencyError)) else FAULT
     finally:
         rclpy.try_shutdown()
 
 
-def _initialise(arguments: list[str]) -> None:
-    """Initialise ROS. Raises ConfigurationError if the arguments are wrong."""
-    try:
-        _parse_own_arguments(remove_ros_args(arguments)[1:])
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:
-        # What follows in rcl's message is a trace into its C code.
-        raise ConfigurationError(str(error).splitlines()[0].partition(". Error:")[0]) from error
-
-
-def _run(is_stopped: Callable[[], bool]) -> int:
-    node = rclpy.create_node(NODE_NAME)
+def _run(node: Node, is_stopped: Callable[[], bool]) -> int:
     robot = SimRobot(node)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -268,17 +257,6 @@ def _run(is_stopped: Callable[[], bool]) -> int:
     if all_over:
         print(success_line(robot.successes, robot.episodes), flush=True)
     return 0
-
-
-def _parse_own_arguments(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog=NODE_NAME,
-        usage=f"{NODE_NAME} [--ros-args -p NAME:=VALUE ... --params-file FILE]",
-        description=_DESCRIPTION,
-        epilog=f"parameters and their defaults:\n{parameters_help()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
