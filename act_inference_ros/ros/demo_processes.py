@@ -1,0 +1,139 @@
+"""Programs that are started, watched and, whatever happens, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import IO
+
+TERMINATE_TIMEOUT_S = 5.0
+_LAST_LINES = 15
+
+
+class ManagedProcess:
+    """A program in a process group of its own; leaving the block ends the group: first politely, then surely.
+
+    Its output goes to `log`; `lines` hands over those of stdout meanwhile. Without a log it writes where we do.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path | None) -> None:
+        self.name = name
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._log = log
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    @classmethod
+    def module(
+        cls, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path | None
+    ) -> ManagedProcess:
+        """`python -m module arguments`, with the Python that runs this."""
+        return cls(module.rpartition(".")[2], [sys.executable, "-m", module, *arguments], environment, log)
+
+    def __enter__(self) -> ManagedProcess:
+        error_file = self._log.open("ab") if self._log else None
+        with error_file or contextlib.nullcontext():
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if self._log else None,
+                stderr=error_file,
+                start_new_session=True,
+            )
+        if self._process.stdout is not None and self._log is not None:
+            self._reader = threading.Thread(target=self._read, args=(self._process.stdout, self._log), daemon=True)
+            self._reader.start()
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Unconditionally: of a program that has ended, children may still be running.
+        self._signal_group(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(TERMINATE_TIMEOUT_S)
+        self._signal_group(signal.SIGKILL)
+        self._process.wait()
+        self._finish_reading()
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status; None while it runs."""
+        return self._process.poll()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Exit status; None if it runs for longer than `timeout_s`."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def lines(self) -> Iterator[str]:
+        """Lines of stdout that have come since the last call; all that are left once the program has ended."""
+        if self.returncode is not None:
+            self._finish_reading()
+        while True:
+            try:
+                yield self._lines.get_nowait()
+            except queue.Empty:
+                return
+
+    def last_lines(self) -> str:
+        """The end of its log, for an error message."""
+        if self._log is None:
+            return ""
+        self._finish_reading()
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-_LAST_LINES:])
+
+    def _read(self, stdout: IO[bytes], log_file: Path) -> None:
+        with stdout, log_file.open("ab") as log:
+            for line in stdout:
+                log.write(line)
+                log.flush()
+                self._lines.put(line.decode(errors="replace").rstrip("\n"))
+
+    def _finish_reading(self) -> None:
+        # Bounded: a grandchild may keep the pipe open.
+        if self._log is not None:
+            self._reader.join(1.0)
+
+    def _signal_group(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+
+class StoppedBySignal(Exception):
+    """A signal asked this program to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by signal {number}")
+        self.exit_status = 128 + number
+
+
+class StopSignals:
+    """Catches SIGINT, SIGTERM and SIGHUP and raises where the program asks.
+
+    An exception out of the signal handler itself could come between the start of a process and the block that ends it.
+    """
+
+    def __init__(self) -> None:
+        self._received: list[int] = []
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._receive)
+
+    def check(self) -> None:
+        """Raise StoppedBySignal if one has come."""
+        if self._received:
+            raise StoppedBySignal(self._received[0])
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        self._received.append(number)
