@@ -19,12 +19,15 @@ GRASP_HEIGHT_M = 0.019
 LIFT_HEIGHT_M = 0.120
 
 APPROACH_STEPS = 24
-DESCEND_STEPS = 14
-CLOSE_STEPS = 8
+DESCEND_STEPS = 18
+DESCEND_AT = APPROACH_STEPS - 6
+"""Going down begins before the approach has ended, so that the arm never rests above the cube: a policy, which has no
+memory, learns badly to leave a place where demonstrations dwell."""
+CLOSE_AT = DESCEND_AT + DESCEND_STEPS
+LIFT_AT = CLOSE_AT + 8
 LIFT_STEPS = 16
-HOLD_STEPS = 6
-PLAN_STEPS = APPROACH_STEPS + DESCEND_STEPS + CLOSE_STEPS + LIFT_STEPS + HOLD_STEPS
-"""Length of a plan, control steps of 1 / DemoArm.FPS each."""
+PLAN_STEPS = LIFT_AT + LIFT_STEPS + 6
+"""Length of a plan, control steps of 1 / DemoArm.FPS each; the last few hold still."""
 
 _TOLERANCE_M = 1e-3
 
@@ -54,28 +57,28 @@ class Expert:
         hover = self._kinematics.reach(above, start_arm)
         grasp = self._kinematics.reach(at, hover)
         lift = self._kinematics.reach(lifted, grasp)
-        arm = np.concatenate(
-            [
-                minimum_jerk(start_arm, hover, APPROACH_STEPS),
-                minimum_jerk(hover, grasp, DESCEND_STEPS),
-                np.tile(grasp, (CLOSE_STEPS, 1)),
-                minimum_jerk(grasp, lift, LIFT_STEPS),
-                np.tile(lift, (HOLD_STEPS, 1)),
-            ]
-        )
+        arm = np.tile(start_arm, (PLAN_STEPS, 1))
+        for first, length, change in (
+            (0, APPROACH_STEPS, hover - start_arm),
+            (DESCEND_AT, DESCEND_STEPS, grasp - hover),
+            (LIFT_AT, LIFT_STEPS, lift - grasp),
+        ):
+            arm += minimum_jerk(first, length)[:, None] * change
         grip = np.full(PLAN_STEPS, GRIP_CLOSED_M)
-        grip[: APPROACH_STEPS + DESCEND_STEPS] = GRIP_OPEN_M
+        grip[:CLOSE_AT] = GRIP_OPEN_M
         return np.column_stack([arm, grip])
 
 
-def minimum_jerk(start: npt.NDArray[np.float64], end: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.float64]:
-    """The `steps` points (steps, n) after `start` of a minimum-jerk motion that arrives at `end` with the last.
+def minimum_jerk(first: int, length: int) -> npt.NDArray[np.float64]:
+    """How much of a motion is done after each step of the plan, 0..1: (PLAN_STEPS,).
 
-    Source: Flash and Hogan 1985, "The coordination of arm movements", with zero velocity and acceleration at both ends.
+    The motion starts at step `first` and takes `length` steps. Source: Flash and Hogan 1985, "The coordination of arm
+    movements", with zero velocity and acceleration at both ends; overlapping motions are added up, as in Flash and
+    Henis 1991, "Arm trajectory modifications during reaching towards visual targets".
     """
-    s = np.linspace(0.0, 1.0, steps + 1)[1:, None]
+    s = np.clip((np.arange(PLAN_STEPS) + 1 - first) / length, 0.0, 1.0)
     travelled: npt.NDArray[np.float64] = 10.0 * s**3 - 15.0 * s**4 + 6.0 * s**5
-    return start + (end - start) * travelled
+    return travelled
 
 
 class _Kinematics:

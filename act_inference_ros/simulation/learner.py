@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -79,10 +81,10 @@ def train(
     total = len(images) + steps
     notify = progress or (lambda done, total: None)
 
-    features = _features(network, images, lambda done: notify(done, total))
-    mean, std = _standardise_per_channel(features)
     states, chunks = _samples(demonstrations, statistics)
     with _one_thread():
+        features = _features(network, images, lambda done: notify(done, total))
+        mean, std = _standardise_per_channel(features)
         _fit(network, features, states, chunks, steps, seed, lambda done: notify(len(images) + done, total))
     _fold_into_projection(network, mean, std)
     return TrainedPolicy(network.eval(), config, statistics)
@@ -132,18 +134,25 @@ def _vector_statistics(values: npt.NDArray[np.float32]) -> Statistics:
     )
 
 
-@torch.no_grad()
 def _features(network: ActNetwork, images: Tensor, notify: Callable[[int], None]) -> Tensor:
     """Backbone features (N, C, h, w) of uint8 images (N, H, W, 3)."""
     backbone = copy.deepcopy(network.backbone)
     fold_batch_norms(backbone)
     backbone = backbone.eval().to(memory_format=torch.channels_last)  # twice as fast on a CPU
     mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-    features = []
-    for start in range(0, len(images), _FEATURE_BATCH):
-        batch = (images[start : start + _FEATURE_BATCH].float() / 255.0 - mean) / std
-        features.append(backbone(batch.permute(0, 3, 1, 2)).contiguous())
-        notify(min(start + _FEATURE_BATCH, len(images)))
+
+    @torch.no_grad()
+    def of_batch(batch: Tensor) -> Tensor:
+        normalised = (batch.float() / 255.0 - mean) / std
+        return backbone(normalised.permute(0, 3, 1, 2)).contiguous()  # type: ignore[no-any-return]
+
+    features: list[Tensor] = []
+    # Whole batches in threads of their own, each on one core: sharing out every single layer is what is slow on a busy
+    # machine.
+    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for feature in pool.map(of_batch, images.split(_FEATURE_BATCH)):
+            features.append(feature)
+            notify(min(len(features) * _FEATURE_BATCH, len(images)))
     return torch.cat(features)
 
 
