@@ -107,8 +107,8 @@ class ActionTimeline:
 
         An instant that misses the interval by rounding alone counts as its end.
         """
-        if not len(self):
-            return np.empty(0), np.empty((0, 0))
+        if not len(self) or t1 < t0:
+            return np.empty(0), np.empty((0, self._chunks.shape[2]))
         steps = self._starts[-1] + np.arange(self._chunks.shape[1]) / self._fps
         inside = (steps >= t0 - SNAP_S / 2) & (steps <= t1 + SNAP_S / 2)
         times = np.clip(steps[inside], t0, t1)

@@ -30,7 +30,7 @@ ENVIRONMENT_STATE_INPUT = "environment_state"
 IMAGES_KEPT = 4
 """Per camera: one would do were cameras alike, but a slow or late camera's image is matched by an older one of a fast
 one. Four reach 100 ms back at 30 Hz."""
-VECTORS_KEPT_S = 1.0
+VECTORS_KEPT_S = 5.0
 VECTORS_KEPT = 2000
 CLOCK_RESOLUTION_S = 1e-6
 """Slack when times are compared: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
@@ -69,7 +69,7 @@ class ObservationInputs:
     `max_age` and `max_skew` (s; both may be set while running) bound the age of any input and the time between two; a message stamped more than
     `max_skew` ahead of its arrival is refused. `stamps: receive` goes by the time of arrival instead of the header.
     `resize` allows images of another size; `keep_jpeg` leaves a JPEG of the policy's size undecoded. Not thread-safe
-    except for `decode`. Raises ConfigurationError when state or cameras are not what the policy reads.
+    except for `decode`; `max_age` and `max_skew` may be changed between calls. Raises ConfigurationError when state or cameras are not what the policy reads.
     """
 
     def __init__(
