@@ -1,0 +1,81 @@
+"""Starts policy_node: `ros2 launch act_inference_ros policy.launch.py params_file:=robot.yaml checkpoint:=DIR`.
+
+An argument overrides the parameter file only when it is given.
+"""
+
+import os
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.events.process import ProcessExited
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+PACKAGE = "act_inference_ros"
+
+# Launch argument -> how its text becomes the parameter's value.
+PARAMETERS = {
+    "mode": str,
+    "checkpoint": str,
+    "server": str,
+    "model": str,
+    "autostart": lambda text: _boolean("autostart", text),
+    "use_sim_time": lambda text: _boolean("use_sim_time", text),
+}
+
+ARGUMENTS = (
+    DeclareLaunchArgument("mode", default_value="", description="local or triton"),
+    DeclareLaunchArgument("checkpoint", default_value="", description="LeRobot checkpoint directory (local mode)"),
+    DeclareLaunchArgument("server", default_value="", description="host:port of the Triton server (triton mode)"),
+    DeclareLaunchArgument("model", default_value="", description="the model's name on the server (triton mode)"),
+    DeclareLaunchArgument("params_file", default_value="", description="the robot's parameter file"),
+    DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
+    DeclareLaunchArgument("autostart", default_value="", description="false: wait for lifecycle transitions"),
+    DeclareLaunchArgument("use_sim_time", default_value="", description="true: go by /clock"),
+    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=_start)])
+
+
+def _start(context: LaunchContext) -> list[Action]:
+    given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
+    params_file = LaunchConfiguration("params_file").perform(context)
+    overrides = {name: PARAMETERS[name](text) for name, text in given.items() if text}
+    node = Node(
+        package=PACKAGE,
+        executable="policy_node",
+        name="policy_node",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=([os.path.abspath(os.path.expanduser(params_file))] if params_file else []) + [overrides],
+        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        output="screen",
+        emulate_tty=True,
+        on_exit=_end,
+    )
+    return [*_transport_profile(), node]
+
+
+def _end(event: ProcessExited, _context: LaunchContext) -> list[Action]:
+    """End with the node, and with an exit status: launch itself succeeds whatever a node's is."""
+    if event.returncode != 0:
+        raise RuntimeError(f"policy_node ended with exit status {event.returncode}; its last line says why")
+    return [Shutdown(reason="policy_node has ended")]
+
+
+def _transport_profile() -> list[Action]:
+    """With Fast DDS's defaults most best-effort images between processes are lost; a profile of the user's own wins."""
+    if {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"} & set(os.environ):
+        return []
+    profile = os.path.join(get_package_share_directory(PACKAGE), "config", "fastdds.xml")
+    return [SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile)]
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{name}: expected true or false, got {text!r}")
+    return text.lower() == "true"
