@@ -176,6 +176,7 @@ def _robot_arguments(options: argparse.Namespace) -> list[str]:
     parameters = {
         "interface": options.interface,
         "episodes": options.episodes,
+        "episode_time_s": options.episode_time,
         "seed": options.seed,
         "cover_camera": str(options.cover_camera).lower(),
         "publish_clock": "true",
@@ -216,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Trains a small ACT policy if there is none yet, then lets policy_node pick cubes with sim_robot.",
     )
     parser.add_argument("--episodes", type=_positive, default=20, help="cubes to pick (default: 20)")
+    parser.add_argument("--episode-time", type=float, default=8.0, help="s to lift a cube in (default: 8)")
     parser.add_argument("--mode", choices=("local", "triton"), default="local", help="where the policy is computed")
     parser.add_argument("--server", default="", help="triton mode: address of a running server")
     parser.add_argument("--interface", choices=tuple(_INTERFACE_TOPICS), default="joint_trajectory")

@@ -79,7 +79,7 @@ PARAMETERS = (
     ),
     SimParameter("seed", 0, "of the cube's places: the same seed, the same sequence", (0, 2**31 - 1)),
     SimParameter("episodes", 0, "exit after so many episodes; 0: no episodes, run until stopped", (0, 100_000)),
-    SimParameter("episode_time_s", 12.0, "an episode in which the cube isn't lifted by then has failed", (0.5, 600.0)),
+    SimParameter("episode_time_s", 8.0, "an episode in which the cube isn't lifted by then has failed", (0.5, 600.0)),
     SimParameter(
         "first_command_timeout_s", 60.0, "give up (exit status 1) when an episode gets no command", (1.0, 3600.0)
     ),

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from ros_helpers import PROFILE, Participant, ros_domain, ros_environment
+from ros_helpers import PROFILE, Participant, ros_environment
+
+from act_inference_ros.ros.domain import private_domain
 
 _WITHOUT_ROS = importlib.util.find_spec("rclpy") is None
 
@@ -24,7 +26,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 @pytest.fixture
 def domain() -> Iterator[int]:
-    with ros_domain() as domain:
+    with private_domain() as domain:
         yield domain
 
 

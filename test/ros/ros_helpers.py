@@ -1,27 +1,19 @@
 """For tests that run real nodes in real processes: an environment of their own, and an end to everything started."""
 
 import contextlib
-import fcntl
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROFILE = PROJECT / "config" / "fastdds.xml"
-
-# Above 101 the ports of a domain fall among those that Linux hands out to clients.
-_DOMAINS = range(1, 101)
-_LOCKS = Path(tempfile.gettempdir()) / f"act_inference_ros_test_domains_{os.getuid()}"
 
 
 def wait_until(predicate: Callable[[], Any], deadline_s: float, what: str = "") -> Any:
@@ -34,32 +26,6 @@ def wait_until(predicate: Callable[[], Any], deadline_s: float, what: str = "") 
         if time.monotonic() > end:
             raise AssertionError(f"not within {deadline_s:g} s: {what or predicate}")
         time.sleep(0.01)
-
-
-@contextlib.contextmanager
-def ros_domain() -> Iterator[int]:
-    """A ROS_DOMAIN_ID that nobody else has: no other test run (a lock file), no other program (its port is free)."""
-    _LOCKS.mkdir(exist_ok=True)
-    for domain in random.Random(os.getpid() ^ time.time_ns()).sample(_DOMAINS, len(_DOMAINS)):
-        with open(_LOCKS / str(domain), "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            if _is_domain_silent(domain):
-                yield domain
-                return
-    raise RuntimeError("every ROS domain from 1 to 100 is in use on this machine")
-
-
-def _is_domain_silent(domain: int) -> bool:
-    # The discovery port of the RTPS standard; every participant of the domain has it open.
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("", 7400 + 250 * domain))
-        except OSError:
-            return False
-    return True
 
 
 def ros_environment(tmp_path: Path, domain: int, profile: Path | None = PROFILE) -> dict[str, str]:

@@ -1,0 +1,105 @@
+"""The demo ends what it started, on every path, and says what happened. A stand-in plays the policy node."""
+
+import os
+import re
+import signal
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ros_helpers import NodeProcess, wait_until
+
+STAND_IN = """
+    import os, pathlib, sys
+    import rclpy
+    from std_srvs.srv import Trigger
+    from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+    from builtin_interfaces.msg import Duration
+
+    pathlib.Path({pid_file!r}).write_text(str(os.getpid()))
+    if {dies}:
+        sys.exit("the checkpoint is no good")
+    rclpy.init()
+    node = rclpy.create_node("policy_node")
+    arm = node.create_publisher(JointTrajectory, "/arm_controller/joint_trajectory", 10)
+    point = JointTrajectoryPoint(positions=[0.0, -0.5, 1.7, 1.9, 0.0], time_from_start=Duration(nanosec=100_000_000))
+    names = ["pan", "shoulder", "elbow", "wrist", "roll"]
+    node.create_timer(0.1, lambda: arm.publish(JointTrajectory(joint_names=names, points=[point])))
+    node.create_service(Trigger, "~/reset", lambda request, response: response)
+    rclpy.spin(node)
+"""
+
+StartDemo = Callable[..., NodeProcess]
+
+
+@pytest.fixture
+def start_demo(tmp_path: Path, environment: dict[str, str]) -> StartDemo:
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (checkpoint / name).touch()
+
+    def start(*arguments: str, policy_dies: bool = False) -> NodeProcess:
+        stand_in = STAND_IN.format(pid_file=str(tmp_path / "pid"), dies=policy_dies)
+        (tmp_path / "stand_in_policy.py").write_text(textwrap.dedent(stand_in))
+        environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])
+        run = "import sys; from act_inference_ros.ros import demo; demo.POLICY_NODE = 'stand_in_policy'; "
+        command = [
+            *("python", "-c", run + "sys.exit(demo.main(sys.argv[1:]))", *arguments),
+            *("--checkpoint", str(checkpoint), "--out", str(tmp_path / "out")),
+        ]
+        return NodeProcess(command, environment, tmp_path / "demo.txt")
+
+    return start
+
+
+def has_ended(pid_file: Path) -> bool:
+    try:
+        os.kill(int(pid_file.read_text()), 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_shows_each_episode_and_ends_with_the_success_line(start_demo: StartDemo, tmp_path: Path) -> None:
+    with start_demo("--episodes", "2", "--episode-time", "1", "--cover-camera") as demo:
+        assert demo.wait(90.0) == 0, demo.text
+    lines = demo.text.splitlines()
+    assert [line for line in lines if re.match(r"episode [12]/2: not lifted in 1\.\d s", line)] == lines[-3:-1]
+    assert lines[-1] == "success: 0/2 (0 %, 95 % interval 0..66 %)"
+    assert has_ended(tmp_path / "pid")
+    assert list((tmp_path / "out").iterdir()) == [], "logs of a run that went well"
+
+
+def test_too_few_successes_are_a_failure_if_so_wanted(start_demo: StartDemo) -> None:
+    with start_demo("--episodes", "1", "--episode-time", "1", "--min-success", "1") as demo:
+        assert demo.wait(90.0) == 1
+    assert demo.text.splitlines()[-1].startswith("success: 0/1 ")
+
+
+def test_a_policy_node_that_dies_ends_the_demo_with_its_last_words(start_demo: StartDemo) -> None:
+    with start_demo(policy_dies=True) as demo:
+        assert demo.wait(60.0) == 1
+    assert "stand_in_policy ended too early (exit status 1)" in demo.text
+    assert "the checkpoint is no good" in demo.text
+    assert "Traceback" not in demo.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_everything(start_demo: StartDemo, tmp_path: Path, number: int) -> None:
+    pid_file = tmp_path / "pid"
+    with start_demo() as demo:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text(), 60.0)
+        assert demo.stop(number, deadline_s=20.0) == 128 + number
+        assert has_ended(pid_file)
+    assert "Traceback" not in demo.text
+
+
+def test_a_wrong_checkpoint_is_answered_with_one_line(tmp_path: Path, environment: dict[str, str]) -> None:
+    arguments = ["--checkpoint", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]
+    with NodeProcess.module(
+        "act_inference_ros.ros.demo", *arguments, environment=environment, output=tmp_path / "demo.txt"
+    ) as demo:
+        assert demo.wait(30.0) == 2
+    assert re.fullmatch(r"demo: .*nothing: expected a checkpoint directory with .*\n", demo.text)
