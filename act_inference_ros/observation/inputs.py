@@ -66,10 +66,11 @@ class Selection:
 class ObservationInputs:
     """Takes messages of the cameras, the joint states and the environment state; gives observations.
 
-    `max_age` and `max_skew` (s; both may be set while running) bound the age of any input and the time between two; a message stamped more than
-    `max_skew` ahead of its arrival is refused. `stamps: receive` goes by the time of arrival instead of the header.
-    `resize` allows images of another size; `keep_jpeg` leaves a JPEG of the policy's size undecoded. Not thread-safe
-    except for `decode`; `max_age` and `max_skew` may be changed between calls. Raises ConfigurationError when state or cameras are not what the policy reads.
+    `max_age` and `max_skew` (s; both may be set while running) bound the age of any input and the time between two; a
+    message stamped more than `max_skew` ahead of its arrival is refused. `stamps: receive` goes by the time of arrival
+    instead of the header. `resize` allows images of another size; `keep_jpeg` leaves a JPEG of the policy's size
+    undecoded. Not thread-safe except for `decode`. Raises ConfigurationError when state or cameras are not what the
+    policy reads.
     """
 
     def __init__(
