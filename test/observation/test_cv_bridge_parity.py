@@ -32,13 +32,11 @@ def same_pixels(tmp_path_factory):
     ).returncode:
         pytest.skip("cv_bridge is there but cannot be imported: it is compiled for another Python or numpy")
     cases = subprocess.run(
-        [sys.executable, str(HERE / "cv_bridge_cases.py")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
+        [sys.executable, str(HERE / "cv_bridge_cases.py")], env=environment, capture_output=True, text=True, timeout=60
     )
+    if cases.returncode < 0:
+        pytest.skip(f"cv_bridge dies of signal {-cases.returncode} here: it is compiled for another numpy")
+    assert cases.returncode == 0, cases.stderr
     return json.loads(cases.stdout)
 
 
