@@ -14,19 +14,19 @@ GRIP_OPEN_M = 0.030
 GRIP_CLOSED_M = 0.010
 """Less than half the cube's edge, so that the gripper's position controller keeps pressing."""
 
-HOVER_HEIGHT_M = 0.085
+HOVER_HEIGHT_M = 0.075
 GRASP_HEIGHT_M = 0.019
 LIFT_HEIGHT_M = 0.120
 
 APPROACH_STEPS = 24
-DESCEND_STEPS = 18
+DESCEND_STEPS = 22
 DESCEND_AT = APPROACH_STEPS - 6
 """Going down begins before the approach has ended, so that the arm never rests above the cube: a policy, which has no
 memory, learns badly to leave a place where demonstrations dwell."""
 CLOSE_AT = DESCEND_AT + DESCEND_STEPS
-LIFT_AT = CLOSE_AT + 8
-LIFT_STEPS = 16
-PLAN_STEPS = LIFT_AT + LIFT_STEPS + 6
+LIFT_AT = CLOSE_AT + 6
+LIFT_STEPS = 18
+PLAN_STEPS = LIFT_AT + LIFT_STEPS + 4
 """Length of a plan, control steps of 1 / DemoArm.FPS each; the last few hold still."""
 
 _TOLERANCE_M = 1e-3
@@ -63,22 +63,22 @@ class Expert:
             (DESCEND_AT, DESCEND_STEPS, grasp - hover),
             (LIFT_AT, LIFT_STEPS, lift - grasp),
         ):
-            arm += minimum_jerk(first, length)[:, None] * change
+            arm += ease_out(first, length)[:, None] * change
         grip = np.full(PLAN_STEPS, GRIP_CLOSED_M)
         grip[:CLOSE_AT] = GRIP_OPEN_M
         return np.column_stack([arm, grip])
 
 
-def minimum_jerk(first: int, length: int) -> npt.NDArray[np.float64]:
+def ease_out(first: int, length: int) -> npt.NDArray[np.float64]:
     """How much of a motion is done after each step of the plan, 0..1: (PLAN_STEPS,).
 
-    The motion starts at step `first` and takes `length` steps. Source: Flash and Hogan 1985, "The coordination of arm
-    movements", with zero velocity and acceleration at both ends; overlapping motions are added up, as in Flash and
-    Henis 1991, "Arm trajectory modifications during reaching towards visual targets".
+    The motion starts at step `first`, takes `length` steps and slows down to its end. It sets off at full speed (the arm's
+    inertia rounds that off), unlike a minimum-jerk motion: a policy without memory that is asked again and again would
+    never get beyond a slow start.
     """
     s = np.clip((np.arange(PLAN_STEPS) + 1 - first) / length, 0.0, 1.0)
-    travelled: npt.NDArray[np.float64] = 10.0 * s**3 - 15.0 * s**4 + 6.0 * s**5
-    return travelled
+    remaining: npt.NDArray[np.float64] = (1.0 - s) ** 1.5
+    return 1.0 - remaining
 
 
 class _Kinematics:
