@@ -199,16 +199,15 @@ def _watch(policy: ManagedProcess, robot: ManagedProcess, signals: StopSignals, 
                 print(line, flush=True)
         if success_line is not None and (robot in ended or robot.wait(EXIT_TIMEOUT_S) is not None):
             return success_line
-        for process in ended:
-            raise ActInferenceError(
-                f"{process.name} ended too early (exit status {process.returncode}); its last lines:\n"
-                f"{process.last_lines()}"
-            )
+        if ended:
+            how = " and ".join(f"{process.name} (exit status {process.returncode})" for process in ended)
+            raise ActInferenceError(f"{how} ended too early\n{_last_words(policy, robot)}")
         robot.wait(_POLL_S)
-    raise ActInferenceError(
-        f"not over after {timeout_s:.0f} s; the last lines of {policy.name}:\n{policy.last_lines()}\n"
-        f"and of {robot.name}:\n{robot.last_lines()}"
-    )
+    raise ActInferenceError(f"not over after {timeout_s:.0f} s\n{_last_words(policy, robot)}")
+
+
+def _last_words(*processes: ManagedProcess) -> str:
+    return "\n".join(f"--- the last lines of {process.name}:\n{process.last_lines()}" for process in processes)
 
 
 def _parser() -> argparse.ArgumentParser:

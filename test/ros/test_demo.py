@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,7 @@ def start_demo(tmp_path: Path, environment: dict[str, str]) -> StartDemo:
         environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])
         run = "import sys; from act_inference_ros.ros import demo; demo.POLICY_NODE = 'stand_in_policy'; "
         command = [
-            *("python", "-c", run + "sys.exit(demo.main(sys.argv[1:]))", *arguments),
+            *(sys.executable, "-c", run + "sys.exit(demo.main(sys.argv[1:]))", *arguments),
             *("--checkpoint", str(checkpoint), "--out", str(tmp_path / "out")),
         ]
         return NodeProcess(command, environment, tmp_path / "demo.txt")
@@ -81,7 +82,7 @@ def test_too_few_successes_are_a_failure_if_so_wanted(start_demo: StartDemo) -> 
 def test_a_policy_node_that_dies_ends_the_demo_with_its_last_words(start_demo: StartDemo) -> None:
     with start_demo(policy_dies=True) as demo:
         assert demo.wait(60.0) == 1
-    assert "stand_in_policy ended too early (exit status 1)" in demo.text
+    assert "stand_in_policy (exit status 1) ended too early" in demo.text
     assert "the checkpoint is no good" in demo.text
     assert "Traceback" not in demo.text
 
@@ -94,6 +95,38 @@ def test_a_signal_ends_everything(start_demo: StartDemo, tmp_path: Path, number:
         assert demo.stop(number, deadline_s=20.0) == 128 + number
         assert has_ended(pid_file)
     assert "Traceback" not in demo.text
+
+
+TRAINER = """
+    import pathlib, sys
+    print("training, really")
+    out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+    out.mkdir(parents=True)
+    (out / "config.json").touch()
+    if {fails}:
+        sys.exit("no demonstrations")
+    (out / "model.safetensors").touch()
+"""
+
+
+def test_trains_where_there_is_no_policy_yet_and_only_then(tmp_path: Path, environment: dict[str, str]) -> None:
+    def train(fails: bool) -> str:
+        (tmp_path / "stand_in_trainer.py").write_text(textwrap.dedent(TRAINER.format(fails=fails)))
+        run = "import sys; from act_inference_ros.ros import demo; demo.TRAINER = 'stand_in_trainer'; "
+        run += "demo.POLICY_NODE = 'nonexistent_policy_node'; sys.exit(demo.main(sys.argv[1:]))"
+        environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])
+        command = [sys.executable, "-c", run, "--out", str(tmp_path / "out")]
+        with NodeProcess(command, environment, tmp_path / "demo.txt") as demo:
+            assert demo.wait(60.0) == 1
+        return demo.text
+
+    failed = train(fails=True)
+    assert "no demonstrations" in failed
+    assert "training failed (exit status 1)" in failed
+    assert list((tmp_path / "out").iterdir()) == []
+    assert "training, really" in train(fails=False)
+    assert (tmp_path / "out" / "checkpoint" / "model.safetensors").exists()
+    assert "training, really" not in train(fails=False)
 
 
 def test_a_wrong_checkpoint_is_answered_with_one_line(tmp_path: Path, environment: dict[str, str]) -> None:
