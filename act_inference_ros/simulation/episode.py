@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.simulation.scene import DemoArm
@@ -86,7 +87,7 @@ def run_episode(
     return EpisodeResult(False, max_steps, predictions, arm.cube_height_m)
 
 
-def observe(arm: DemoArm, camera: str = "front") -> dict[str, np.ndarray]:
+def observe(arm: DemoArm, camera: str = "front") -> dict[str, npt.NDArray[Any]]:
     """What a policy is shown: joint positions and one camera image, under LeRobot's keys."""
     return {STATE_KEY: arm.positions, f"{IMAGE_PREFIX}{camera}": arm.render(camera)}
 
@@ -115,6 +116,4 @@ def success_line(successes: int, episodes: int) -> str:
     """One line for people: `success: 19/20 (95 %, 95 % interval 76..99 %)`."""
     low, high = wilson_interval(successes, episodes)
     rate = successes / episodes if episodes else 0.0
-    return f"success: {successes}/{episodes} ({rate:.0%}, 95 % interval {low * 100:.0f}..{high * 100:.0f} %)".replace(
-        f"({rate:.0%}", f"({rate * 100:.0f} %"
-    )
+    return f"success: {successes}/{episodes} ({rate * 100:.0f} %, 95 % interval {low * 100:.0f}..{high * 100:.0f} %)"

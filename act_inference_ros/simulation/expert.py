@@ -72,9 +72,9 @@ class Expert:
 def ease_out(first: int, length: int) -> npt.NDArray[np.float64]:
     """How much of a motion is done after each step of the plan, 0..1: (PLAN_STEPS,).
 
-    The motion starts at step `first`, takes `length` steps and slows down to its end. It sets off at full speed (the arm's
-    inertia rounds that off), unlike a minimum-jerk motion: a policy without memory that is asked again and again would
-    never get beyond a slow start.
+    The motion starts at step `first`, takes `length` steps and slows down to its end. It sets off at full speed (the
+    arm's inertia rounds that off), unlike a minimum-jerk motion: a policy without memory that is asked again and again
+    would never get beyond a slow start.
     """
     s = np.clip((np.arange(PLAN_STEPS) + 1 - first) / length, 0.0, 1.0)
     remaining: npt.NDArray[np.float64] = (1.0 - s) ** 1.5
