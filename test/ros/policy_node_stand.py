@@ -1,0 +1,140 @@
+"""A running policy_node with a robot stand-in around it, for tests that share one."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from policy_stand_in import Options
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.parameter import Parameter
+from robot_stand_in import JOINTS, RobotStandIn
+from ros_helpers import NodeProcess, Participant, ros_environment
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from act_inference_ros.ros.domain import private_domain
+
+STAND_IN = Path(__file__).parent / "policy_stand_in.py"
+ARM = ["roll", "pan", "wrist", "lift", "elbow"]
+"""The trajectory controller's joints, in an order of its own."""
+MAX_AGE_S = 0.4
+LEAD_S = 0.02
+KINDS = {"joint_trajectory": JointTrajectory, "position_stream": Float64MultiArray, "joint_state": JointState}
+TRANSITIONS = {
+    "configure": Transition.TRANSITION_CONFIGURE,
+    "activate": Transition.TRANSITION_ACTIVATE,
+    "deactivate": Transition.TRANSITION_DEACTIVATE,
+    "cleanup": Transition.TRANSITION_CLEANUP,
+}
+
+
+def robot_parameters(cameras: Mapping[str, str] | None = None, **changes: Any) -> dict[str, Any]:
+    """Parameters of a robot with a trajectory controller and a stream; `__` in a name of `changes` stands for a dot.
+
+    A change to None takes a parameter out.
+    """
+    cameras = {"front": "raw"} if cameras is None else cameras
+    parameters: dict[str, Any] = {
+        "fps": 20.0, "inference_rate": 10.0, "max_age": MAX_AGE_S, "max_skew": 0.15, "coast_time": 0.3,
+        "state.topic": "/joint_states", "state.joints": list(JOINTS), "cameras": list(cameras),
+        "controllers": ["arm", "gripper"],
+        "controller.arm.interface": "joint_trajectory", "controller.arm.topic": "/arm/command",
+        "controller.arm.joints": ARM, "controller.arm.lead": LEAD_S,
+        "controller.gripper.interface": "position_stream", "controller.gripper.topic": "/gripper/command",
+        "controller.gripper.joints": ["grip"], "command_rate": 50.0,
+    }  # fmt: skip
+    for camera, transport in cameras.items():
+        parameters |= {f"camera.{camera}.topic": f"/{camera}/image", f"camera.{camera}.transport": transport}
+    for joint in JOINTS:
+        parameters |= {f"joint.{joint}.min": -2.5, f"joint.{joint}.max": 2.5}
+    parameters |= {name.replace("__", "."): value for name, value in changes.items()}
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def write_parameters(directory: Path, parameters: Mapping[str, Any]) -> list[str]:
+    """Command-line arguments that hand the parameters to the node."""
+    path = directory / "robot.yaml"
+    path.write_text(yaml.safe_dump({"policy_node": {"ros__parameters": dict(parameters)}}))
+    return ["--ros-args", "--params-file", str(path)]
+
+
+@dataclass
+class Stand:
+    """A robot stand-in and the policy node that commands it."""
+
+    robot: RobotStandIn
+    node: NodeProcess
+    participant: Participant
+
+    def reset(self) -> None:
+        assert self.participant.call(Trigger, "/policy_node/reset").success
+
+    def set_parameters(self, **changes: Any) -> Any:
+        """The node's answer; `__` in a name stands for a dot."""
+        values = [Parameter(name.replace("__", "."), value=value) for name, value in changes.items()]
+        request = SetParametersAtomically.Request(parameters=[value.to_parameter_msg() for value in values])
+        return self.participant.call(SetParametersAtomically, "/policy_node/set_parameters_atomically", request).result
+
+    def transition(self, name: str) -> bool:
+        """Ask for a lifecycle transition; True if it was made."""
+        request = ChangeState.Request(transition=Transition(id=TRANSITIONS[name]))
+        return bool(self.participant.call(ChangeState, "/policy_node/change_state", request).success)
+
+    def state(self) -> str:
+        return str(self.participant.call(GetState, "/policy_node/get_state").current_state.label)
+
+    def start_afresh(self) -> float:
+        """Reset, and wait until both controllers are commanded again; gives the time at which the reset was done."""
+        self.reset()
+        at = time.time()
+        self.robot.wait_for_command("arm", at, count=2)  # the first may have been under way
+        self.robot.wait_for_command("gripper", at, count=2)
+        return at
+
+
+@contextlib.contextmanager
+def running_policy_node(
+    directory: Path,
+    parameters: Mapping[str, Any] | None = None,
+    policy: Options | Path | None = None,
+    wait: str | None = "active: waiting for",
+) -> Iterator[Stand]:
+    """A policy node in its own process: with a stand-in's policy, or a real one from a checkpoint directory.
+
+    `wait` is the line of its output that the block waits for before it begins.
+    """
+    given = robot_parameters() if parameters is None else dict(parameters)
+    real = isinstance(policy, Path)
+    with private_domain() as domain, pytest.MonkeyPatch.context() as patch:
+        environment = ros_environment(directory, domain)
+        for name in (
+            "ROS_LOG_DIR",
+            "ROS_AUTOMATIC_DISCOVERY_RANGE",
+            "AMENT_PREFIX_PATH",
+            "FASTDDS_DEFAULT_PROFILES_FILE",
+        ):
+            patch.setenv(name, environment[name])
+        if real:
+            given["checkpoint"] = str(policy)
+        else:
+            environment["POLICY_STAND_IN"] = json.dumps(asdict(policy or Options()))
+        program = ["-m", "act_inference_ros.ros.policy_node"] if real else [str(STAND_IN)]
+        command = [sys.executable, *program, *write_parameters(directory, given)]
+        cameras = {name: given[f"camera.{name}.transport"] for name in given["cameras"]}
+        controllers = {name: KINDS[given[f"controller.{name}.interface"]] for name in given["controllers"]}
+        node = NodeProcess(command, environment, directory / "policy_node.txt")
+        with Participant(domain) as participant, RobotStandIn(participant, cameras, controllers) as robot, node:
+            if wait:
+                node.wait_for_line(wait)
+            yield Stand(robot, node, participant)

@@ -1,0 +1,227 @@
+"""RobotStandIn: cameras and joints as a robot publishes them, with faults to switch on; collects what comes back."""
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import qos_profile_sensor_data
+from ros_helpers import Participant, wait_until
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from trajectory_msgs.msg import JointTrajectory
+
+JOINTS = ("pan", "lift", "elbow", "wrist", "roll", "grip")
+HEIGHT, WIDTH = 96, 128
+
+Distortion = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message, and when it came (wall time, s)."""
+
+    time: float
+    message: Any
+
+
+class RobotStandIn:
+    """Publishes every input at `rate_hz` from a thread: an arm that stands still before a scene that does not change.
+
+    `positions` (joint -> rad) and `images` (camera -> RGB array) may be replaced at any time. `distortions` maps an
+    input (`state` or a camera) to what makes a fault of its message, None for silence. `sent` counts what went out.
+    """
+
+    def __init__(
+        self,
+        participant: Participant,
+        cameras: Mapping[str, str],
+        controllers: Mapping[str, Any],
+        rate_hz: float = 30.0,
+    ) -> None:
+        self.node = participant.node
+        self.positions = dict.fromkeys(JOINTS, 0.0)
+        random = np.random.default_rng(0)
+        # 250 and up in the first pixel would be an order to the policy stand-in.
+        self.images = {camera: random.integers(0, 250, (HEIGHT, WIDTH, 3), np.uint8) for camera in cameras}
+        self.distortions: dict[str, Distortion] = {}
+        self.sent: Counter[str] = Counter()
+        self.now: Callable[[], float] = time.time
+        """The time that messages are stamped with, s."""
+        self.commands = {name: self._collect(kind, f"/{name}/command") for name, kind in controllers.items()}
+        self.chunks = self._collect(JointTrajectory, "/policy_node/action_chunk")
+        self.diagnostics = self._collect(DiagnosticArray, "/diagnostics")
+        self._state_publisher = self._publisher(JointState, "/joint_states")
+        self._cameras = {
+            camera: self._publisher(Image if transport == "raw" else CompressedImage, f"/{camera}/image")
+            for camera, transport in cameras.items()
+        }
+        self._transports = dict(cameras)
+        self._period_s = 1.0 / rate_hz
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "RobotStandIn":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(5.0)
+
+    @contextlib.contextmanager
+    def fault(self, name: str, distortion: Distortion) -> Iterator[float]:
+        """Distort the messages of an input while the block runs; gives the time at which that began."""
+        self.distortions[name] = distortion
+        try:
+            yield time.time()
+        finally:
+            del self.distortions[name]
+
+    @contextlib.contextmanager
+    def order(self, camera: str, behaviour: int) -> Iterator[None]:
+        """Order a behaviour from the policy stand-in, through the first pixel, while the block runs."""
+        pixels = self.images[camera]
+        ordering = pixels.copy()
+        ordering[0, 0, 0] = behaviour
+        self.images[camera] = ordering
+        try:
+            yield
+        finally:
+            self.images[camera] = pixels
+
+    def wait_for_frames(self, count: int, deadline_s: float = 20.0) -> None:
+        """Wait until so many more joint states have been published: time that the node had to react."""
+        goal = self.sent["state"] + count
+        wait_until(lambda: self.sent["state"] >= goal, deadline_s)
+
+    def wait_for_command(self, controller: str, after: float, count: int = 1, deadline_s: float = 20.0) -> list[Any]:
+        """The messages that came to a controller after `after`, at least `count`."""
+        with self._diagnosis_noted():
+            wait_until(lambda: len(self.commanded(controller, after)) >= count, deadline_s, f"no {count} commands")
+        return self.commanded(controller, after)
+
+    def commanded(self, controller: str, after: float = 0.0) -> list[Any]:
+        """The messages that came to a controller after `after`."""
+        return [received.message for received in list(self.commands[controller]) if received.time > after]
+
+    def wait_for_diagnosis(self, text: str, deadline_s: float = 20.0) -> Any:
+        """The next status whose message contains `text`."""
+        seen = len(self.diagnostics)
+
+        def found() -> Any:
+            new = [received.message.status[0] for received in self.diagnostics[seen:]]
+            return next((status for status in new if text in status.message), None)
+
+        with self._diagnosis_noted():
+            return wait_until(found, deadline_s, f"no diagnosis {text!r}")
+
+    @contextlib.contextmanager
+    def _diagnosis_noted(self) -> Iterator[None]:
+        try:
+            yield
+        except AssertionError as error:
+            last = self.diagnostics[-1].message.status[0].message if self.diagnostics else "none came"
+            raise AssertionError(f"{error}; the last diagnosis: {last}") from error
+
+    def state_message(self) -> JointState:
+        """The joints in another order than the policy's, and one more."""
+        names = [*sorted(self.positions), "mimic"]
+        message = JointState(name=names, position=[float(self.positions.get(name, 9.0)) for name in names])
+        message.header.stamp = stamp(self.now())
+        return message
+
+    def image_message(self, camera: str) -> Any:
+        pixels = self.images[camera]
+        height, width = pixels.shape[:2]
+        if self._transports[camera] == "compressed":
+            encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1]
+            message = CompressedImage(format="rgb8; png compressed bgr8", data=encoded.tobytes())
+        else:
+            message = Image(encoding="rgb8", height=height, width=width, step=3 * width, data=pixels.tobytes())
+        message.header.stamp = stamp(self.now())
+        return message
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._over.is_set():
+            self._send("state", self._state_publisher, self.state_message())
+            for camera, publisher in self._cameras.items():
+                self._send(camera, publisher, self.image_message(camera))
+            due = max(due + self._period_s, time.monotonic())
+            self._over.wait(due - time.monotonic())
+
+    def _send(self, name: str, publisher: Any, message: Any) -> None:
+        message = self.distortions.get(name, lambda message: message)(message)
+        if message is not None:
+            publisher.publish(message)
+        self.sent[name] += 1
+
+    def _publisher(self, kind: Any, topic: str) -> Any:
+        return self.node.create_publisher(kind, topic, qos_profile_sensor_data)
+
+    def _collect(self, kind: Any, topic: str) -> list[Received]:
+        received: list[Received] = []
+        self.node.create_subscription(kind, topic, lambda message: received.append(Received(time.time(), message)), 100)
+        return received
+
+
+def stamp(seconds: float) -> Time:
+    return Time(sec=int(seconds), nanosec=int(seconds % 1.0 * 1e9))
+
+
+def seconds(message: Any) -> float:
+    """A Time or Duration as a number."""
+    return float(message.sec + message.nanosec * 1e-9)
+
+
+def is_hold(message: JointTrajectory) -> bool:
+    """Whether a trajectory says: stay there."""
+    return len(message.points) >= 2 and all(p.positions == message.points[0].positions for p in message.points)
+
+
+def silent(_message: Any) -> None:
+    """Nothing comes any more."""
+
+
+def stamped_late(message: Any) -> Any:
+    """A driver that stamps its messages with a time long past."""
+    message.header.stamp = stamp(seconds(message.header.stamp) - 1.0)
+    return message
+
+
+def stamped_zero(message: Any) -> Any:
+    message.header.stamp = Time()
+    return message
+
+
+def without_a_joint(message: JointState) -> JointState:
+    message.name[message.name.index("elbow")] = "somebody_elses_elbow"
+    return message
+
+
+def not_a_number(message: JointState) -> JointState:
+    message.position[message.name.index("wrist")] = float("nan")
+    return message
+
+
+def wrong_encoding(message: Image) -> Image:
+    message.encoding = "16UC1"
+    return message
+
+
+def wrong_size(message: Image) -> Image:
+    half = Image(encoding="rgb8", height=HEIGHT // 2, width=WIDTH, step=3 * WIDTH, header=message.header)
+    half.data = message.data[: half.step * half.height]
+    return half
+
+
+def truncated(message: Image) -> Image:
+    message.data = message.data[:-100]
+    return message
