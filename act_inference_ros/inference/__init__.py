@@ -2,3 +2,7 @@
 
 `client` imports neither torch nor tritonclient; each mode's own module does, when that mode is asked for.
 """
+
+from act_inference_ros.inference.client import InferenceClient
+
+__all__ = ["InferenceClient"]
