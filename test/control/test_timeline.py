@@ -151,6 +151,21 @@ def test_blend_fades_out_of_a_fade_that_is_under_way():
     np.testing.assert_allclose(timeline.sample(0.35)[0], 0.75 * 0.75 + 0.25 * 2.0)
 
 
+def test_a_fade_does_not_begin_before_the_chunk_does():
+    timeline = ActionTimeline(FPS, "blend", blend_time=0.2)
+    timeline.add(ramp(1.0, 30), 0.0)
+    timeline.add(ramp(3.0, 30), 0.2, now=0.1)
+    np.testing.assert_allclose([timeline.sample(t)[0] for t in (0.2, 0.3)], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(("coeff", "winner"), [(-2000.0, 2.0), (2000.0, 1.0)])
+def test_extreme_ensemble_coefficients_do_not_overflow(coeff, winner):
+    timeline = ActionTimeline(FPS, "temporal_ensemble", ensemble_coeff=coeff)
+    timeline.add(ramp(1.0), 0.0)
+    timeline.add(ramp(2.0), DT)
+    assert timeline.sample(2 * DT) == winner
+
+
 def test_blend_without_blend_time_switches_when_the_chunk_arrives():
     timeline = ActionTimeline(FPS, "blend", blend_time=0.0)
     timeline.add(ramp(1.0), 0.0)
