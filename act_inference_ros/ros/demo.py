@@ -150,11 +150,12 @@ def _log_directory(parent: Path, keep: bool) -> Iterator[Path]:
     try:
         yield logs
     except ActInferenceError:
-        say(f"the logs are kept in {logs}")
         keep = True
         raise
     finally:
-        if not keep:
+        if keep:
+            say(f"the nodes' logs are in {logs}")
+        else:
             shutil.rmtree(logs, ignore_errors=True)
 
 
