@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.joints import Joint, JointBinding
+from act_inference_ros.joints import UNITS, Joint, JointBinding
 from act_inference_ros.parameters import INFINITY, Value, complete, raise_problems
 from act_inference_ros.spec import PolicySpec
-
-DEGREES_PER_RADIAN = 57.29577951308232
 
 
 @dataclass(frozen=True)
@@ -148,15 +146,15 @@ def _given(value: Value) -> str | None:
 def _joints(values: Mapping[str, Value], names: list[str], problems: list[str]) -> dict[str, Joint]:
     joints: dict[str, Joint] = {}
     for name in dict.fromkeys(names):
-        unit = values[f"joint.{name}.unit"]
+        unit = cast(str, values[f"joint.{name}.unit"])
         scale = cast(float, values[f"joint.{name}.scale"])
-        if unit == "deg" and scale != 1.0:
-            problems.append(f"joint.{name}: unit and scale are both given; unit: deg already means scale 180/pi")
+        if unit and scale != 1.0:
+            problems.append(f"joint.{name}: unit and scale are both given; unit: {unit} already is a scale")
         lowest, highest = (cast(float, values[f"joint.{name}.{end}"]) for end in ("min", "max"))
         try:
             joints[name] = Joint(
                 name,
-                scale=DEGREES_PER_RADIAN if unit == "deg" else scale,
+                scale=UNITS[unit] if unit else scale,
                 offset=cast(float, values[f"joint.{name}.offset"]),
                 minimum=None if lowest == -INFINITY else lowest,
                 maximum=None if highest == INFINITY else highest,

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from act_inference_ros.control.merging import MERGES
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.joints import UNITS
 
 Value: TypeAlias = bool | int | float | str | list[str]
 
@@ -20,7 +21,6 @@ INTERFACES = ("joint_trajectory", "position_stream", "joint_state")
 MODES = ("local", "triton")
 STAMPS = ("header", "receive")
 TRANSPORTS = ("raw", "compressed")
-UNITS = ("", "rad", "deg")
 INFINITY = float("inf")
 
 
@@ -109,7 +109,7 @@ PARAMETERS = (
     Parameter("max_age", 0.2, "s; an older input is stale: no observation, no command.", 0.001, 60.0, live=True),
     Parameter("max_skew", 0.05, "s; the inputs of one observation lie at most this far apart.", 0.0, 60.0, live=True),
     Parameter("action.joints", [], "Joints of the action, in the policy's order; empty: state.joints."),
-    Parameter("joint.<joint>.unit", "", "The policy's unit: rad (ROS units as they are) or deg.", choices=UNITS),
+    Parameter("joint.<joint>.unit", "", "The policy's unit; empty: ROS units as they are.", choices=("", *UNITS)),
     Parameter("joint.<joint>.scale", 1.0, "policy = scale * ros + offset."),
     Parameter("joint.<joint>.offset", 0.0, "policy = scale * ros + offset."),
     Parameter("joint.<joint>.min", -INFINITY, "Lowest commanded position, ROS units (rad, m).", live=True),

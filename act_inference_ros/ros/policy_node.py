@@ -37,13 +37,17 @@ EXIT_S = 1.0
 """How long the executor may take to end; a policy being loaded takes longer and is left behind."""
 
 
-class PolicyNode(LifecycleNode):
-    """The managed node. `failure` is set when configure refuses: the one error that says why."""
+class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
+    """The managed node.
+
+    `failure` is set when configure refuses: the one error that says why. `ending`: told to end by `end`.
+    """
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__(NODE_NAME, automatically_declare_parameters_from_overrides=True, **node_options)
         self.failure: Exception | None = None
         self._session: PolicySession | None = None
+        self.ending = False
         parameters.declare(self)
         self._report = DiagnosticReport(self.get_fully_qualified_name())
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -65,20 +69,23 @@ class PolicyNode(LifecycleNode):
     def on_configure(self, state: State) -> TransitionCallbackReturn:
         """Read the parameters, make the client, check that parameters and policy fit each other."""
         try:
-            self._session = self._configure()
+            session = self._configure()
         except ActInferenceError as refusal:
             self.failure = refusal
             self.get_logger().error(f"configure refused: {refusal}")
             return TransitionCallbackReturn.FAILURE
         except Exception as fault:  # rclpy would swallow it
-            self.failure = fault
-            self.get_logger().error(f"configure failed:\n{traceback.format_exc()}")
+            if not self.ending:  # else ROS was shut down under us
+                self.failure = fault
+                self.get_logger().error(f"configure failed:\n{traceback.format_exc()}")
             return TransitionCallbackReturn.FAILURE
-        self.failure = None
+        self._session, self.failure = session, None
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: State) -> TransitionCallbackReturn:
         """Subscribe, infer, command."""
+        if self.ending:
+            return TransitionCallbackReturn.FAILURE
         if self._session is not None:
             self._session.activate()
         return super().on_activate(state)
@@ -99,8 +106,9 @@ class PolicyNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
-    def stop_commanding(self) -> None:
-        """Hold, in whatever state; safe from any thread."""
+    def end(self) -> None:
+        """Hold, in whatever state, and become active no more; safe from any thread."""
+        self.ending = True
         if self._session is not None:
             self._session.stop("shutting down")
 
@@ -202,18 +210,22 @@ def _run(node: PolicyNode) -> int:
         except ExternalShutdownException:
             pass
         except BaseException as fault:
-            faults.append(fault)
-            traceback.print_exception(fault)
+            if not node.ending:  # else ROS was shut down under us
+                faults.append(fault)
+                traceback.print_exception(fault)
         finally:
             over.set()
 
     thread = threading.Thread(target=spin, name="executor", daemon=True)
     thread.start()
-    while not over.is_set() and signal.sigtimedwait(STOP_SIGNALS, LOOK_S) is None:
-        pass
-    node.stop_commanding()
+    told = False
+    while not told and not over.is_set():
+        told = signal.sigtimedwait(STOP_SIGNALS, LOOK_S) is not None
+    node.end()
     rclpy.try_shutdown()
     thread.join(EXIT_S)
+    if told:
+        return 0
     if node.failure is not None and node.starts_by_itself:
         return MISTAKE if isinstance(node.failure, ActInferenceError) else FAULT
     return FAULT if faults else 0
