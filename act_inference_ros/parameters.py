@@ -1,7 +1,7 @@
 """Every parameter of the policy node, declared once: name, type, default, range, description, and when it is read.
 
 The node declares these to ROS, the bag evaluator reads the same file without ROS, and the README's table is checked
-against them. Imports control's names only.
+against them. Imports names from control and joints only.
 """
 
 from __future__ import annotations
