@@ -35,6 +35,7 @@ class Arm:
         self.generation = 0
         """Counts what makes an inference in flight worthless: deactivation, reset, a clock that jumped."""
         self.holds: dict[str, int] = {}
+        self._stopped = True
         self._commanders = list(commanders)
         self._measured: dict[str, tuple[float, float]] = {}  # joint -> position in ROS units, time in s
         self._now = 0.0
@@ -74,7 +75,14 @@ class Arm:
 
     def activate(self) -> None:
         """Start looking at inputs; commands begin with the first chunk."""
+        self._stopped = False
         self.forget("no plan yet")
+
+    def stop(self, now: float, reason: str) -> None:
+        """Hold, and command nothing more, whatever comes, until activated again."""
+        self._stopped = True
+        self.hold(now, reason)
+        self.forget(reason)
 
     def measure(self, names: Sequence[str], positions: Sequence[float], now: float) -> None:
         """Remember where the joints are (ROS units), as start of the next motion; what is not a number is no place."""
@@ -90,7 +98,7 @@ class Arm:
 
     def accept(self, chunk: Chunk, t_obs: float, now: float, generation: int) -> bool:
         """Add a chunk to the plan and command it; False if it comes too late to be of use (`holding` says why)."""
-        if generation != self.generation or self._jumped_back(now):
+        if self._stopped or generation != self.generation or self._jumped_back(now):
             return False
         if self._stop_if_stale(now):
             return False
@@ -107,13 +115,15 @@ class Arm:
             return False
         self._plan_end = now + self._timeline.horizon(now)
         for commander in self._commanders:
-            commander.follow(self._timeline, now, measured)
+            # A stream that runs has its own rate.
+            if self.holding is not None or not commander.streams:
+                commander.follow(self._timeline, now, measured)
         self.holding = None
         return True
 
     def tick(self, now: float) -> None:
         """Stream the plan's target for now; hold where an input is stale or the plan has run out."""
-        if self._jumped_back(now) or self._stop_if_stale(now) or self.holding is not None:
+        if self._stopped or self._jumped_back(now) or self._stop_if_stale(now) or self.holding is not None:
             return
         if now > self._plan_end + self._coast_time:
             self.hold(now, "plan ran out", f"no new chunk for {now - self._plan_end:.2f} s after the last one's end")
@@ -136,6 +146,7 @@ class Arm:
         self.generation += 1
         self._timeline.clear()
         self.inputs.clear()
+        self._measured.clear()
         self._now = 0.0
         self.holding, self.detail = reason, ""
 

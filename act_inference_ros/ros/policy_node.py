@@ -37,7 +37,7 @@ EXIT_S = 1.0
 """How long the executor may take to end; a policy being loaded takes longer and is left behind."""
 
 
-class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
+class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped  # type: ignore[misc]  # rclpy publishes no types
     """The managed node.
 
     `failure` is set when configure refuses: the one error that says why. `ending`: told to end by `end`.

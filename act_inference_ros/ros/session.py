@@ -77,8 +77,7 @@ class PolicySession:
         Safe from any thread.
         """
         with self.arm.lock:
-            self.arm.hold(self._now(), reason)
-            self.arm.forget(reason)
+            self.arm.stop(self._now(), reason)
         if self._worker is not None:
             # An inference in flight may take seconds; its chunk is of an old generation and will be dropped.
             self._worker.stop(timeout=0.0)

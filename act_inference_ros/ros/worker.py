@@ -59,14 +59,14 @@ class InferenceWorker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        generation, last_t_obs, due = -1, float("-inf"), float("-inf")
+        generation, last_t_obs, last_taken = -1, float("-inf"), float("-inf")
         last_look = time.monotonic()
         while not self._stopping.is_set():
             self._news.wait(POLL_S)
             with self._arm.lock:
                 if generation != self._arm.generation:
-                    generation, last_t_obs, due = self._arm.generation, float("-inf"), float("-inf")
-            left = due - self._now()
+                    generation, last_t_obs, last_taken = self._arm.generation, float("-inf"), float("-inf")
+            left = last_taken + 1.0 / self.inference_rate - self._now()
             if left > 0.0:
                 # ROS time may stand still, so look again soon; the news stays set.
                 self._stopping.wait(min(left, 0.005))
@@ -76,11 +76,12 @@ class InferenceWorker:
             if selection is None:
                 continue
             last_look = time.monotonic()
-            last_t_obs, due = selection.t_obs, self._now() + 1.0 / self.inference_rate
+            last_t_obs, last_taken = selection.t_obs, self._now()
             try:
                 self._infer(selection, generation)
             except Exception as error:
-                self._on_fault(error)
+                if not self._stopping.is_set():  # else client and topics have been closed under us
+                    self._on_fault(error)
 
     def _select(self, last_t_obs: float, patient: bool) -> Selection | None:
         """Take a new observation, or None. Patient: rather wait for every camera's next image than refuse now."""
@@ -114,4 +115,5 @@ class InferenceWorker:
             now = self._now()
             accepted = self._arm.accept(chunk, selection.t_obs, now, generation)
             self._statistics.inferred(inference_s, observation_age_s=now - selection.t_obs, accepted=accepted)
-        self._on_chunk(chunk, selection.t_obs)
+        if not self._stopping.is_set():
+            self._on_chunk(chunk, selection.t_obs)

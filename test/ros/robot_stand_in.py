@@ -186,6 +186,17 @@ def is_hold(message: JointTrajectory) -> bool:
     return len(message.points) >= 2 and all(p.positions == message.points[0].positions for p in message.points)
 
 
+def told_at(trajectories: list[JointTrajectory], start: list[float], time: float) -> list[float]:
+    """Where a controller that stood at `start` has its joints at `time`; trajectories go on from the one before."""
+    times, positions = np.zeros(1), np.array([start])
+    for message in trajectories:
+        begin = seconds(message.header.stamp)
+        from_there = [np.interp(begin, times, column) for column in positions.T]
+        times = np.array([begin, *(begin + seconds(point.time_from_start) for point in message.points)])
+        positions = np.array([from_there, *(point.positions for point in message.points)])
+    return [float(np.interp(time, times, column)) for column in positions.T]
+
+
 def silent(_message: Any) -> None:
     """Nothing comes any more."""
 

@@ -1,0 +1,81 @@
+"""However the node is told to stop, the last thing each controller hears is to hold, soon, and nothing after it."""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from policy_node_stand import Stand, running_policy_node
+from policy_stand_in import Behaviour, Options
+from robot_stand_in import is_hold, seconds, told_at
+from ros_helpers import wait_until
+
+PROMISE_S = 0.2
+"""Within this long of the signal the arm is at rest."""
+WAKE_S = 0.3
+"""How long a loaded machine may take to wake a thread and deliver a message."""
+
+
+def deactivate(stand: Stand) -> None:
+    assert stand.transition("deactivate")
+
+
+def interrupt(stand: Stand) -> None:
+    stand.node.send(signal.SIGINT)
+
+
+def terminate(stand: Stand) -> None:
+    stand.node.send(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("stop", [deactivate, interrupt, terminate])
+def test_stopping_holds_where_the_arm_had_been_told_to_be(tmp_path: Path, stop: Callable[[Stand], None]) -> None:
+    with running_policy_node(tmp_path) as stand:
+        robot = stand.robot
+        robot.wait_for_command("arm", time.time(), count=10)
+        at = time.time()
+        stop(stand)
+        hold = wait_until(lambda: last_if_hold(robot.commanded("arm")), 10.0, "no hold")
+        if stop is not deactivate:
+            assert stand.node.wait(10.0) == 0
+        robot.wait_for_frames(15)
+    *moving, last = robot.commanded("arm")
+    assert last is hold
+    assert at_rest(hold) - at < PROMISE_S + WAKE_S
+    told = told_at(moving, [0.0] * 5, seconds(hold.header.stamp))
+    assert list(hold.points[0].positions) == pytest.approx(told, abs=1e-6)
+    assert list(hold.points[-1].velocities) == [0.0] * 5
+    *_, before, repeated = robot.commanded("gripper")
+    assert repeated.data == before.data
+    assert robot.commands["gripper"][-1].time - at < PROMISE_S + WAKE_S
+    assert "Traceback" not in stand.node.text
+
+
+def test_a_chunk_still_being_computed_when_the_node_stops_is_not_obeyed(tmp_path: Path) -> None:
+    with running_policy_node(tmp_path, policy=Options(slow_s=1.5)) as stand:
+        robot = stand.robot
+        robot.wait_for_command("arm", time.time(), count=2)
+        with robot.order("front", Behaviour.SLOW):
+            robot.wait_for_frames(9)  # the slow chunk is under way, its plan not run out
+            assert stand.node.stop(signal.SIGINT) == 0
+        assert is_hold(robot.commanded("arm")[-1])
+        assert "Traceback" not in stand.node.text
+        assert "rror" not in stand.node.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_policy_is_being_loaded_ends_the_node(tmp_path: Path, number: int) -> None:
+    with running_policy_node(tmp_path, policy=Options(load_s=3.0), wait=None) as stand:
+        wait_until(lambda: stand.participant.node.count_publishers("/diagnostics"), 20.0)
+        assert stand.node.stop(number) == 0
+        assert "Traceback" not in stand.node.text
+
+
+def at_rest(hold: Any) -> float:
+    return seconds(hold.header.stamp) + seconds(hold.points[-1].time_from_start)
+
+
+def last_if_hold(trajectories: list[Any]) -> Any:
+    return trajectories[-1] if is_hold(trajectories[-1]) else None
