@@ -1,0 +1,161 @@
+"""What each commander publishes: trajectories a joint_trajectory_controller takes, streams that never step too far."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from robot_stand_in import is_hold, seconds
+
+from act_inference_ros.configuration import RobotConfiguration
+from act_inference_ros.control.timeline import ActionTimeline
+from act_inference_ros.ros.commands import SHORTEST_STEP_S, Commander, duration_message, make_commander, stamp_message
+
+START = 1.7e9
+JOINTS = ["pan", "lift", "grip"]
+MEASURED = {"pan": 0.1, "lift": 0.2, "grip": 0.3, "mimic": 9.0}
+
+
+def made(interface: str, joints: list[str], **changes: Any) -> tuple[Commander, list[Any]]:
+    """A commander, and the list of what it has published."""
+    given = {
+        "state.topic": "/s", "state.joints": JOINTS, "controllers": ["it", "rest"], "controller.it.topic": "/it",
+        "controller.it.interface": interface, "controller.it.joints": joints, "controller.it.lead": 0.02,
+        "controller.rest.topic": "/rest", "controller.rest.joints": [j for j in JOINTS if j not in joints],
+        "command_rate": 50.0,
+    }  # fmt: skip
+    configuration = RobotConfiguration.from_parameters(given | changes)
+    sent: list[Any] = []
+    return make_commander(configuration.controllers[0], configuration, SimpleNamespace(publish=sent.append)), sent
+
+
+def plan(*targets: float, t_obs: float = START, fps: float = 10.0) -> ActionTimeline:
+    """All three joints go to the same target at each step."""
+    timeline = ActionTimeline(fps, "latest")
+    timeline.add(np.repeat(np.array(targets)[:, None], 3, axis=1), t_obs)
+    return timeline
+
+
+def times_of(message: Any) -> list[float]:
+    return [seconds(point.time_from_start) for point in message.points]
+
+
+def test_a_trajectory_is_stamped_lead_ahead_and_leaves_out_what_is_past() -> None:
+    commander, sent = made("joint_trajectory", ["grip", "pan"])
+    commander.follow(plan(*[0.3] * 10), START + 0.25, MEASURED)
+    assert seconds(sent[0].header.stamp) == pytest.approx(START + 0.27, abs=1e-6)
+    assert times_of(sent[0]) == pytest.approx([0.03, 0.13, 0.23, 0.33, 0.43, 0.53, 0.63], abs=1e-6)
+    assert sent[0].joint_names == ["grip", "pan"]
+    assert list(sent[0].points[-1].velocities) == [0.0, 0.0]
+
+
+@given(st.floats(0.0, 0.77), st.sampled_from([10.0, 20.0, 30.0]))
+def test_no_point_lies_at_or_before_the_stamp_and_times_increase(now: float, fps: float) -> None:
+    commander, sent = made("joint_trajectory", ["pan"])
+    commander.follow(plan(*[0.3] * 30, fps=fps), START + now, MEASURED)
+    times = [point.time_from_start.sec * 10**9 + point.time_from_start.nanosec for point in sent[0].points]
+    assert len(times) >= 2
+    assert min(np.diff([0, *times])) > 0
+
+
+@given(st.floats(-3.0, 3.0), st.floats(-3.0, 3.0), st.floats(0.1, 5.0))
+def test_no_step_from_the_measured_position_on_is_faster_than_max_velocity(
+    target: float, measured: float, fastest: float
+) -> None:
+    limits = {"joint.pan.max_velocity": fastest, "joint.pan.min": -2.0, "joint.pan.max": 2.0}
+    commander, sent = made("joint_trajectory", ["pan"], **limits)
+    commander.follow(plan(*[target] * 10), START, {"pan": measured})
+    positions = np.array([measured, *(point.positions[0] for point in sent[0].points)])
+    velocities = np.abs(np.diff(positions)) / np.diff([0.0, *times_of(sent[0])])
+    assert velocities.max() <= fastest * (1 + 1e-6) + 1e-6
+    assert max(np.abs(positions[1:])) <= max(2.0, abs(measured))
+
+
+def test_with_less_than_two_points_left_nothing_is_sent_and_the_last_trajectory_runs_out() -> None:
+    commander, sent = made("joint_trajectory", ["pan"])
+    commander.follow(plan(*[0.3] * 10), START + 0.79, MEASURED)
+    assert sent == []
+
+
+def test_the_next_trajectory_starts_where_the_last_one_leads_not_where_the_arm_lags() -> None:
+    commander, sent = made("joint_trajectory", ["pan"])
+    commander.follow(plan(*np.linspace(0.1, 1.0, 10)), START, MEASURED)
+    commander.follow(plan(*np.linspace(0.1, 1.0, 10)), START + 0.58, MEASURED)
+    assert [point.positions[0] for point in sent[1].points] == pytest.approx([0.8, 0.9, 1.0])
+
+
+def test_a_trajectory_that_came_to_rest_needs_no_hold() -> None:
+    commander, sent = made("joint_trajectory", ["pan"])
+    commander.follow(plan(*[0.3] * 10), START, MEASURED)
+    commander.hold(START + 0.91)
+    assert len(sent) == 1
+
+
+def test_a_hold_stops_where_the_arm_was_told_to_be_at_its_stamp_within_a_fifth_of_a_second() -> None:
+    commander, sent = made("joint_trajectory", ["pan"])
+    commander.follow(plan(*np.linspace(0.1, 1.0, 10)), START, MEASURED)
+    commander.hold(START + 0.43)
+    assert is_hold(sent[1])
+    assert sent[1].points[0].positions[0] == pytest.approx(0.55)
+    assert times_of(sent[1])[-1] + 0.02 <= 0.2
+    assert list(sent[1].points[-1].velocities) == [0.0]
+
+
+@pytest.mark.parametrize("interface", ["joint_trajectory", "position_stream"])
+def test_a_hold_without_a_command_before_it_says_nothing(interface: str) -> None:
+    commander, sent = made(interface, ["pan"])
+    commander.hold(START)
+    assert sent == []
+
+
+@pytest.mark.parametrize("interface", ["joint_trajectory", "position_stream"])
+def test_joints_neither_commanded_nor_measured_are_named(interface: str) -> None:
+    commander, _ = made(interface, ["pan", "lift"])
+    assert commander.unknown_joints({"lift": 0.0}) == ["pan"]
+    commander.follow(plan(*[0.3] * 10), START, MEASURED)
+    assert commander.unknown_joints({}) == []
+
+
+def test_a_stream_approaches_a_far_target_no_faster_than_max_velocity() -> None:
+    commander, sent = made("position_stream", ["pan"], **{"joint.pan.max_velocity": 1.0})
+    for tick in range(6):
+        commander.follow(plan(*[3.0] * 10), START + tick * 0.02, MEASURED)
+    assert [message.data[0] for message in sent] == pytest.approx([0.1, 0.12, 0.14, 0.16, 0.18, 0.2])
+    assert commander.clamped == 5
+
+
+def test_a_late_tick_makes_no_big_step() -> None:
+    commander, sent = made("position_stream", ["pan"], **{"joint.pan.max_velocity": 1.0})
+    timeline = plan(*[3.0] * 10)
+    commander.follow(timeline, START, MEASURED)
+    commander.follow(timeline, START + 0.5, MEASURED)
+    assert sent[1].data[0] == pytest.approx(0.1 + 2 * 0.02)  # two periods' worth, not twenty-five
+
+
+def test_a_stream_repeats_its_last_target_where_the_plan_has_run_out() -> None:
+    commander, sent = made("position_stream", ["grip", "pan"])
+    for tick in (0.0, 0.3, 0.5, 0.7):
+        commander.follow(plan(*[0.2] * 5), START + tick, MEASURED)
+    assert list(sent[-1].data) == list(sent[-2].data)
+
+
+def test_joint_state_commands_carry_names_and_stamp() -> None:
+    commander, sent = made("joint_state", ["grip", "lift"])
+    commander.follow(plan(*[0.3] * 10), START, MEASURED)
+    assert (sent[0].name, list(sent[0].position)) == (["grip", "lift"], [0.3, 0.2])
+    assert seconds(sent[0].header.stamp) == pytest.approx(START, abs=1e-6)
+
+
+def test_degrees_become_radians_on_the_way_out() -> None:
+    commander, sent = made("joint_trajectory", ["pan"], **{"joint.pan.unit": "deg"})
+    commander.follow(plan(*[90.0] * 20), START, MEASURED)
+    assert sent[0].points[-1].positions[0] == pytest.approx(np.pi / 2)
+
+
+@given(st.floats(0.0, 2.0e9))
+def test_times_become_messages_without_a_carry_lost(time: float) -> None:
+    for message in (stamp_message(time), duration_message(time)):
+        assert 0 <= message.nanosec < 10**9
+        assert seconds(message) == pytest.approx(time, abs=SHORTEST_STEP_S)
