@@ -53,7 +53,8 @@ class Parameter:
             wanted = ", ".join(choice or "(empty)" for choice in self.choices)
             raise ConfigurationError(f"{self.name}: expected one of {wanted}, got {value!r}")
         if isinstance(value, (int, float)) and not self._holds(value):
-            raise ConfigurationError(f"{self.name}: expected a number {self.range_text}, got {value}")
+            wanted = f"a number {self.range_text}".rstrip()
+            raise ConfigurationError(f"{self.name}: expected {wanted}, got {value}")
         converted: Value = value
         return converted
 

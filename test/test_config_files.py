@@ -1,0 +1,79 @@
+"""The parameter files that come with the package are right: each fits the policy it is for, and no other."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from act_inference_ros.configuration import RobotConfiguration
+from act_inference_ros.control.limits import TargetLimiter
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.spec import ImageSpec, PolicySpec
+
+CONFIG = Path(__file__).parents[1] / "config"
+POLICIES = {
+    "sim_arm": (("front",), 6),
+    "aloha": (("cam_high", "cam_low", "cam_left_wrist", "cam_right_wrist"), 14),
+    "so101": (("front", "wrist"), 6),
+}
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as ROS flattens them: names with dots."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def configured(robot: str) -> RobotConfiguration:
+    file = yaml.safe_load((CONFIG / f"{robot}.yaml").read_text())
+    return RobotConfiguration.from_parameters(flat(file["/**/policy_node"]["ros__parameters"]))
+
+
+def policy_of(robot: str) -> PolicySpec:
+    cameras, joints = POLICIES[robot]
+    images = tuple(ImageSpec(f"observation.images.{camera}", 480, 640) for camera in cameras)
+    return PolicySpec(100, joints, images=images, state_dim=joints)
+
+
+def test_every_file_is_tested():
+    assert {path.stem for path in CONFIG.glob("*.yaml")} == set(POLICIES)
+
+
+@pytest.mark.parametrize("robot", POLICIES)
+def test_a_file_fits_its_policy_and_no_other(robot: str):
+    configuration, spec = configured(robot), policy_of(robot)
+    configuration.check_fits(spec)
+    for other in (
+        replace(spec, images=spec.images[1:]),
+        replace(spec, state_dim=len(configuration.action) + 1),
+        replace(spec, action_dim=len(configuration.action) - 1),
+    ):
+        with pytest.raises(ConfigurationError):
+            configuration.check_fits(other)
+
+
+@pytest.mark.parametrize("robot", POLICIES)
+def test_every_joint_has_limits(robot: str):
+    assert TargetLimiter(configured(robot).action.joints).unlimited_joints == ()
+
+
+def test_so101_converts_degrees_and_the_gripper_from_0_to_100():
+    binding = configured("so101").action
+    open_and_turned = [math.pi / 2] * 5 + [1.75]
+    np.testing.assert_allclose(binding.to_policy(binding.names, open_and_turned), [90.0] * 5 + [100.0], rtol=1e-5)
+    closed = binding.to_policy(binding.names, [0.0] * 5 + [-0.17])
+    np.testing.assert_allclose(closed, [0.0] * 6, atol=1e-3)
+
+
+def test_aloha_grippers_map_their_stroke_to_0_and_1():
+    binding = configured("aloha").action
+    for position, expected in ((0.021, 0.0), (0.057, 1.0)):
+        policy = binding.to_policy(binding.names, [position] * 14)
+        np.testing.assert_allclose(policy[[6, 13]], expected, atol=1e-4)
+        np.testing.assert_allclose(policy[[0, 7]], position, rtol=1e-6)  # arms are in radians on both sides

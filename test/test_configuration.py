@@ -1,0 +1,123 @@
+"""A parameter file is checked as a whole, and against the policy; every message shows what to do or both sides."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from act_inference_ros.configuration import RobotConfiguration
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.spec import ImageSpec, PolicySpec
+
+GIVEN = {
+    "state.topic": "/joint_states",
+    "state.joints": ["a", "b", "c"],
+    "cameras": ["top", "wrist"],
+    "camera.top.topic": "/top",
+    "camera.wrist.topic": "/wrist",
+    "camera.wrist.transport": "compressed",
+    "controllers": ["arm", "hand"],
+    "controller.arm.topic": "/arm",
+    "controller.arm.joints": ["b", "a"],
+    "controller.hand.topic": "/hand",
+    "controller.hand.joints": ["c"],
+    "controller.hand.interface": "position_stream",
+}
+IMAGES = tuple(ImageSpec(f"observation.images.{name}", 4, 4) for name in ("top", "wrist"))
+SPEC = PolicySpec(10, 3, images=IMAGES, state_dim=3)
+
+
+def configured(**changes: object) -> RobotConfiguration:
+    given = GIVEN | {name.replace("__", "."): value for name, value in changes.items()}
+    return RobotConfiguration.from_parameters({name: value for name, value in given.items() if value is not None})
+
+
+def problem_with(**changes: object) -> str:
+    with pytest.raises(ConfigurationError) as refusal:
+        configured(**changes)
+    return str(refusal.value)
+
+
+def misfit(spec: PolicySpec, **changes: object) -> str:
+    with pytest.raises(ConfigurationError) as refusal:
+        configured(**changes).check_fits(spec)
+    return str(refusal.value)
+
+
+def test_a_good_file_becomes_typed_data():
+    configuration = configured(checkpoint="/models/pick", joint__b__min=-1.0)
+    assert configuration.checkpoint == "/models/pick"
+    assert (configuration.mode, configuration.server) == (None, None)  # the environment decides
+    assert [camera.transport for camera in configuration.cameras] == ["raw", "compressed"]
+    assert [controller.joints for controller in configuration.controllers] == [("b", "a"), ("c",)]
+    assert configuration.action.names == ("a", "b", "c")
+    assert (configuration.action.joints[1].minimum, configuration.action.joints[1].maximum) == (-1.0, None)
+    configuration.check_fits(SPEC)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"state__topic": None}, "state.topic: empty"),
+        ({"camera__top__topic": None}, "camera.top.topic: empty; name the image topic"),
+        ({"cameras": ["top", "wrist", "top"]}, "cameras: top named more than once"),
+        ({"state__joints": ["a", "b", "c", "a"]}, "state.joints: a named more than once"),
+        ({"state__joints": []}, "action.joints: empty, and so is state.joints"),
+        ({"controller__arm__topic": None}, "controller.arm.topic: empty; name the command topic"),
+        ({"controller__arm__joints": None}, "controller.arm.joints: empty"),
+        ({"controller__arm__joints": ["a"]}, "joint b of the action is moved by none of them; exactly one must"),
+        ({"controller__hand__joints": ["c", "a"]}, "joint a of the action is moved by ['arm', 'hand']"),
+        ({"controller__hand__joints": ["c", "d"]}, "controller.hand.joints: d is not in the action ['a', 'b', 'c']"),
+        ({"joint__a__unit": "deg", "joint__a__scale": 2.0}, "joint.a: unit and scale are both given"),
+        ({"joint__a__scale": 0.0}, "joint a: scale must not be 0"),
+        ({"joint__a__min": 1.0, "joint__a__max": -1.0}, "joint a: minimum must be below maximum, got 1.0 and -1.0"),
+        ({"joint__a__offset": math.nan}, "joint.a.offset: expected a number, got nan"),
+        ({"joint__a__offset": math.inf}, "joint a: offset must be a finite number"),
+        ({"joint__a__min": math.nan}, "joint.a.min: expected a number, got nan"),
+    ],
+)
+def test_a_mistake_is_named(changes: dict[str, object], message: str):
+    assert message in problem_with(**changes)
+
+
+def test_no_controller_is_one_problem_not_one_per_joint():
+    given = {name: value for name, value in GIVEN.items() if not name.startswith("controller.")} | {"controllers": []}
+    with pytest.raises(ConfigurationError, match=r"^parameters: controllers: empty; name at least one"):
+        RobotConfiguration.from_parameters(given)
+
+
+def test_all_mistakes_are_listed_at_once():
+    text = problem_with(state__topic=None, controller__arm__joints=["a"], joint__c__scale=0.0)
+    assert "3 problems" in text
+    assert all(word in text for word in ("state.topic", "joint b of the action", "joint c: scale"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        (replace(SPEC, images=IMAGES[:1]), ("policy reads ['top']", "parameters give ['top', 'wrist']")),
+        (replace(SPEC, state_dim=4), ("policy reads 4 numbers", "state.joints has 3: ['a', 'b', 'c']")),
+        (replace(SPEC, action_dim=2), ("policy commands 2 numbers", "action.joints has 3: ['a', 'b', 'c']")),
+        (replace(SPEC, environment_state_dim=7), ("policy reads 7 numbers", "environment_state.topic is empty")),
+    ],
+)
+def test_a_policy_that_does_not_fit_is_refused_with_both_sides(spec: PolicySpec, parts: tuple[str, str]):
+    text = misfit(spec)
+    assert text.startswith("the parameters do not fit the policy: ")
+    assert all(part in text for part in parts)
+
+
+def test_a_policy_without_state_still_needs_to_know_where_the_arm_is():
+    configured().check_fits(replace(SPEC, state_dim=None))
+    assert "state.topic: empty" in problem_with(state__topic=None, action__joints=["a", "b", "c"])
+
+
+def test_everything_that_does_not_fit_is_listed_at_once():
+    assert "3 problems" in misfit(replace(SPEC, images=IMAGES[:1], state_dim=1, action_dim=1))
+
+
+@pytest.mark.parametrize(("unit", "policy"), [("", 0.5), ("rad", 0.5), ("deg", math.degrees(0.5)), ("mm", 500.0)])
+def test_units_and_offsets_say_how_the_policy_counts(unit: str, policy: float):
+    binding = configured(joint__b__unit=unit, joint__b__offset=3.0).action
+    np.testing.assert_allclose(binding.to_policy(["c", "b", "a"], [0.0, 0.5, 0.0]), [0.0, policy + 3.0, 0.0], rtol=1e-6)
