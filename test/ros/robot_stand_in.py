@@ -182,8 +182,8 @@ def seconds(message: Any) -> float:
 
 
 def is_hold(message: JointTrajectory) -> bool:
-    """Whether a trajectory says: stay there."""
-    return len(message.points) >= 2 and all(p.positions == message.points[0].positions for p in message.points)
+    """Whether a trajectory is the shortest that says: stay there. A plan that has reached a limit is longer."""
+    return len(message.points) == 2 and message.points[0].positions == message.points[1].positions
 
 
 def told_at(trajectories: list[JointTrajectory], start: list[float], time: float) -> list[float]:

@@ -1,0 +1,114 @@
+"""policy_node with a real checkpoint: it computes what InferenceClient computes, from any way the inputs may come."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from policy_node_stand import Stand, robot_parameters, running_policy_node
+from robot_stand_in import JOINTS
+from ros_helpers import PROJECT, wait_until
+from safetensors.numpy import load_file, save_file
+
+from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.joints import Joint, JointBinding
+
+sys.path.append(str(PROJECT / "test"))
+from golden_fill import build_checkpoint
+
+pytest.importorskip("torch")
+POSITIONS = [0.1, -0.2, 0.3, -0.4, 0.5, -0.6]
+UNITS = {"joint__pan__unit": "deg", "joint__grip__scale": 50.0, "joint__grip__offset": 3.0}
+STATISTICS = "policy_postprocessor_step_0_unnormalizer_processor.safetensors"
+NO_HURRY = {f"joint__{joint}__max_velocity": 100.0 for joint in JOINTS}
+SLOW_MACHINE = {"max_age": 5.0, "fps": 4.0, "inference_rate": 3.0}
+"""A plan of five seconds, and inputs that may be as old: this is not about speed."""
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("checkpoint")
+    build_checkpoint(str(PROJECT / "test" / "data" / "golden" / "a_small_1cam"), str(directory))
+    return directory
+
+
+@pytest.fixture(scope="module", params=["raw", "compressed"])
+def stand(request: Any, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    parameters = robot_parameters({"front": request.param}, **SLOW_MACHINE, **UNITS, **NO_HURRY)
+    with running_policy_node(tmp_path_factory.mktemp("node"), parameters, checkpoint, wait=None) as stand:
+        stand.robot.positions = dict(zip(JOINTS, POSITIONS, strict=True))
+        stand.node.wait_for_line("commanding", 60.0)
+        yield stand
+
+
+def test_the_chunk_is_what_the_client_predicts_whatever_the_order_of_the_joints_and_the_transport(
+    stand: Stand, checkpoint: Path
+) -> None:
+    robot = stand.robot
+    wait_until(lambda: robot.chunks, 20.0)
+    message = robot.chunks[-1].message
+    chunk = np.array([point.positions for point in message.points])
+    state = [np.rad2deg(POSITIONS[0]), *POSITIONS[1:5], 50.0 * POSITIONS[5] + 3.0]
+    observation = {
+        "observation.state": np.array(state, np.float32),
+        "observation.images.front": robot.images["front"],
+    }
+    with InferenceClient.create("local", checkpoint=checkpoint) as client:
+        expected = client.predict(observation)
+    assert list(message.joint_names) == list(JOINTS)
+    np.testing.assert_allclose(chunk, expected, rtol=0.0, atol=1e-5)
+
+
+def test_the_commands_lead_to_what_the_chunk_says(stand: Stand) -> None:
+    robot = stand.robot
+    message = robot.wait_for_command("arm", time.time())[-1]
+    end = dict(zip(message.joint_names, message.points[-1].positions, strict=True))
+    chunk = dict(zip(JOINTS, robot.chunks[-1].message.points[-1].positions, strict=True))
+    targets = to_ros(chunk)
+    for joint in message.joint_names:
+        assert end[joint] == pytest.approx(np.clip(targets[joint], -2.5, 2.5), abs=1e-4), joint
+
+
+def test_an_output_that_is_not_finite_never_becomes_a_command(stand: Stand) -> None:
+    robot = stand.robot
+    robot.wait_for_command("arm", time.time())
+    robot.positions["lift"] = 3.0e38  # finite, until the policy normalises it
+    try:
+        robot.wait_for_diagnosis("holding: inference failed")
+        commands = len(robot.commands["arm"])
+        status = robot.wait_for_diagnosis("holding: inference failed")
+        assert "expected finite numbers" in status.message
+        assert len(robot.commands["arm"]) == commands
+        last = time.time()
+    finally:
+        robot.positions["lift"] = POSITIONS[1]
+    robot.wait_for_command("arm", last)
+
+
+def test_a_policy_whose_outputs_are_never_finite_is_refused_at_configure(checkpoint: Path, tmp_path: Path) -> None:
+    overflowing = overflow(checkpoint, tmp_path / "checkpoint")
+    with running_policy_node(tmp_path, robot_parameters(), overflowing, wait=None) as stand:
+        assert stand.node.wait(60.0) == 2
+        assert "configure refused: action chunk" in stand.node.text.splitlines()[-1]
+        assert "expected finite numbers" in stand.node.text
+        assert "Traceback" not in stand.node.text
+
+
+def to_ros(chunk: dict[str, float]) -> dict[str, float]:
+    binding = JointBinding([Joint("pan", scale=180 / np.pi), *map(Joint, JOINTS[1:5]), Joint("grip", 50.0, 3.0)])
+    return dict(zip(JOINTS, binding.to_ros(np.array(list(chunk.values()))), strict=True))
+
+
+def overflow(checkpoint: Path, directory: Path) -> Path:
+    """The checkpoint, with action statistics that take its outputs beyond float32."""
+    directory.mkdir()
+    for file in checkpoint.iterdir():
+        (directory / file.name).write_bytes(file.read_bytes())
+    statistics = load_file(directory / STATISTICS)
+    statistics["action.std"] = np.full_like(statistics["action.std"], 3.0e38)
+    statistics["action.mean"] = np.full_like(statistics["action.mean"], 3.0e38)
+    save_file(statistics, directory / STATISTICS)
+    return directory
