@@ -1,0 +1,327 @@
+"""What an evaluation found, as plain data: settings, metrics per episode and in total, bounded series for plots.
+
+Everything here is frozen, holds numbers, strings and tuples only, and goes through JSON and back unchanged (except the
+thumbnails' pixels, which are for the report). A number that does not exist is nan, `null` in JSON.
+
+Positions and their errors are in **ROS units**, those of the joint's limits in the parameter file (rad or m, whichever
+the joint is): that is what an arm is told, what a limit or a crash is measured in, and it is the same for two policies
+trained in different units. Names say so: `_ros_units`. An error is predicted minus commanded (or measured) position.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.evaluation import codec
+
+METRICS_VERSION = 1
+"""Of metrics.json; goes up when a name or a definition changes."""
+
+COMPLETE, PARTIAL, FAILED = "complete", "partial", "failed"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What produced the numbers; two runs with equal settings but for one are compared in that one.
+
+    `mode` is local or triton; `policy` the checkpoint, or model@server; `bags` the bags as given. `truth` is what was
+    asked for (auto, commands or state; each episode says what was used); `latency` the rule for a chunk's arrival
+    (`0`, seconds, or `measured`); `joints` the action's joints in the policy's order, `units` what the policy counts
+    them in, as `policy = scale * ros + offset` or the shorthand. `created` is an ISO 8601 time, UTC.
+    """
+
+    mode: str
+    policy: str
+    bags: tuple[str, ...] = ()
+    parameter_files: tuple[str, ...] = ()
+    truth: str = "auto"
+    latency: str = "0"
+    fps: float = math.nan
+    inference_rate: float = math.nan
+    merge: str = ""
+    blend_time_s: float = math.nan
+    ensemble_coeff: float = math.nan
+    max_age_s: float = math.nan
+    max_skew_s: float = math.nan
+    stamps: str = ""
+    resize: bool = False
+    chunk_size: int = 0
+    joints: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
+    cameras: tuple[str, ...] = ()
+    package_version: str = ""
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class ErrorStatistics:
+    """Errors e = predicted - truth over `count` pairs of one joint.
+
+    mae = mean |e|, rmse = sqrt(mean e^2), max = max |e|, bias = mean e. All nan when nothing could be compared.
+    """
+
+    count: int
+    mae_ros_units: float
+    rmse_ros_units: float
+    max_ros_units: float
+    bias_ros_units: float
+
+
+@dataclass(frozen=True)
+class HorizonError:
+    """One joint's error against how far ahead was predicted: entry i of each tuple is for row i of the chunks.
+
+    Row i is for t_obs + i / fps.
+    """
+
+    count: tuple[int, ...]
+    mae_ros_units: tuple[float, ...]
+    rmse_ros_units: tuple[float, ...]
+    max_ros_units: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SeamStatistics:
+    """One joint's motion where a new chunk joins the plan, before limits.
+
+    The jump of a seam is |plan with the new chunk - plan without it| at the instant the chunk arrives. Jerk is the
+    third difference of the plan on a grid of 1 / fps, divided by (1 / fps)^3; a difference is *at a seam* when a chunk
+    arrived between the four instants it is made of, else *between* seams. `jerk_truth` is the truth's, on that grid.
+    """
+
+    seams: int
+    jump_mean_ros_units: float
+    jump_max_ros_units: float
+    jerk_at_seams_rms_ros_units_per_s3: float
+    jerk_at_seams_max_ros_units_per_s3: float
+    jerk_between_rms_ros_units_per_s3: float
+    jerk_between_max_ros_units_per_s3: float
+    jerk_truth_rms_ros_units_per_s3: float
+
+
+@dataclass(frozen=True)
+class ClampStatistics:
+    """How many of one joint's `targets` the limits changed: by position, and (after that) by velocity.
+
+    Targets are the executed plan's instants on the grid of 1 / fps; those a newer chunk replaced are not counted.
+    """
+
+    targets: int
+    clamped_position: int
+    clamped_velocity: int
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """The executed plan with one way of merging; joint -> statistics.
+
+    `executed` is the error of what the arm would have been told, after merging and limits, on the grid of 1 / fps.
+    """
+
+    executed: Mapping[str, ErrorStatistics]
+    seams: Mapping[str, SeamStatistics]
+    clamps: Mapping[str, ClampStatistics]
+
+
+@dataclass(frozen=True)
+class TimeStatistics:
+    """Spans in seconds; percentiles to 1 % of their value (from a histogram, so that memory is bounded)."""
+
+    count: int
+    mean_s: float
+    p50_s: float
+    p95_s: float
+    p99_s: float
+    max_s: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A systematic difference that explains most of some joints' error.
+
+    `kind` and `value`: `offset` (ROS units, predicted - truth), `delay` (steps of 1 / fps by which the truth comes after
+    the plan; negative: before), `scale` (predicted / truth; `text` names the unit if it is a known one), `swapped`
+    (two joints; value nan), `follows` (the first joint's plan follows the second's truth; value nan).
+    `explained` is the share of the mean squared error, 0..1, that vanishes when the difference is taken out.
+    """
+
+    kind: str
+    joints: tuple[str, ...]
+    value: float
+    explained: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The numbers of one episode, or of all together (sums over the pairs of all episodes, not means of means).
+
+    `chunk_error` and `horizon_error` are of the raw chunks, every row against the truth at its instant, joint -> ...;
+    `by_merge` has an entry for every way of merging. `inference_time` is the wall time of `predict`;
+    `observation_age` the time from the observation's stamp to the chunk's arrival, on the bag's clock;
+    `observation_skew` the time between the earliest and the latest input of an observation.
+    `refused` counts messages and observations not used, by `reason: input` as the node's diagnostics do, and
+    `refused_examples` has the first detail of each; `failed_inferences` counts by the exception's name; `holds` counts
+    by reason how often the node would have stopped the arm.
+    """
+
+    observations: int
+    chunks: int
+    chunk_error: Mapping[str, ErrorStatistics]
+    horizon_error: Mapping[str, HorizonError]
+    by_merge: Mapping[str, MergeResult]
+    inference_time: TimeStatistics
+    observation_age: TimeStatistics
+    observation_skew: TimeStatistics
+    refused: Mapping[str, int]
+    refused_examples: Mapping[str, str]
+    failed_inferences: Mapping[str, int]
+    holds: Mapping[str, int]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class SampledChunk:
+    """One of the chunks kept for plots: row i of `rows` (chunk_size, joints), ROS units, is for t_s + i / fps."""
+
+    t_s: float
+    rows: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A camera's image of an observation whose chunk was much in error: `png` is a small PNG.
+
+    `error_ros_units` is the largest error of the chunk, of joint `joint`, `ahead_s` after the observation.
+    """
+
+    t_s: float
+    camera: str
+    joint: str
+    error_ros_units: float
+    ahead_s: float
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Series:
+    """An episode over time, thinned evenly to a bounded size; seconds are since the bag's first message.
+
+    `plan` (executed, after limits) and `truth` (n, joints) in ROS units at `plan_times_s` (n,), nan where there is none;
+    at most PLAN_POINTS. `chunks`: at most CHUNKS_KEPT. `inference_s` and `age_s` (m,) at `inference_times_s` (m,), of
+    each stretch its worst. Thumbnails: worst first, at most THUMBNAILS_KEPT observations; not in JSON.
+    """
+
+    plan_times_s: tuple[float, ...] = ()
+    plan: tuple[tuple[float, ...], ...] = ()
+    truth: tuple[tuple[float, ...], ...] = ()
+    chunks: tuple[SampledChunk, ...] = ()
+    inference_times_s: tuple[float, ...] = ()
+    inference_s: tuple[float, ...] = ()
+    age_s: tuple[float, ...] = ()
+    thumbnails: tuple[Thumbnail, ...] = field(default=(), metadata=codec.NOT_IN_JSON)
+
+
+PLAN_POINTS = 2000
+CHUNKS_KEPT = 40
+LATENCIES_KEPT = 2000
+THUMBNAILS_KEPT = 4
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """One bag.
+
+    `status` is `complete`, `partial` (some of it could not be evaluated: `reasons` say what and why; the numbers are of
+    the rest) or `failed` (nothing could be; the metrics are empty). `notes` are worth knowing but nothing is missing.
+    `truth` maps each controller to what its joints were compared with: commands, state, or none. `duration_s` is that
+    of the bag as far as it was read.
+    """
+
+    name: str
+    path: str
+    status: str
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    start_time_s: float
+    duration_s: float
+    messages: int
+    truth: Mapping[str, str]
+    metrics: Metrics
+    series: Series
+
+
+@dataclass(frozen=True)
+class SimulatedEpisode:
+    """One closed-loop episode in the demo simulator."""
+
+    seed: int
+    success: bool
+    steps: int
+    predictions: int
+    cube_height_m: float
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """Closed-loop episodes: successes, and the bounds (0..1) of Wilson's 95 % interval of the success rate."""
+
+    episodes: tuple[SimulatedEpisode, ...]
+    successes: int
+    success_rate: float
+    success_rate_low: float
+    success_rate_high: float
+    inference_time: TimeStatistics
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Everything one run found. Bags: `episodes` and `total` (None without bags); simulator: `simulation`.
+
+    `status` is the worst of the episodes' (a run that was interrupted is partial); `reasons` those of the run itself.
+    """
+
+    settings: RunSettings
+    status: str = COMPLETE
+    reasons: tuple[str, ...] = ()
+    episodes: tuple[EpisodeResult, ...] = ()
+    total: Metrics | None = None
+    simulation: SimulationResult | None = None
+    version: int = METRICS_VERSION
+
+    def to_json(self) -> str:
+        """All of it but the thumbnails, as strict JSON; `from_json` is the inverse."""
+        return json.dumps(codec.to_plain(self), indent=1, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> EvaluationResult:
+        """Read what `to_json` wrote. Raises ConfigurationError if it is not that, or of another version."""
+        try:
+            plain = json.loads(text)
+            version = plain["version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"not a metrics.json of eval_policy: {text[:80]!r}") from error
+        if version != METRICS_VERSION:
+            raise ConfigurationError(
+                f"metrics.json has version {version}, this eval_policy reads {METRICS_VERSION}; evaluate again"
+            )
+        return codec.from_plain(cls, plain)
+
+
+def pooled(errors: Mapping[str, ErrorStatistics]) -> ErrorStatistics:
+    """Pool the joints into one: every pair of every joint counts alike (rad and m are mixed where an arm has both)."""
+    given = [error for error in errors.values() if error.count]
+    n = sum(error.count for error in given)
+    if not n:
+        return ErrorStatistics(0, math.nan, math.nan, math.nan, math.nan)
+    return ErrorStatistics(
+        count=n,
+        mae_ros_units=sum(error.count * error.mae_ros_units for error in given) / n,
+        rmse_ros_units=math.sqrt(sum(error.count * error.rmse_ros_units**2 for error in given) / n),
+        max_ros_units=max(error.max_ros_units for error in given),
+        bias_ros_units=sum(error.count * error.bias_ros_units for error in given) / n,
+    )
