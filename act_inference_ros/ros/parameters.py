@@ -9,8 +9,9 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
+from act_inference_ros.configuration import RobotConfiguration
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.parameters import PARAMETERS, Parameter, concrete_parameters
+from act_inference_ros.parameters import PARAMETERS, Parameter, concrete_parameters, raise_problems
 
 _OURS = tuple({parameter.name.split(".")[0] for parameter in PARAMETERS})
 _RCLPY_PREFIXES = ("use_sim_time", "qos_overrides.", "start_type_description_service")
@@ -58,6 +59,24 @@ def descriptor(parameter: Parameter) -> ParameterDescriptor:
         else:
             made.integer_range = [IntegerRange(from_value=int(parameter.minimum), to_value=int(parameter.maximum))]
     return made
+
+
+def check_topics(node: Node, configuration: RobotConfiguration) -> None:
+    """Raise one ConfigurationError that names every parameter whose topic is not a valid topic name."""
+    topics = {
+        "state.topic": configuration.state_topic,
+        "environment_state.topic": configuration.environment_state_topic,
+        **{f"camera.{camera.name}.topic": camera.topic for camera in configuration.cameras},
+        **{f"controller.{controller.name}.topic": controller.topic for controller in configuration.controllers},
+    }
+    problems = []
+    for name, topic in topics.items():
+        try:
+            if topic:
+                node.resolve_topic_name(topic)
+        except RuntimeError as error:  # rcl's message ends with a place in its C code
+            problems.append(f"{name}: {topic!r}: {str(error).partition('name: ')[2].partition(', at ')[0]}")
+    raise_problems("parameters", problems)
 
 
 def live_names(values: Mapping[str, Any]) -> set[str]:

@@ -40,7 +40,7 @@ EXIT_S = 1.0
 class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped  # type: ignore[misc]  # rclpy publishes no types
     """The managed node.
 
-    `failure` is set when configure refuses: the one error that says why. `ending`: told to end by `end`.
+    `failure` is set when a transition is refused: the one error that says why. `ending`: told to end by `end`.
     """
 
     def __init__(self, **node_options: Any) -> None:
@@ -69,25 +69,21 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped  # ty
     def on_configure(self, state: State) -> TransitionCallbackReturn:
         """Read the parameters, make the client, check that parameters and policy fit each other."""
         try:
-            session = self._configure()
-        except ActInferenceError as refusal:
-            self.failure = refusal
-            self.get_logger().error(f"configure refused: {refusal}")
-            return TransitionCallbackReturn.FAILURE
-        except Exception as fault:  # rclpy would swallow it
-            if not self.ending:  # else ROS was shut down under us
-                self.failure = fault
-                self.get_logger().error(f"configure failed:\n{traceback.format_exc()}")
-            return TransitionCallbackReturn.FAILURE
-        self._session, self.failure = session, None
+            self._session = self._configure()
+        except Exception as problem:  # rclpy would swallow it
+            return self._failed("configure", problem)
+        self.failure = None
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: State) -> TransitionCallbackReturn:
         """Subscribe, infer, command."""
-        if self.ending:
+        if self.ending or self._session is None:
             return TransitionCallbackReturn.FAILURE
-        if self._session is not None:
+        try:
             self._session.activate()
+        except Exception as problem:
+            self._session.deactivate()
+            return self._failed("activate", problem)
         return super().on_activate(state)
 
     def on_deactivate(self, state: State) -> TransitionCallbackReturn:
@@ -112,9 +108,21 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped  # ty
         if self._session is not None:
             self._session.stop("shutting down")
 
+    def _failed(self, transition: str, problem: Exception) -> TransitionCallbackReturn:
+        """Say and remember why; a traceback is for what is not a user's mistake."""
+        if self.ending:  # ROS was shut down under us
+            return TransitionCallbackReturn.FAILURE
+        self.failure = problem
+        if isinstance(problem, ActInferenceError):
+            self.get_logger().error(f"{transition} refused: {problem}")
+        else:
+            self.get_logger().error(f"{transition} failed:\n{''.join(traceback.format_exception(problem))}")
+        return TransitionCallbackReturn.FAILURE
+
     def _configure(self) -> PolicySession:
         parameters.declare(self)
         configuration = RobotConfiguration.from_parameters(parameters.given(self))
+        parameters.check_topics(self, configuration)
         client = InferenceClient.create(
             mode=configuration.mode,
             checkpoint=configuration.checkpoint,

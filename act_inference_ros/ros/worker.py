@@ -55,7 +55,8 @@ class InferenceWorker:
         """Ask the thread to end; True if it has, within `timeout` s. A chunk still computed is thrown away."""
         self._stopping.set()
         self._news.set()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
