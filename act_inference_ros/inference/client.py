@@ -13,16 +13,21 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError, NotReadyError
+from act_inference_ros.inference.triton_options import (
+    DEFAULT_TIMEOUT_S,
+    DEFAULT_TOKEN_HEADER,
+    DEFAULT_WAIT_S,
+    TLS_VARIABLE,
+    TritonOptions,
+    chosen,
+)
 from act_inference_ros.spec import Chunk, Observation, PolicySpec
 
 DEFAULT_MODE = "local"
-DEFAULT_SERVER = "localhost:8001"
-DEFAULT_MODEL = "act_policy"
-DEFAULT_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True)
-class ClientOptions:
+class ClientOptions(TritonOptions):
     """Everything `InferenceClient.create` can be told, after the environment; each mode takes what concerns it."""
 
     checkpoint: str = ""
@@ -30,10 +35,6 @@ class ClientOptions:
     precision: str = "float32"
     compile: bool = False
     threads: int | None = None
-    server: str = DEFAULT_SERVER
-    model: str = DEFAULT_MODEL
-    version: str = ""
-    timeout_s: float = DEFAULT_TIMEOUT_S
 
 
 class Backend(Protocol):
@@ -46,6 +47,14 @@ class Backend(Protocol):
     @property
     def source(self) -> str:
         """Where the policy runs, for messages."""
+
+    @property
+    def takes_jpeg(self) -> bool:
+        """Whether images had better come as JPEG bytes; otherwise these are decoded here."""
+
+    @property
+    def reconnects(self) -> int:
+        """How often a server answered again after it had not."""
 
     def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> Any:
         """Checked inputs in the order of `spec.keys` -> a chunk that is not checked yet."""
@@ -79,11 +88,21 @@ class InferenceClient:
         model: str | None = None,
         version: str | int | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        wait_s: float = DEFAULT_WAIT_S,
+        shared_memory: str = "auto",
+        tls: bool = False,
+        ca_file: str | PathLike[str] | None = None,
+        certificate_file: str | PathLike[str] | None = None,
+        key_file: str | PathLike[str] | None = None,
+        token_file: str | PathLike[str] | None = None,
+        token_header: str = DEFAULT_TOKEN_HEADER,
+        fallback: str = "",
     ) -> InferenceClient:
         """Load or connect to a policy, ready for its first `predict`.
 
         What is None or empty comes from the environment (INFERENCE_MODE, CHECKPOINT_DIR, TRITON_URL, MODEL_NAME,
-        MODEL_VERSION), else is the default; arguments of the other mode are ignored.
+        MODEL_VERSION, TRITON_TLS, TRITON_CA_FILE, TRITON_CERTIFICATE_FILE, TRITON_KEY_FILE, TRITON_TOKEN_FILE), else is
+        the default; arguments of the other mode are ignored.
 
         Args:
             mode: local or triton.
@@ -92,37 +111,75 @@ class InferenceClient:
             precision: local: float32, bfloat16 or float16; chunks are float32 in any case.
             compile: local: compile the network with torch.compile (needs a C++ compiler; takes up to a minute).
             threads: local: number of CPU threads, for the whole process; None leaves torch's own choice.
-            server: triton: host:port of the gRPC endpoint, or several, comma-separated.
+            server: triton: host:port of the gRPC endpoint, or several, comma-separated: they take turns.
             model: triton: name of the model.
             version: triton: version of the model; empty for the server's choice.
-            timeout_s: triton: deadline of each request in seconds.
+            timeout_s: triton: deadline of each request in seconds, with all its retries.
+            wait_s: triton: how long to wait for a server that is not there yet, in seconds.
+            shared_memory: triton: auto hands images over in shared memory where the server is on this machine; on, off.
+            tls: triton: encrypt; implied by ca_file and certificate_file.
+            ca_file: triton: certificates (PEM) that may sign the server's; None: gRPC's own.
+            certificate_file: triton: this client's certificate (PEM), for servers that want one (mutual TLS).
+            key_file: triton: the certificate's key (PEM, not encrypted).
+            token_file: triton: file with the token to send; None: the environment variable TRITON_TOKEN, if set.
+            token_header: triton: header that carries the token.
+            fallback: triton: local, to compute with `checkpoint` here while no server answers; empty: do not.
 
         Raises:
             ConfigurationError: an unknown mode, or an argument that cannot be used on this machine.
             CheckpointError: the checkpoint cannot be used.
             MissingDependencyError: the mode's package is not installed.
-            NotReadyError: the server cannot be reached, or does not have the model.
+            InferenceError: no server can be reached (NotReadyError, which is also for a model that is not there or does
+                not fit), or it refuses (RejectedError), or the model's output is wrong (BadOutputError).
         """
-        chosen = mode or os.environ.get("INFERENCE_MODE") or DEFAULT_MODE
-        if chosen not in MODES:
-            raise ConfigurationError(f"mode {chosen!r}: expected one of {', '.join(MODES)}")
+        wanted = mode or os.environ.get("INFERENCE_MODE") or DEFAULT_MODE
+        if wanted not in MODES:
+            raise ConfigurationError(f"mode {wanted!r}: expected one of {', '.join(MODES)}")
+        if fallback not in ("", "local"):
+            raise ConfigurationError(f"fallback {fallback!r}: expected local or nothing")
         options = ClientOptions(
             checkpoint=fspath(checkpoint) if checkpoint else os.environ.get("CHECKPOINT_DIR", ""),
             device=device,
             precision=precision,
             compile=compile,
             threads=threads,
-            server=server or os.environ.get("TRITON_URL") or DEFAULT_SERVER,
-            model=model or os.environ.get("MODEL_NAME") or DEFAULT_MODEL,
-            version=str(version or os.environ.get("MODEL_VERSION") or ""),
+            server=chosen("server", server),
+            model=chosen("model", model),
+            version=chosen("version", version),
             timeout_s=timeout_s,
+            wait_s=wait_s,
+            shared_memory=shared_memory,
+            tls=tls or os.environ.get(TLS_VARIABLE, "") not in ("", "0"),
+            ca_file=chosen("ca_file", ca_file),
+            certificate_file=chosen("certificate_file", certificate_file),
+            key_file=chosen("key_file", key_file),
+            token_file=chosen("token_file", token_file),
+            token_header=token_header,
         )
-        return cls(MODES[chosen](options))
+        backend = MODES[wanted](options)
+        if fallback and fallback != wanted:
+            return cls(_with_fallback(backend, lambda: MODES[fallback](options)))
+        return cls(backend)
 
     @property
     def spec(self) -> PolicySpec:
         """What the policy reads and writes."""
         return self._backend.spec
+
+    @property
+    def source(self) -> str:
+        """Where chunks come from now, for messages."""
+        return self._backend.source
+
+    @property
+    def takes_jpeg(self) -> bool:
+        """Whether images had better come as JPEG bytes; arrays are encoded, or bytes decoded, where they must be."""
+        return self._backend.takes_jpeg
+
+    @property
+    def reconnects(self) -> int:
+        """How often a server answered again after it had not; 0 in local mode."""
+        return self._backend.reconnects
 
     def predict(self, observation: Observation) -> Chunk:
         """The action chunk for one observation: float32 (chunk_size, action_dim), in the policy's units.
@@ -159,6 +216,21 @@ def _open_triton(options: ClientOptions) -> Backend:
     module = _import("triton", needs=("tritonclient", "grpc"), install="'tritonclient[grpc]'")
     backend: Backend = module.TritonBackend(options)
     return backend
+
+
+def _with_fallback(primary: Backend, open_secondary: Callable[[], Backend]) -> Backend:
+    from act_inference_ros.inference.fallback import FallbackBackend
+
+    try:
+        secondary = open_secondary()
+        try:
+            return FallbackBackend(primary, secondary)
+        except BaseException:
+            secondary.close()
+            raise
+    except BaseException:
+        primary.close()
+        raise
 
 
 def _import(mode: str, needs: tuple[str, ...], install: str) -> Any:

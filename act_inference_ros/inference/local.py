@@ -11,10 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from act_inference_ros.errors import BadOutputError, ConfigurationError, InferenceError, NotReadyError, ObservationError
+from act_inference_ros.errors import BadOutputError, ConfigurationError, InferenceError, NotReadyError
 from act_inference_ros.inference.client import ClientOptions
+from act_inference_ros.inference.jpeg import as_pixels
 from act_inference_ros.policy.load import load_policy
-from act_inference_ros.spec import ImageSpec, PolicySpec
+from act_inference_ros.spec import PolicySpec
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _WARM_UPS = 2
@@ -55,10 +56,20 @@ class LocalBackend:
         """The device, for messages."""
         return f"the policy on {self._device}"
 
+    @property
+    def takes_jpeg(self) -> bool:
+        """The network takes pixels."""
+        return False
+
+    @property
+    def reconnects(self) -> int:
+        """There is nothing to connect to."""
+        return 0
+
     def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> npt.NDArray[np.float32]:
         """Checked inputs -> float32 (chunk_size, action_dim)."""
         images = {image.key: image for image in self._spec.images}
-        arrays = [_decoded(images[key], x) if isinstance(x, bytes) else x for key, x in inputs.items()]
+        arrays = [as_pixels(images[key], x) if key in images else np.asarray(x) for key, x in inputs.items()]
         tensors = [_tensor(array).unsqueeze(0) for array in arrays]
         with self._lock:
             if self._run is None:
@@ -136,15 +147,6 @@ def _tensor(array: npt.NDArray[Any]) -> Tensor:
     """A tensor with the array's numbers, sharing its memory where torch can."""
     contiguous = np.ascontiguousarray(array)  # torch knows no negative strides
     return torch.from_numpy(contiguous if contiguous.flags.writeable else contiguous.copy())
-
-
-def _decoded(image: ImageSpec, data: bytes) -> npt.NDArray[np.uint8]:
-    from act_inference_ros.observation.images import decode_jpeg
-
-    decoded = decode_jpeg(data)
-    if decoded.shape != image.shape:
-        raise ObservationError(f"{image.key}: expected a JPEG of {image.shape}, got one of {decoded.shape}")
-    return decoded
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,45 @@
+"""Images of an observation as a model wants them: arrays where it takes pixels, JPEG bytes where it takes those."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.errors import ObservationError
+from act_inference_ros.observation import compressed, optional
+from act_inference_ros.spec import ImageSpec
+
+JPEG_QUALITY = 90
+"""For arrays that are to travel as JPEG. A policy was mostly trained on video frames, which are no better than that."""
+
+
+def as_pixels(image: ImageSpec, value: npt.NDArray[Any] | bytes) -> npt.NDArray[np.uint8]:
+    """Return uint8 (height, width, 3) RGB; JPEG bytes are decoded. Raises ObservationError for another size."""
+    if not isinstance(value, bytes):
+        return value
+    decoded = compressed.decode_jpeg(value)
+    if decoded.shape != image.shape:
+        raise ObservationError(f"{image.key}: expected a JPEG of {image.shape}, got one of {decoded.shape}")
+    return decoded
+
+
+def as_jpeg(image: ImageSpec, value: npt.NDArray[Any] | bytes) -> bytes:
+    """Return JPEG bytes: given ones as they are, once their header says the right size; an array is encoded."""
+    if not isinstance(value, bytes):
+        return encode_jpeg(value)
+    header = compressed.read_header(value)
+    if header.format != "jpeg" or (header.height, header.width) != (image.height, image.width):
+        raise ObservationError(
+            f"{image.key}: expected a JPEG of {image.shape}, got a {header.format} of {(header.height, header.width)}"
+        )
+    return value
+
+
+def encode_jpeg(pixels: npt.NDArray[np.uint8], quality: int = JPEG_QUALITY) -> bytes:
+    """Encode uint8 (height, width, 3) RGB. Raises MissingDependencyError without OpenCV."""
+    cv2 = optional.require_opencv("encoding a JPEG image")
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    encoded: bytes = data.tobytes()
+    return encoded

@@ -1,0 +1,116 @@
+"""One table from what gRPC says to this package's errors, each with what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from act_inference_ros.errors import InferenceError, InferenceTimeoutError, NotReadyError, RejectedError
+
+Code = grpc.StatusCode
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a status means, if its details contain `fragment`.
+
+    `elsewhere`: another server may do better. `passing`: waiting may help.
+    """
+
+    code: grpc.StatusCode
+    fragment: str
+    error: type[InferenceError]
+    elsewhere: bool
+    passing: bool
+    meaning: str
+
+
+UNKNOWN_REGION = Row(
+    Code.NOT_FOUND, "shared memory region", NotReadyError, True, True,
+    "it forgot the shared memory of this client, as after a restart",
+)  # fmt: skip
+
+TABLE = (
+    Row(
+        Code.UNAVAILABLE, "CERTIFICATE_VERIFY_FAILED", RejectedError, True, False,
+        "its certificate is not signed by the given CA, or not for this host name; check ca_file",
+    ),
+    Row(
+        Code.UNAVAILABLE, "restricted", RejectedError, True, False,
+        "it wants a token and did not get the right one; check token_file (or TRITON_TOKEN) and token_header",
+    ),
+    Row(
+        Code.UNAVAILABLE, "CERTIFICATE_REQUIRED", RejectedError, True, False,
+        "it wants a client certificate; give certificate_file and key_file",
+    ),
+    Row(
+        Code.UNAVAILABLE, "WRONG_VERSION_NUMBER", RejectedError, True, False,
+        "it does not speak TLS; leave out tls and ca_file, or let the server use TLS",
+    ),
+    Row(
+        Code.UNAVAILABLE, "http1.x", RejectedError, True, False,
+        "that is an HTTP port; give the gRPC port (8001 by default)",
+    ),
+    Row(Code.UNAVAILABLE, "queue", NotReadyError, True, True, "it has too many requests waiting; add instances"),
+    Row(Code.UNAVAILABLE, "not ready", NotReadyError, True, True, "the model is not ready there; load it"),
+    Row(Code.UNAVAILABLE, "", NotReadyError, True, True, "not reachable; is the server running, the address right?"),
+    UNKNOWN_REGION,
+    Row(Code.NOT_FOUND, "", NotReadyError, True, True, "it does not have the model (any more); load it"),
+    Row(
+        Code.DEADLINE_EXCEEDED, "", InferenceTimeoutError, True, True,
+        "no answer within the deadline, a late one is dropped; is the server overloaded, or the deadline too short?",
+    ),
+    Row(Code.CANCELLED, "", NotReadyError, True, True, "the connection was closed meanwhile"),
+    Row(Code.INVALID_ARGUMENT, "", RejectedError, False, False, "it refuses this input"),
+    Row(Code.UNAUTHENTICATED, "", RejectedError, True, False, "it refuses the token; check token_file, token_header"),
+    Row(Code.PERMISSION_DENIED, "", RejectedError, True, False, "it refuses the token; check token_file, token_header"),
+    Row(Code.RESOURCE_EXHAUSTED, "", RejectedError, True, True, "it is out of memory, or refuses so large a message"),
+    Row(Code.UNIMPLEMENTED, "", RejectedError, True, False, "that is not a Triton; check the address"),
+    Row(
+        Code.INTERNAL, "not healthy", NotReadyError, True, True,
+        "the process that runs the model has died there; unload and load the model, or restart the server",
+    ),
+    Row(Code.INTERNAL, "", RejectedError, True, False, "the model failed; its log on the server says more"),
+)  # fmt: skip
+
+_OTHER = Row(Code.UNKNOWN, "", RejectedError, True, False, "an unexpected answer; its log on the server says more")
+
+
+class CallFailed(Exception):
+    """One server did not compute a chunk: `error` is what to raise if no other one does; the rest as in `Row`."""
+
+    def __init__(
+        self, error: InferenceError, elsewhere: bool = True, passing: bool = True, row: Row | None = None
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.elsewhere = elsewhere
+        self.passing = passing
+        self.row = row
+
+    @classmethod
+    def of(cls, error: grpc.RpcError, address: str) -> CallFailed:
+        """Look a gRPC error up in the table."""
+        row = row_of(error)
+        details = " ".join((error.details() or "").split())
+        message = f"{address}: {row.meaning} [{error.code().name}: {details[:300]}]"
+        return cls(row.error(message), row.elsewhere, row.passing, row)
+
+    @classmethod
+    def timed_out(cls, address: str) -> CallFailed:
+        """The time was over before the call was made."""
+        return cls(InferenceTimeoutError(f"{address}: no time left within the deadline to ask it"))
+
+    @classmethod
+    def together(cls, failures: Sequence[CallFailed]) -> InferenceError:
+        """One error for what several servers said: of the first one's kind."""
+        messages = dict.fromkeys(str(failed) for failed in failures)
+        return type(failures[0].error)("; ".join(messages))
+
+
+def row_of(error: grpc.RpcError) -> Row:
+    """Return the first row whose code and fragment fit."""
+    details = error.details() or ""
+    return next((row for row in TABLE if row.code is error.code() and row.fragment in details), _OTHER)
