@@ -35,14 +35,18 @@ setup(
     extras_require={
         "local": ["torch>=2.1", "safetensors>=0.4"],
         "hub": ["huggingface_hub"],
+        "triton": ["tritonclient[grpc]>=2.40"],
+        "export": ["torch>=2.6", "safetensors>=0.4", "onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.17"],
         "images": ["opencv-python-headless<5"],
         "sim": ["mujoco>=3.2"],
     },
     zip_safe=False,
     entry_points={
         "console_scripts": [
+            "export_policy = act_inference_ros.serving.export:main",
             "policy_node = act_inference_ros.ros.policy_node:main",
             "sim_robot = act_inference_ros.ros.sim_robot:main",
+            "triton_server = act_inference_ros.serving.triton_server:main",
         ]
     },
 )

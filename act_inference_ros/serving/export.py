@@ -1,0 +1,199 @@
+"""export_policy: a LeRobot checkpoint becomes a model in a Triton model repository, if it computes the same numbers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
+from act_inference_ros.serving.model_config import (
+    BACKENDS,
+    DEVICES,
+    IMAGE_ENCODINGS,
+    MODEL_FILE,
+    PYTHON_FILE,
+    ServingOptions,
+    config_pbtxt,
+)
+from act_inference_ros.serving.repository import Published, check_model, publish
+
+if TYPE_CHECKING:
+    from act_inference_ros.serving.parity import ParityReport
+
+# torch and onnx are imported when exporting begins, so that --help and mistakes are answered at once.
+
+PARITY_FILE = "parity.json"
+PRECISIONS = ("float32", "float16")
+_MODEL_SOURCE = Path(__file__).with_name("triton_model.py")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A version in the model repository, and how close it is to local mode."""
+
+    published: Published
+    parity: ParityReport
+
+
+def export_policy(
+    checkpoint: str,
+    repository: Path,
+    options: ServingOptions | None = None,
+    precision: str = "float32",
+    replace_config: bool = False,
+    log: Callable[[str], None] = print,
+) -> Exported:
+    """Export a checkpoint as the next version of `repository`/`options.name`.
+
+    Nothing is written if the graph's numbers differ from local mode's by more than the precision allows, or for any
+    other failure. An exported version's files: model.onnx, parity.json, and model.py for the Python backend.
+
+    Args:
+        checkpoint: a LeRobot checkpoint directory, or a hub id `owner/name[@revision]`.
+        repository: Triton's model repository; made if it is not there.
+        options: how to serve; None for the defaults.
+        precision: of the network, float32 or float16 (for GPUs).
+        replace_config: write config.pbtxt anew, also where the model has versions already.
+        log: takes lines meant for the user.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        ConfigurationError: the options are wrong, the model's name serves another policy, or parity failed.
+        MissingDependencyError: a package needed for exporting is not installed.
+    """
+    options = options or ServingOptions()
+    if precision not in PRECISIONS:
+        raise ConfigurationError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    tools = _tools()
+    log(f"loading {checkpoint}")
+    policy = tools.load_policy(checkpoint)
+    model = repository / options.name
+    config = config_pbtxt(policy.spec, options)
+    check_model(model, config)
+    with TemporaryDirectory(prefix="export_policy-") as scratch:
+        staged = Path(scratch)
+        log("exporting to ONNX")
+        (staged / MODEL_FILE).write_bytes(tools.onnx_graph(policy, precision).SerializeToString())
+        log("comparing with local mode")
+        report: ParityReport = tools.compare(checkpoint, policy, staged / MODEL_FILE, precision)
+        log(report.table())
+        if not report.passed:
+            raise ConfigurationError(
+                f"parity failed: the exported graph differs from local mode by {report.error:.1e} of an action's "
+                f"range, {report.tolerance:.0e} is allowed in {precision}; nothing was written"
+            )
+        (staged / PARITY_FILE).write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+        if options.backend == "python":
+            (staged / PYTHON_FILE).write_bytes(_MODEL_SOURCE.read_bytes())
+        published = publish(staged, model, config, replace_config)
+    if published.config_kept:
+        log(f"{model / 'config.pbtxt'} differs from what these options give and was kept; --replace-config rewrites it")
+    log(f"wrote {published.directory} ({options.backend} backend, {options.device}, {precision})")
+    return Exported(published, report)
+
+
+def _tools() -> Any:
+    try:
+        from act_inference_ros.serving import exporting
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"exporting needs {error.name}: pip install torch safetensors onnx onnxscript onnxruntime"
+        ) from error
+    return exporting
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status: 0, 2 for a user's mistake or failed parity, 130 when interrupted."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        options = ServingOptions(
+            name=given.name,
+            backend=given.backend,
+            device=given.device,
+            instances=given.instances,
+            max_batch_size=given.max_batch_size,
+            image_encoding=given.image_encoding,
+        )
+        export_policy(
+            given.checkpoint, given.repository, options, given.precision, given.replace_config, log=_print_line
+        )
+    except ActInferenceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="export_policy",
+        description="Export a trained ACT policy (LeRobot checkpoint) to a Triton model repository: one ONNX graph "
+        "from raw images and states to actions, with its config.pbtxt. The graph is compared with local mode first; "
+        "if it does not compute the same actions, nothing is written.",
+        epilog="example: export_policy --checkpoint pretrained_model --repository model_repository && "
+        "triton_server --model-repository model_repository",
+    )
+    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="LeRobot checkpoint (pretrained_model)")
+    parser.add_argument(
+        "--repository", required=True, type=Path, metavar="DIR", help="model repository; made if it is not there"
+    )
+    parser.add_argument("--name", default=ServingOptions.name, help="the model's name (default: %(default)s)")
+    parser.add_argument(
+        "--backend",
+        default=ServingOptions.backend,
+        choices=BACKENDS,
+        help="python: model.py runs the graph, for a Triton that carries the Python backend only, such as the one in "
+        "the nvidia-pytriton wheel; onnxruntime: for the stock Triton container (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device", default=ServingOptions.device, choices=DEVICES, help="where it runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--instances",
+        type=int,
+        default=ServingOptions.instances,
+        metavar="N",
+        help="copies of the network that work at the same time (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-batch-size",
+        type=int,
+        default=ServingOptions.max_batch_size,
+        metavar="N",
+        help="most observations computed together (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=PRECISIONS,
+        help="of the network; float16 is for GPUs (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--image-encoding",
+        default=ServingOptions.image_encoding,
+        choices=IMAGE_ENCODINGS,
+        help="jpeg: images travel as JPEG and are decoded in the server, for thin links (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--replace-config",
+        action="store_true",
+        help="write config.pbtxt anew; without it, a model that has versions keeps the one it has",
+    )
+    return parser
+
+
+def _print_line(line: str) -> None:
+    print(line, flush=True)  # seen at once in a log file, too
+
+
+if __name__ == "__main__":
+    sys.exit(main())

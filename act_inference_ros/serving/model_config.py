@@ -1,0 +1,179 @@
+"""config.pbtxt: what Triton is told about a policy, generated from its PolicySpec.
+
+Source: Triton's model_config.proto. Written as text, readable and with comments, so that exporting needs no Triton.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.spec import PolicySpec
+
+CONFIG_FILE = "config.pbtxt"
+MODEL_FILE = "model.onnx"
+PYTHON_FILE = "model.py"
+POLICY_SPEC = "policy_spec"
+IMAGE_ENCODING = "image_encoding"
+BACKENDS = ("python", "onnxruntime")
+DEVICES = ("cpu", "gpu")
+IMAGE_ENCODINGS = ("raw", "jpeg")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_STRING = r"(\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
+
+
+@dataclass(frozen=True)
+class ServingOptions:
+    """How a policy is to be served. Raises ConfigurationError if the options do not go together.
+
+    `instances` copies of the network take batches of up to `max_batch_size` observations; `device` is cpu or gpu;
+    with `image_encoding` jpeg the images arrive as JPEG files, decoded in the server.
+    """
+
+    name: str = "act_policy"
+    backend: str = "python"
+    device: str = "cpu"
+    instances: int = 1
+    max_batch_size: int = 8
+    image_encoding: str = "raw"
+
+    def __post_init__(self) -> None:
+        for what, value, choices in (
+            ("backend", self.backend, BACKENDS),
+            ("device", self.device, DEVICES),
+            ("image encoding", self.image_encoding, IMAGE_ENCODINGS),
+        ):
+            if value not in choices:
+                raise ConfigurationError(f"{what} {value!r}: expected one of {', '.join(choices)}")
+        if not _NAME.fullmatch(self.name):
+            raise ConfigurationError(f"name {self.name!r}: expected letters, digits, '_', '-' and '.' only")
+        for what, number in (("instances", self.instances), ("max batch size", self.max_batch_size)):
+            if number < 1:
+                raise ConfigurationError(f"{what}: expected at least 1, got {number}")
+        if self.image_encoding == "jpeg" and self.backend != "python":
+            raise ConfigurationError(
+                f"image encoding jpeg with the backend {self.backend}: an ONNX graph cannot decode JPEG; "
+                "use --backend python, or send raw images"
+            )
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The part of a config.pbtxt that clients rely on, or that decides whether a version can be served under it."""
+
+    backend: str
+    image_encoding: str
+    spec: PolicySpec
+
+
+def config_pbtxt(spec: PolicySpec, options: ServingOptions) -> str:
+    """The text of config.pbtxt."""
+    sections = [
+        _head(options),
+        "# One observation, less the batch dimension; names are LeRobot's feature keys.\n" + _inputs(spec, options),
+        "# The action chunk in the units of the policy's data set; row i is for the observation's time + i / fps.\n"
+        f'output [\n  {{ name: "action", data_type: TYPE_FP32, dims: [ {spec.chunk_size}, {spec.action_dim} ] }}\n]',
+        "# Read by the client when it connects: what the policy reads and writes.\n"
+        + _parameter(POLICY_SPEC, spec.to_json())
+        + "\n# raw: images are uint8 RGB. jpeg: one JPEG file each.\n"
+        + _parameter(IMAGE_ENCODING, options.image_encoding),
+        _threads(options),
+        _instances(options),
+        "# Requests that wait while a batch is computed make up the next one. None waits longer than this, nor than\n"
+        "# the timeout a client sends along: an answer that late would be thrown away.\n"
+        "dynamic_batching {\n  default_queue_policy {\n    timeout_action: REJECT\n"
+        "    default_timeout_microseconds: 10000000\n    allow_timeout_override: true\n  }\n}",
+    ]
+    if options.image_encoding == "raw":  # model.py warms the graph up itself; Triton has no JPEG to send
+        sections.append(_warm_up(spec, options))
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def read_contract(text: str) -> Contract | None:
+    """What `config_pbtxt` wrote into a text, also after options were edited by hand; None if it is not there."""
+    backend = re.search(rf"^backend:\s*{_STRING}", text, re.MULTILINE)
+    spec, encoding = _read_parameter(text, POLICY_SPEC), _read_parameter(text, IMAGE_ENCODING)
+    if backend is None or spec is None or encoding is None:
+        return None
+    try:
+        return Contract(backend[1][1:-1], encoding, PolicySpec.from_json(spec))
+    except ConfigurationError:
+        return None
+
+
+def _head(options: ServingOptions) -> str:
+    what = {
+        "python": f'# {PYTHON_FILE} runs {MODEL_FILE} with onnxruntime.\nbackend: "python"',
+        "onnxruntime": f'backend: "onnxruntime"\ndefault_model_filename: "{MODEL_FILE}"',
+    }[options.backend]
+    return (
+        "# Written by export_policy. All but names, shapes and the policy's specification may be tuned by hand.\n"
+        f'name: "{options.name}"\n{what}\nmax_batch_size: {options.max_batch_size}'
+    )
+
+
+def _inputs(spec: PolicySpec, options: ServingOptions) -> str:
+    lines = [
+        f"name: {_quoted(key)}, data_type: {kind}, dims: [ {dims} ]" for key, kind, dims in _tensors(spec, options)
+    ]
+    return "input [\n" + ",\n".join(f"  {{ {line} }}" for line in lines) + "\n]"
+
+
+def _tensors(spec: PolicySpec, options: ServingOptions) -> list[tuple[str, str, str]]:
+    """Name, data type and dims of each input."""
+    vectors = [(key, "TYPE_FP32", str(dim)) for key, dim in spec.vectors.items()]
+    if options.image_encoding == "jpeg":
+        return vectors + [(image.key, "TYPE_STRING", "1") for image in spec.images]
+    return vectors + [(image.key, "TYPE_UINT8", f"{image.height}, {image.width}, 3") for image in spec.images]
+
+
+def _threads(options: ServingOptions) -> str:
+    if options.device == "gpu":
+        return ""
+    if options.backend == "python":
+        return "# Threads of each instance; 0: the processor's cores, shared out.\n" + _parameter(
+            "intra_op_threads", "0"
+        )
+    note = "# Threads of each instance; 0: as many as the processor has cores. Divide them among several instances.\n"
+    return note + _parameter("intra_op_thread_count", "0")
+
+
+def _instances(options: ServingOptions) -> str:
+    note = ""
+    if options.device == "gpu" and options.backend == "onnxruntime":
+        note = (
+            "# TensorRT instead of CUDA (minutes to build at load, faster afterwards), to be measured on your GPU:\n"
+            '# optimization { execution_accelerators { gpu_execution_accelerator : [ { name : "tensorrt" } ] } }\n'
+        )
+    return f"{note}instance_group [\n  {{ count: {options.instances}, kind: KIND_{options.device.upper()} }}\n]"
+
+
+def _warm_up(spec: PolicySpec, options: ServingOptions) -> str:
+    """Requests of zeros at load. A GPU chooses its kernels by the batch's size, so it gets the largest one, too."""
+    sizes = {1, options.max_batch_size} if options.device == "gpu" else {1}
+    inputs = "".join(
+        f"    inputs {{ key: {_quoted(key)}, value {{ data_type: {kind}, dims: [ {dims} ], zero_data: true }} }}\n"
+        for key, kind, dims in _tensors(spec, options)
+    )
+    samples = ",\n".join(
+        f'  {{\n    name: "batch of {size}", batch_size: {size}\n{inputs}  }}' for size in sorted(sizes)
+    )
+    note = "# The model is ready once these have been answered, so the first chunk is as fast as the others.\n"
+    return f"{note}model_warmup [\n{samples}\n]"
+
+
+def _parameter(key: str, value: str) -> str:
+    return f'parameters {{ key: "{key}", value {{ string_value: {_quoted(value)} }} }}'
+
+
+def _read_parameter(text: str, key: str) -> str | None:
+    found = re.search(rf'key:\s*"{key}"\s*,?\s*value:?\s*{{\s*string_value:\s*{_STRING}', text)
+    return re.sub(r"\\(.)", r"\1", found[1][1:-1]) if found else None
+
+
+def _quoted(text: str) -> str:
+    quote = "'" if '"' in text else '"'  # leaves JSON readable
+    escaped = text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+    return f"{quote}{escaped}{quote}"

@@ -1,0 +1,99 @@
+"""A Triton model repository on disk: a new version of a model appears complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.serving.model_config import CONFIG_FILE, PYTHON_FILE, read_contract
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a version went; `config_kept` if the model's config.pbtxt differs from what was to be written."""
+
+    directory: Path
+    version: int
+    config_kept: bool
+
+
+def check_model(model: Path, config: str) -> None:
+    """Refuse, before any work is done, to put a version under a config.pbtxt that describes another policy.
+
+    Raises ConfigurationError naming both. A model without a single exported version may become anything.
+    """
+    if model.exists() and not model.is_dir():
+        raise ConfigurationError(f"{model}: expected a directory, found a file")
+    path = model / CONFIG_FILE
+    if not path.is_file():
+        return
+    there, wanted = read_contract(path.read_text(encoding="utf-8")), read_contract(config)
+    if there is None:
+        raise ConfigurationError(f"{path} was not written by export_policy; export under another --name")
+    if not exported_versions(model):
+        return
+    for what in ("backend", "image_encoding", "spec"):
+        old, new = getattr(there, what), getattr(wanted, what)
+        if old != new:
+            raise ConfigurationError(
+                f"{path} serves another model ({what}: {old} there, {new} here), and its clients rely on that; "
+                "export under another --name, or delete the old model"
+            )
+
+
+def publish(staged: Path, model: Path, config: str, replace_config: bool = False) -> Published:
+    """Move the files in `staged` to a new version of `model`, for `check_model` has nothing against it.
+
+    The config.pbtxt of a model that has versions is kept as it is (it may have been tuned by hand), unless
+    `replace_config`. A server that watches the repository never sees half a file or half a version: each is written
+    beside its place under a name that Triton ignores, then renamed. Raises ConfigurationError if it cannot be written.
+    """
+    try:
+        model.mkdir(parents=True, exist_ok=True)
+        path = model / CONFIG_FILE
+        there = path.read_text(encoding="utf-8") if path.is_file() else None
+        keep = there is not None and bool(exported_versions(model)) and not replace_config
+        if not keep and there != config:
+            _write(path, config)
+        version = _move_in(staged, model)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {model}: {error}") from error
+    return Published(model / str(version), version, config_kept=keep and there != config)
+
+
+def exported_versions(model: Path) -> list[int]:
+    """The versions that hold a policy; one with no more than its model.py is there to be exported into."""
+    versions = sorted(int(path.name) for path in model.iterdir() if path.name.isdecimal() and path.is_dir())
+    return [version for version in versions if not _is_free(model / str(version))]
+
+
+def _is_free(version: Path) -> bool:
+    return {path.name for path in version.iterdir()} <= {PYTHON_FILE, "__pycache__"}
+
+
+def _move_in(staged: Path, model: Path) -> int:
+    """Rename a copy of `staged` to the next free version; one without a policy is free, too."""
+    scratch = Path(mkdtemp(prefix=".export-", dir=model))  # a rename must stay within one file system
+    try:
+        complete = scratch / "complete"
+        shutil.copytree(staged, complete)
+        for path in (complete, *complete.iterdir()):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # a server is often another user
+        version = max(exported_versions(model), default=0) + 1
+        place = model / str(version)
+        if place.exists():
+            place.rename(scratch / "empty")
+        complete.rename(place)
+        return version
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write(path: Path, text: str) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)

@@ -1,0 +1,36 @@
+"""A look at a model repository before a server is started on it, for mistakes Triton would answer with pages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.serving.model_config import CONFIG_FILE, read_contract
+from act_inference_ros.serving.repository import exported_versions
+
+
+def check_repository(repository: Path, backends: frozenset[str] | None) -> None:
+    """Raise ConfigurationError if there is no model to serve, or one for a backend the server lacks (None: any)."""
+    if not repository.is_dir():
+        raise ConfigurationError(f"model repository {repository}: no such directory")
+    configs = sorted(repository.glob(f"*/{CONFIG_FILE}"))
+    if not configs:
+        raise ConfigurationError(
+            f"model repository {repository}: no model in it; export one: "
+            f"export_policy --checkpoint DIR --repository {repository}"
+        )
+    for config in configs:
+        text = config.read_text(encoding="utf-8", errors="replace")
+        model = config.parent
+        if read_contract(text) is not None and not exported_versions(model):
+            raise ConfigurationError(
+                f"{model}: no policy exported into it yet: "
+                f"export_policy --checkpoint DIR --repository {repository} --name {model.name}"
+            )
+        backend = re.search(r'^\s*backend:\s*["\'](\w+)["\']', text, re.MULTILINE)
+        if backend is not None and backends is not None and backend[1] not in backends:
+            raise ConfigurationError(
+                f"{model} needs the backend {backend[1]}, this machine's Triton has {', '.join(sorted(backends))}: "
+                "export with --backend python, or serve it with Triton's container"
+            )

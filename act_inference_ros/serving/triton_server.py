@@ -1,0 +1,113 @@
+"""triton_server: starts the Triton of this machine on a model repository and says when it truly answers."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from act_inference_ros.errors import ActInferenceError, NotReadyError
+from act_inference_ros.serving.server import LOOPBACK, READY_DEADLINE_S, TritonServer
+
+_KILLED_BY = 128
+"""Exit status of a program that a signal killed, less the signal: the shells' convention."""
+
+
+class _Stopped(BaseException):
+    """SIGINT or SIGTERM came."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the server's exit status, 2 for a user's mistake, 1 if it never became ready."""
+    given, flags = _parser().parse_known_args(arguments)
+    # Kept when something goes wrong, for it says more than one line can.
+    log_file = given.log_file or Path(tempfile.mkdtemp(prefix="triton-"), "server.log")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        server = TritonServer(
+            given.model_repository,
+            given.grpc_port,
+            given.http_port,
+            given.metrics_port,
+            host=given.host,
+            log_file=log_file,
+            extra_flags=flags,
+        )
+    except ActInferenceError as error:
+        return _fail(error, 2)
+    except _Stopped:
+        return 0
+    try:
+        models = server.wait_ready(given.deadline)
+        served = ", ".join(models) or "no model loaded yet"
+        print(f"Triton is ready at {server.address} (gRPC): {served}; log: {log_file}", flush=True)
+        server.process.wait()
+    except NotReadyError as error:
+        server.stop()
+        return _fail(f"{error}; log: {log_file}", 1)
+    except _Stopped:
+        pass
+    status = _uninterrupted(server.stop)
+    if status != 0:
+        print(f"error: Triton ended with status {status}; log: {log_file}", file=sys.stderr)
+    return status if status >= 0 else _KILLED_BY - status
+
+
+def _parser() -> argparse.ArgumentParser:
+    # No abbreviations: what is not known here is tritonserver's, as it stands.
+    parser = argparse.ArgumentParser(
+        prog="triton_server",
+        usage="triton_server --model-repository DIR [options] [tritonserver's own flags]",
+        allow_abbrev=False,
+        description="Start the NVIDIA Triton of this machine (tritonserver on PATH, else the one inside the "
+        "nvidia-pytriton wheel) on a model repository, and print one line once every policy in it has answered an "
+        "inference. Ctrl-C or SIGTERM ends it. Flags not listed here go to tritonserver as they are, for example "
+        "--model-control-mode=poll or --grpc-use-ssl=true.",
+    )
+    parser.add_argument("--model-repository", required=True, type=Path, metavar="DIR", help="see export_policy")
+    parser.add_argument("--grpc-port", type=int, default=8001, metavar="P", help="0: any free (default: %(default)s)")
+    parser.add_argument("--http-port", type=int, default=8000, metavar="P", help="0: any free (default: %(default)s)")
+    parser.add_argument(
+        "--metrics-port", type=int, metavar="P", help="for Prometheus; 0: any free (default: no metrics)"
+    )
+    parser.add_argument(
+        "--host",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+        help="address to listen at; 0.0.0.0 lets robots on the network in: without TLS and a token, everybody "
+        "(default: %(default)s, this machine only)",
+    )
+    parser.add_argument(
+        "--deadline",
+        type=float,
+        default=READY_DEADLINE_S,
+        metavar="S",
+        help="seconds until it must be ready (default: %(default)g)",
+    )
+    parser.add_argument("--log-file", type=Path, metavar="FILE", help="what Triton says (default: a temporary file)")
+    return parser
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    raise _Stopped
+
+
+def _uninterrupted(end: Callable[[], int]) -> int:
+    """A second Ctrl-C must not leave a server behind."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    return end()
+
+
+def _fail(error: object, status: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
