@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 # torch is imported when training begins: this module is imported by each recording process, too.
 
-DEMONSTRATIONS = 120
-STEPS = 1000
+DEMONSTRATIONS = 160
+STEPS = 1200
 
 
 def make_checkpoint(
