@@ -20,7 +20,7 @@ from act_inference_ros.observation import images
 from act_inference_ros.observation.compressed import data_of
 from act_inference_ros.observation.history import Stamped, StampedHistory
 from act_inference_ros.observation.refusal import ObservationRefused, Reason, Refusal
-from act_inference_ros.spec import ENVIRONMENT_STATE_KEY, STATE_KEY, ImageSpec, PolicySpec
+from act_inference_ros.spec import ImageSpec, PolicySpec
 
 TRANSPORTS = ("raw", "compressed")
 STAMPS = ("header", "receive")
@@ -98,7 +98,7 @@ class ObservationInputs:
         self._resize = resize
         self._keep_jpeg = keep_jpeg
         vectors_kept_s = max(VECTORS_KEPT_S, max_age + max_skew)
-        vector_inputs = {STATE_KEY: STATE_INPUT, ENVIRONMENT_STATE_KEY: ENVIRONMENT_STATE_INPUT}
+        vector_inputs = {spec.state_key: STATE_INPUT, spec.environment_state_key: ENVIRONMENT_STATE_INPUT}
         self._vector_keys = {vector_inputs[key]: key for key in spec.vectors}
         self._histories: dict[str, StampedHistory[Any]] = {
             **{name: StampedHistory(vectors_kept_s, VECTORS_KEPT) for name in self._vector_keys},

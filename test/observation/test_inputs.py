@@ -259,6 +259,13 @@ def test_without_cameras_the_state_gives_the_time():
     assert not inputs.has_news_since(1.0)
 
 
+def test_a_renamed_state_is_found_under_the_name_the_policy_is_asked_by():
+    spec = PolicySpec(chunk_size=10, action_dim=2, state_dim=2, state_key="observation.qpos")
+    inputs = make_inputs(spec, cameras={})
+    assert inputs.add_state(joint_state({"pan": 0.5, "lift": 0.0}, 1.0), 1.0) is None
+    assert list(spec.check_observation(inputs.decode(inputs.select(1.0)))) == ["observation.qpos"]
+
+
 def test_cleared_inputs_have_nothing():
     inputs = make_inputs()
     fill(inputs, 1.0)
