@@ -31,6 +31,11 @@ UNKNOWN_REGION = Row(
     Code.NOT_FOUND, "shared memory region", NotReadyError, True, True,
     "it forgot the shared memory of this client, as after a restart",
 )  # fmt: skip
+NO_MODEL = Row(Code.NOT_FOUND, "", NotReadyError, True, True, "it does not have the model (any more); load it")
+CONNECTION_CLOSED = Row(
+    Code.UNAVAILABLE, "Socket closed", NotReadyError, True, True,
+    "it closed the connection; has the server ended, or does it want TLS or a client certificate?",
+)  # fmt: skip
 
 TABLE = (
     Row(
@@ -41,10 +46,7 @@ TABLE = (
         Code.UNAVAILABLE, "restricted", RejectedError, True, False,
         "it wants a token and did not get the right one; check token_file (or TRITON_TOKEN) and token_header",
     ),
-    Row(
-        Code.UNAVAILABLE, "CERTIFICATE_REQUIRED", RejectedError, True, False,
-        "it wants a client certificate; give certificate_file and key_file",
-    ),
+    CONNECTION_CLOSED,
     Row(
         Code.UNAVAILABLE, "WRONG_VERSION_NUMBER", RejectedError, True, False,
         "it does not speak TLS; leave out tls and ca_file, or let the server use TLS",
@@ -57,7 +59,7 @@ TABLE = (
     Row(Code.UNAVAILABLE, "not ready", NotReadyError, True, True, "the model is not ready there; load it"),
     Row(Code.UNAVAILABLE, "", NotReadyError, True, True, "not reachable; is the server running, the address right?"),
     UNKNOWN_REGION,
-    Row(Code.NOT_FOUND, "", NotReadyError, True, True, "it does not have the model (any more); load it"),
+    NO_MODEL,
     Row(
         Code.DEADLINE_EXCEEDED, "", InferenceTimeoutError, True, True,
         "no answer within the deadline, a late one is dropped; is the server overloaded, or the deadline too short?",

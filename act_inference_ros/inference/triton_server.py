@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 
-from act_inference_ros.errors import BadOutputError, InferenceTimeoutError, NotReadyError
+from act_inference_ros.errors import BadOutputError, InferenceTimeoutError, NotReadyError, RejectedError
 from act_inference_ros.inference.triton_channel import TritonChannel
 from act_inference_ros.inference.triton_contract import (
     Contract,
@@ -20,7 +20,8 @@ from act_inference_ros.inference.triton_contract import (
     read_contract,
     spec_differences,
 )
-from act_inference_ros.inference.triton_errors import CallFailed
+from act_inference_ros.inference.triton_diagnosis import why_closed
+from act_inference_ros.inference.triton_errors import CONNECTION_CLOSED, NO_MODEL, CallFailed
 from act_inference_ros.inference.triton_options import TritonOptions
 from act_inference_ros.inference.triton_regions import Regions
 from act_inference_ros.spec import PolicySpec
@@ -118,12 +119,13 @@ class TritonServer:
         try:
             answer = self._channel.call("ModelConfig", request, deadline)
         except CallFailed as failed:
-            if (
-                isinstance(failed.error, NotReadyError)
-                and failed.row is not None
-                and failed.row.code.name == "NOT_FOUND"
-            ):
+            if failed.row is NO_MODEL:
                 raise self._what_is_there(deadline) from failed
+            reason = None
+            if failed.row is CONNECTION_CLOSED:
+                reason = why_closed(self.address, self._options, max(0.1, deadline - time.monotonic()))
+            if reason is not None:
+                raise CallFailed(RejectedError(f"{self.address}: {reason}"), passing=False) from failed
             raise
         try:
             contract = read_contract(answer.config, f"model {self._options.model} on {self.address}")
