@@ -143,9 +143,9 @@ class TimeStatistics:
 class Finding:
     """A systematic difference that explains most of some joints' error.
 
-    `kind` and `value`: `offset` (ROS units, predicted - truth), `delay` (steps of 1 / fps by which the truth comes after
-    the plan; negative: before), `scale` (predicted / truth; `text` names the unit if it is a known one), `swapped`
-    (two joints; value nan), `follows` (the first joint's plan follows the second's truth; value nan).
+    `kind` and `value`: `offset` (ROS units, predicted - truth), `delay` (steps of 1 / fps by which the truth comes
+    after the plan; negative: before), `scale` (predicted / truth; `text` names the unit if it is a known one),
+    `swapped` (two joints; value nan), `follows` (the first joint's plan follows the second's truth; value nan).
     `explained` is the share of the mean squared error, 0..1, that vanishes when the difference is taken out.
     """
 
@@ -211,9 +211,9 @@ class Thumbnail:
 class Series:
     """An episode over time, thinned evenly to a bounded size; seconds are since the bag's first message.
 
-    `plan` (executed, after limits) and `truth` (n, joints) in ROS units at `plan_times_s` (n,), nan where there is none;
-    at most PLAN_POINTS. `chunks`: at most CHUNKS_KEPT. `inference_s` and `age_s` (m,) at `inference_times_s` (m,), of
-    each stretch its worst. Thumbnails: worst first, at most THUMBNAILS_KEPT observations; not in JSON.
+    `plan` (executed, after limits) and `truth` (n, joints) in ROS units at `plan_times_s` (n,), nan where there is
+    none; at most PLAN_POINTS. `chunks`: at most CHUNKS_KEPT. `inference_s` and `age_s` (m,) at `inference_times_s`
+    (m,), of each stretch its worst. Thumbnails: worst first, of at most THUMBNAILS_KEPT observations; not in JSON.
     """
 
     plan_times_s: tuple[float, ...] = ()

@@ -1,0 +1,160 @@
+"""What can still be read of a damaged bag: truncated, or never closed because the recorder or its battery died.
+
+MCAP: records one after another (mcap.dev/spec), up to the first that is cut off or does not check. SQLite: rows in the
+order they were written, up to the first missing page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import struct
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+MCAP_MAGIC = b"\x89MCAP0\r\n"
+_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0F
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_COPY_BYTES = 1 << 20
+
+
+class RawMessage(NamedTuple):
+    """A serialized message and when it was recorded."""
+
+    topic: str
+    msgtype: str
+    time_ns: int
+    data: bytes
+
+
+class Salvage:
+    """The readable messages of damaged storage files, one file after another; they are read twice, once to count."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._unpacked = tempfile.TemporaryDirectory()
+        self._files = [self._plain(file) for file in files]
+        self.types: dict[str, set[str]] = {}
+        self.counts: Counter[str] = Counter()
+        self.start_ns = self.end_ns = 0
+        for raw in self.messages():
+            self.start_ns = min(self.start_ns, raw.time_ns) if self.counts else raw.time_ns
+            self.end_ns = max(self.end_ns, raw.time_ns)
+            self.types.setdefault(raw.topic, set()).add(raw.msgtype)
+            self.counts[raw.topic] += 1
+
+    def close(self) -> None:
+        """Delete what was unpacked."""
+        self._unpacked.cleanup()
+
+    def messages(self) -> Iterator[RawMessage]:
+        """Yield them; ends at the damage."""
+        for file in self._files:
+            for raw in _sqlite_messages(file) if ".db3" in file.suffixes else _mcap_messages(file):
+                yield raw._replace(data=_zstd().decompress(raw.data)) if raw.data.startswith(_ZSTD_MAGIC) else raw
+
+    def _plain(self, file: Path) -> Path:
+        """Unpack a file-compressed storage as far as that goes."""
+        if file.suffix != ".zstd":
+            return file
+        plain = Path(self._unpacked.name, file.stem)
+        with (
+            contextlib.suppress(EOFError, OSError, _zstd().ZstdError),
+            plain.open("wb") as target,
+            _zstd().open(file, "rb") as packed,
+        ):
+            while data := packed.read(_COPY_BYTES):
+                target.write(data)
+        return plain
+
+
+def _zstd() -> Any:
+    """The zstd of the standard library, or the backport that rosbags brings."""
+    try:
+        from compression import zstd
+    except ModuleNotFoundError:
+        from backports import zstd
+    return zstd
+
+
+def _mcap_messages(file: Path) -> Iterator[RawMessage]:
+    with file.open("rb") as stream:
+        if stream.read(len(MCAP_MAGIC)) != MCAP_MAGIC:
+            return
+        reader = _McapRecords()
+        # Damage shows as whatever the parser of the record it lies in raises.
+        with contextlib.suppress(
+            EOFError, ValueError, KeyError, OSError, struct.error, RuntimeError, _zstd().ZstdError
+        ):
+            yield from reader.messages(stream)
+
+
+class _McapRecords:
+    """Schemas and channels so far, and the messages that refer to them."""
+
+    def __init__(self) -> None:
+        self._schemas: dict[int, str] = {}
+        self._channels: dict[int, tuple[str, str]] = {}
+
+    def messages(self, stream: BinaryIO) -> Iterator[RawMessage]:
+        """Yield the messages of `stream`, those of a chunk in the order of their time."""
+        while head := stream.read(9):
+            if len(head) < 9:
+                raise EOFError
+            kind, size = head[0], int.from_bytes(head[1:], "little")
+            if kind == _DATA_END:
+                return
+            body = stream.read(size)
+            if len(body) < size:
+                raise EOFError
+            if kind == _SCHEMA:
+                self._schemas[int.from_bytes(body[:2], "little")] = _string(body, 2)[0]
+            elif kind == _CHANNEL:
+                number, schema = struct.unpack_from("<HH", body)
+                self._channels[number] = (_string(body, 4)[0], self._schemas.get(schema, ""))
+            elif kind == _MESSAGE:
+                number, _, time_ns = struct.unpack_from("<HIQ", body)
+                yield RawMessage(*self._channels[number], time_ns, body[22:])
+            elif kind == _CHUNK:
+                yield from sorted(self.messages(BytesIO(_chunk(body))), key=lambda raw: raw.time_ns)
+
+
+def _chunk(body: bytes) -> bytes:
+    """Return the records of a chunk, unpacked; raises ValueError if they do not check."""
+    size, checksum = struct.unpack_from("<QI", body, 16)
+    packing, place = _string(body, 28)
+    packed = body[place + 8 :]
+    if packing == "zstd":
+        packed = _zstd().decompress(packed)
+    elif packing == "lz4":
+        from lz4.frame import decompress
+
+        packed = decompress(packed)
+    if len(packed) != size or (checksum and zlib.crc32(packed) != checksum):
+        raise ValueError("chunk does not check")
+    return packed
+
+
+def _string(body: bytes, place: int) -> tuple[str, int]:
+    """The string at `place`, and the place after it."""
+    end = place + 4 + int.from_bytes(body[place : place + 4], "little")
+    return body[place + 4 : end].decode(), end
+
+
+def _sqlite_messages(file: Path) -> Iterator[RawMessage]:
+    connection = sqlite3.connect(f"{file.resolve().as_uri()}?immutable=1", uri=True)
+    try:
+        # Lets a file be opened that is shorter than its header says.
+        connection.execute("PRAGMA writable_schema=ON")
+        topics = {row[0]: (row[1], row[2]) for row in connection.execute("SELECT id, name, type FROM topics")}
+        for topic, time_ns, data in connection.execute("SELECT topic_id, timestamp, data FROM messages NOT INDEXED"):
+            if topic in topics and isinstance(data, bytes):
+                yield RawMessage(*topics[topic], time_ns, data)
+    except sqlite3.Error:
+        return
+    finally:
+        connection.close()

@@ -1,0 +1,101 @@
+"""Track: positions of some joints over time, with a short memory, looked up at many instants at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+SNAP_S = 1e-6
+"""Instants closer than this are one instant: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
+
+Floats = npt.NDArray[np.float64]
+
+_FIRST_CAPACITY = 256
+
+
+class Track:
+    """Rows (width,) at increasing times. Memory is bounded by what `forget_before` leaves."""
+
+    def __init__(self, width: int) -> None:
+        self._times: Floats = np.empty(_FIRST_CAPACITY)
+        self._rows: Floats = np.empty((_FIRST_CAPACITY, width))
+        self._begin = self._end = 0
+
+    def __len__(self) -> int:
+        return self._end - self._begin
+
+    @property
+    def times(self) -> Floats:
+        """(n,), a view."""
+        return self._times[self._begin : self._end]
+
+    @property
+    def rows(self) -> Floats:
+        """(n, width), a view."""
+        return self._rows[self._begin : self._end]
+
+    def append(self, time: float, row: Floats) -> None:
+        """Add a row; what is not later than the last one takes its place if at the same time, else is left out."""
+        if len(self) and time <= self._times[self._end - 1] + SNAP_S:
+            if time >= self._times[self._end - 1] - SNAP_S:
+                self._rows[self._end - 1] = row
+            return
+        if self._end == len(self._times):
+            self._make_room()
+        self._times[self._end], self._rows[self._end] = time, row
+        self._end += 1
+
+    def replace_from(self, time: float, times: Floats, rows: Floats) -> None:
+        """From `time` on take these rows (n, width) at `times` (n,), beginning where the track was at `time`."""
+        here = self.linear_then_held(np.array([time]))[0]
+        self._end = self._begin + int(np.searchsorted(self.times, time - SNAP_S))
+        if np.isfinite(here).all():
+            self.append(time, here)
+        for each, row in zip(times, rows, strict=True):
+            self.append(float(each), row)
+
+    def held(self, times: Floats) -> Floats:
+        """The last row at or before each of `times` (n, width); nan before the first."""
+        place = np.searchsorted(self.times, times + SNAP_S, side="right") - 1
+        return self._picked(place, place >= 0)
+
+    def linear(self, times: Floats, max_gap: float) -> Floats:
+        """Linear between rows at most `max_gap` s apart (n, width); nan elsewhere."""
+        place = np.searchsorted(self.times, times + SNAP_S, side="right") - 1
+        found = self._picked(place, place >= 0)
+        if not len(self):
+            return found
+        lower = np.clip(place, 0, len(self) - 1)
+        upper = np.minimum(lower + 1, len(self) - 1)
+        gap = self.times[upper] - self.times[lower]
+        past = times - self.times[lower]
+        between = (place >= 0) & (past > SNAP_S)
+        share = np.where(gap > 0.0, past / np.where(gap > 0.0, gap, 1.0), 0.0)[:, None]
+        mixed = self.rows[lower] * (1.0 - share) + self.rows[upper] * share
+        found[between] = mixed[between]
+        found[between & ((gap <= 0.0) | (gap > max_gap + SNAP_S))] = np.nan
+        return found
+
+    def linear_then_held(self, times: Floats) -> Floats:
+        """Linear between rows, the last one from its time on (n, width); nan before the first."""
+        found = self.linear(times, np.inf)
+        if len(self):
+            found[times >= self.times[-1]] = self.rows[-1]
+        return found
+
+    def forget_before(self, time: float) -> None:
+        """Drop rows that say nothing about `time` or later."""
+        self._begin += max(0, int(np.searchsorted(self.times, time, side="right")) - 1)
+
+    def _picked(self, place: npt.NDArray[np.intp], known: npt.NDArray[np.bool_]) -> Floats:
+        found = np.full((len(place), self._rows.shape[1]), np.nan)
+        found[known] = self.rows[place[known]]
+        return found
+
+    def _make_room(self) -> None:
+        """Move what is remembered to the front of a buffer with room for as much again."""
+        capacity = max(_FIRST_CAPACITY, 2 * len(self))
+        times, rows = np.empty(capacity), np.empty((capacity, self._rows.shape[1]))
+        n = len(self)
+        times[:n], rows[:n] = self.times, self.rows
+        self._times, self._rows, self._begin, self._end = times, rows, 0, n
