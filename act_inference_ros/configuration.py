@@ -46,6 +46,15 @@ class RobotConfiguration:
     compile: bool
     server: str | None
     model: str | None
+    model_version: int
+    request_timeout: float
+    server_timeout: float
+    shared_memory: str
+    ca_file: str
+    certificate_file: str
+    key_file: str
+    token_file: str
+    fallback: str
     fps: float
     inference_rate: float
     state_topic: str
@@ -98,6 +107,28 @@ class RobotConfiguration:
             controllers=controllers,
         )
 
+    @property
+    def client_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `InferenceClient.create`."""
+        return {
+            "mode": self.mode,
+            "checkpoint": self.checkpoint,
+            "device": self.device,
+            "precision": self.precision,
+            "compile": self.compile,
+            "server": self.server,
+            "model": self.model,
+            "version": self.model_version,
+            "timeout_s": self.request_timeout,
+            "wait_s": self.server_timeout,
+            "shared_memory": self.shared_memory,
+            "ca_file": self.ca_file,
+            "certificate_file": self.certificate_file,
+            "key_file": self.key_file,
+            "token_file": self.token_file,
+            "fallback": self.fallback,
+        }
+
     def check_fits(self, spec: PolicySpec) -> None:
         """Raise one ConfigurationError that shows both sides of everything in which file and policy differ."""
         problems: list[str] = []
@@ -124,6 +155,15 @@ _TAKEN_AS_THEY_ARE = (
     "device",
     "precision",
     "compile",
+    "model_version",
+    "request_timeout",
+    "server_timeout",
+    "shared_memory",
+    "ca_file",
+    "certificate_file",
+    "key_file",
+    "token_file",
+    "fallback",
     "fps",
     "inference_rate",
     "resize",

@@ -19,6 +19,7 @@ Value: TypeAlias = bool | int | float | str | list[str]
 
 INTERFACES = ("joint_trajectory", "position_stream", "joint_state")
 MODES = ("local", "triton")
+SHARED_MEMORY = ("auto", "on", "off")
 STAMPS = ("header", "receive")
 TRANSPORTS = ("raw", "compressed")
 INFINITY = float("inf")
@@ -95,6 +96,25 @@ PARAMETERS = (
     Parameter("compile", False, "Local mode: torch.compile at configure (needs a C++ compiler, takes up to a minute)."),
     Parameter("server", "", "Triton mode: gRPC address host:port, or several, comma-separated; empty: TRITON_URL."),
     Parameter("model", "", "Triton mode: the model's name on the server; empty: MODEL_NAME, else act_policy."),
+    Parameter("model_version", 0, "Triton mode: the model's version; 0: MODEL_VERSION, else the server's choice.", 0),
+    Parameter("request_timeout", 1.0, "Triton mode: s; deadline of each request, retries included.", 0.001, 3600.0),
+    Parameter("server_timeout", 10.0, "Triton mode: s; how long configure waits for a server.", 0.0, 3600.0),
+    Parameter(
+        "shared_memory", "auto", "Triton mode: hand images over in memory if the server is here.", choices=SHARED_MEMORY
+    ),
+    Parameter(
+        "ca_file", "", "Triton mode: PEM file of who may sign the server's certificate (TLS); empty: TRITON_CA_FILE."
+    ),
+    Parameter(
+        "certificate_file", "", "Triton mode: this robot's certificate (mutual TLS); empty: TRITON_CERTIFICATE_FILE."
+    ),
+    Parameter("key_file", "", "Triton mode: the certificate's key; empty: TRITON_KEY_FILE."),
+    Parameter(
+        "token_file", "", "Triton mode: file with the server's token; empty: TRITON_TOKEN_FILE, else TRITON_TOKEN."
+    ),
+    Parameter(
+        "fallback", "", "Triton mode: local computes with checkpoint while no server answers.", choices=("", "local")
+    ),
     Parameter("fps", 30.0, "Rate of the training data: actions in a chunk are 1/fps s apart.", 0.1, 1000.0),
     Parameter("inference_rate", 10.0, "Chunks per second at most.", 0.01, 1000.0, live=True),
     Parameter("state.topic", "", "sensor_msgs/JointState with the measured joint positions."),

@@ -9,6 +9,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from act_inference_ros.configuration import RobotConfiguration
+from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.ros.arm import Arm
 from act_inference_ros.ros.statistics import Statistics
 
@@ -36,6 +37,7 @@ class DiagnosticReport:
         stamp: Time,
         period_s: float,
         configuration: RobotConfiguration,
+        client: InferenceClient,
         arm: Arm,
         statistics: Statistics,
         now: float,
@@ -49,7 +51,7 @@ class DiagnosticReport:
             "holding because": arm.holding or "",
             "detail": arm.detail,
             "mode": configuration.mode or "from the environment",
-            "server": configuration.server or "",
+            "server": client.source,
             "chunk rate [1/s]": f"{(statistics.chunks - self._chunks) / period_s:.2f}",
             "chunks": statistics.chunks,
             "chunks dropped": statistics.dropped,
@@ -59,7 +61,7 @@ class DiagnosticReport:
             "observation age p95 [ms]": f"{statistics.observation_age_ms(95):.1f}",
             "timeline horizon [s]": f"{arm.horizon(now):.2f}",
             "clamped targets": arm.clamped,
-            "reconnects": 0,
+            "reconnects": client.reconnects,
             "refused observations": refused,
             "last inference error": statistics.last_error,
         }

@@ -123,15 +123,7 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped  # ty
         parameters.declare(self)
         configuration = RobotConfiguration.from_parameters(parameters.given(self))
         parameters.check_topics(self, configuration)
-        client = InferenceClient.create(
-            mode=configuration.mode,
-            checkpoint=configuration.checkpoint,
-            device=configuration.device,
-            precision=configuration.precision,
-            compile=configuration.compile,
-            server=configuration.server,
-            model=configuration.model,
-        )
+        client = InferenceClient.create(**configuration.client_arguments)
         try:
             configuration.check_fits(client.spec)
         except ActInferenceError:

@@ -122,7 +122,9 @@ class PolicySession:
     def diagnose(self, report: DiagnosticReport, stamp: Time, period_s: float) -> DiagnosticArray:
         """Report what happened in the last `period_s`."""
         with self.arm.lock:
-            return report.active(stamp, period_s, self.configuration, self.arm, self._statistics, self._now())
+            return report.active(
+                stamp, period_s, self.configuration, self._client, self.arm, self._statistics, self._now()
+            )
 
     def _now(self) -> float:
         """ROS time (simulated where use_sim_time says so), s."""
@@ -141,6 +143,7 @@ class PolicySession:
             max_skew=self.configuration.max_skew,
             stamps=self.configuration.stamps,
             resize=self.configuration.resize,
+            keep_jpeg=self._client.takes_jpeg,
         )
 
     def _make_commander(self, controller: Controller) -> Commander:

@@ -48,6 +48,8 @@ class PolicyStandIn:
     """A backend of InferenceClient."""
 
     source = "the stand-in"
+    takes_jpeg = False
+    reconnects = 0
 
     def __init__(self, options: Options) -> None:
         self._options = options
