@@ -39,6 +39,7 @@ setup(
         "export": ["torch>=2.6", "safetensors>=0.4", "onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.17"],
         "images": ["opencv-python-headless<5"],
         "sim": ["mujoco>=3.2"],
+        "eval": ["rosbags>=0.10", "plotly>=5", "pyyaml", "rich>=13"],
     },
     zip_safe=False,
     entry_points={
