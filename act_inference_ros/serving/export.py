@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 PARITY_FILE = "parity.json"
 PRECISIONS = ("float32", "float16")
-_MODEL_SOURCE = Path(__file__).with_name("triton_model.py")
+MODEL_SOURCE = Path(__file__).with_name("triton_model.py")
+"""What becomes model.py."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def export_policy(
             )
         (staged / PARITY_FILE).write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
         if options.backend == "python":
-            (staged / PYTHON_FILE).write_bytes(_MODEL_SOURCE.read_bytes())
+            (staged / PYTHON_FILE).write_bytes(MODEL_SOURCE.read_bytes())
         published = publish(staged, model, config, replace_config)
     if published.config_kept:
         log(f"{model / 'config.pbtxt'} differs from what these options give and was kept; --replace-config rewrites it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ LOOPBACK = "127.0.0.1"
 STOP_DEADLINE_S = 20.0
 READY_DEADLINE_S = 120.0
 _POLL_S = 0.1
+_FAILED_LOAD = re.compile(r'"failed to load (.+?)(?:\\n|"?$)', re.MULTILINE)  # what follows is a stack trace
 
 
 class TritonServer:
@@ -167,9 +169,13 @@ class TritonServer:
         return [f"--metrics-address={self.host}", f"--metrics-port={self.metrics_port}"]
 
     def _last_error(self) -> str:
-        """The server's own last error line, without its source file and time."""
-        errors = [line for line in self.log().splitlines() if line.startswith("E") or "rror" in line]
-        return errors[-1].partition("] ")[2].strip() or errors[-1] if errors else "its log names no error"
+        """Why the server says it failed: a model it could not load, else its last error."""
+        log = self.log()
+        found = _FAILED_LOAD.search(log)
+        if found is not None:
+            return f"cannot load model {found[1]}"
+        errors = [line for line in log.splitlines() if line.startswith(("E", "error"))]
+        return errors[-1].strip() if errors else "its log names no error"
 
 
 def _port(host: str, wanted: int, purpose: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -24,8 +25,7 @@ class _Stopped(BaseException):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the server's exit status, 2 for a user's mistake, 1 if it never became ready."""
     given, flags = _parser().parse_known_args(arguments)
-    # Kept when something goes wrong, for it says more than one line can.
-    log_file = given.log_file or Path(tempfile.mkdtemp(prefix="triton-"), "server.log")
+    log_file = given.log_file or _temporary_log()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
@@ -53,8 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _Stopped:
         pass
     status = _uninterrupted(server.stop)
-    if status != 0:
+    if status != 0:  # the log is kept, for it says more than one line can
         print(f"error: Triton ended with status {status}; log: {log_file}", file=sys.stderr)
+    elif given.log_file is None:
+        log_file.unlink(missing_ok=True)
     return status if status >= 0 else _KILLED_BY - status
 
 
@@ -91,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--log-file", type=Path, metavar="FILE", help="what Triton says (default: a temporary file)")
     return parser
+
+
+def _temporary_log() -> Path:
+    handle, name = tempfile.mkstemp(prefix="triton_server-", suffix=".log")
+    os.close(handle)
+    return Path(name)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -1,0 +1,106 @@
+"""model.py on a real Triton: right numbers, batches, and answers to bad input."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from act_inference_ros.spec import PolicySpec
+from test.serving.serving_helpers import infer_inputs, needs_triton, observation
+
+pytestmark = needs_triton
+RAW, JPEG = "act_policy", "act_jpeg"
+
+
+def chunks(served, observations: list[dict], model: str = RAW) -> np.ndarray:
+    return served.client.infer(model, infer_inputs(observations), client_timeout=60).as_numpy("action")
+
+
+def jpeg_observation(spec: PolicySpec, seed: int = 0) -> dict:
+    cv2 = pytest.importorskip("cv2")
+    one = observation(spec, seed)
+    for image in spec.images:
+        smooth = cv2.GaussianBlur(one[image.key], (9, 9), 0)
+        one[image.key] = cv2.imencode(".jpg", smooth)[1].tobytes()
+    return one
+
+
+def refused(served, observations: list[dict], model: str = RAW) -> str:
+    """The message of an INVALID_ARGUMENT answer."""
+    from tritonclient.utils import InferenceServerException
+
+    with pytest.raises(InferenceServerException) as error:
+        chunks(served, observations, model)
+    assert error.value.status() == "StatusCode.INVALID_ARGUMENT", error.value
+    return error.value.message()
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_the_server_computes_what_local_mode_computes(served, batch_size: int) -> None:
+    observations = [observation(served.local.spec, seed) for seed in range(batch_size)]
+    got = chunks(served, observations)
+    wanted = np.stack([served.local.predict(one) for one in observations])
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_the_client_finds_the_policys_specification_in_the_config(served) -> None:
+    parameters = served.client.get_model_config(RAW).config.parameters
+    assert PolicySpec.from_json(parameters["policy_spec"].string_value) == served.local.spec
+    assert parameters["image_encoding"].string_value == "raw"
+
+
+def test_requests_that_come_together_are_computed_together_and_answered_apart(served) -> None:
+    def counts() -> tuple[int, int]:
+        [model] = served.client.get_inference_statistics(RAW).model_stats
+        return model.inference_count, model.execution_count
+
+    observations = [observation(served.local.spec, seed) for seed in range(24)]
+    wanted = [served.local.predict(one) for one in observations]
+    inferences, executions = counts()
+    with ThreadPoolExecutor(len(observations)) as pool:
+        got = list(pool.map(lambda one: chunks(served, [one])[0], observations))
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
+    after = counts()
+    assert after[0] - inferences == 24
+    assert after[1] - executions < 24
+
+
+def test_a_bad_state_is_refused_and_its_neighbours_in_the_batch_are_answered(served) -> None:
+    good, bad = observation(served.local.spec, 1), observation(served.local.spec, 2)
+    bad["observation.state"][3] = np.nan
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(chunks, served, [good]) for _ in range(6)]
+        message = pool.submit(refused, served, [bad]).result()
+        assert all(np.isfinite(answer.result()).all() for answer in answers)
+    assert "observation.state: expected finite numbers" in message
+
+
+def test_a_missing_input_or_a_wrong_shape_is_refused(served) -> None:
+    one = observation(served.local.spec)
+    short = {**one, "observation.state": one["observation.state"][:-1]}
+    assert "observation.state" in refused(served, [short])
+    without = {key: value for key, value in one.items() if key != "observation.images.wrist"}
+    refused(served, [without])
+
+
+def test_jpeg_images_give_the_chunk_that_local_mode_gives_for_the_same_jpeg(served) -> None:
+    observations = [jpeg_observation(served.local.spec, seed) for seed in range(3)]
+    wanted = np.stack([served.local.predict(one) for one in observations])
+    np.testing.assert_allclose(chunks(served, observations, JPEG), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("fault", ["no JPEG", "empty", "truncated", "corrupt", "wrong size"])
+def test_a_bad_jpeg_is_refused(served, fault: str) -> None:
+    one = jpeg_observation(served.local.spec)
+    top, wrist = "observation.images.top_cam", "observation.images.wrist"
+    one[wrist] = {
+        "no JPEG": b"GIF89a" + bytes(200),
+        "empty": b"",
+        "truncated": one[wrist][: len(one[wrist]) // 2],
+        "corrupt": one[wrist][:200].replace(b"\xff\xc4", b"\xff\xc5") + b"\xff\xd9",
+        "wrong size": one[top],
+    }[fault]
+    message = refused(served, [one], JPEG)
+    assert f"{wrist}: " in message
+    assert chunks(served, [jpeg_observation(served.local.spec)], JPEG).shape[0] == 1
