@@ -24,7 +24,7 @@ setup(
     description="Runs trained ACT policies (LeRobot checkpoints) on ROS 2 robots.",
     license="Apache-2.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "simulation/*.xml"]},
+    package_data={NAME: ["py.typed", "simulation/*.xml", "evaluation/page/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),
@@ -39,13 +39,15 @@ setup(
         "export": ["torch>=2.6", "safetensors>=0.4", "onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.17"],
         "images": ["opencv-python-headless<5"],
         "sim": ["mujoco>=3.2"],
-        "eval": ["rosbags>=0.10", "plotly>=5", "pyyaml", "rich>=13"],
+        "eval": ["rosbags>=0.10", "plotly>=5", "pyyaml", "rich>=13", "pillow>=9.1"],
     },
     zip_safe=False,
     entry_points={
         "console_scripts": [
+            "eval_policy = act_inference_ros.evaluation.cli:main",
             "export_policy = act_inference_ros.serving.export:main",
             "policy_node = act_inference_ros.ros.policy_node:main",
+            "replay_bag = act_inference_ros.ros.replay_bag:main",
             "sim_robot = act_inference_ros.ros.sim_robot:main",
             "triton_server = act_inference_ros.serving.triton_server:main",
         ]

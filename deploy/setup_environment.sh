@@ -83,5 +83,9 @@ if [ "$purpose" = dev ] && [ "${CI:-}" = true ] && [ -z "${ROS_DISTRO:-}" ]; the
   # Only the test that compares our image decoding with cv_bridge's wants it; elsewhere that test skips.
   install_system_packages python3-cv-bridge || say "python3-cv-bridge is not to be had: the test that compares with it will skip"
 fi
+if [ "$purpose" = dev ] && [ "${CI:-}" = true ] && ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+  # Only the tests that open the evaluation's report want it; elsewhere those skip.
+  install_system_packages chromium || say "chromium is not to be had: the tests that open the report will skip"
+fi
 printf '%s' "$wanted" >"$stamp"
 say "ready"

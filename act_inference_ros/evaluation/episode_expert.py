@@ -31,6 +31,7 @@ def expert_policy(arm: DemoArm) -> Policy:
         if now == 0:
             plan = expert.plan(arm.positions, arm.cube_position_m)
         rows = np.minimum(now + np.arange(CHUNK_SIZE), len(plan) - 1)
-        return plan[rows].astype(np.float32)
+        chunk: Chunk = plan[rows].astype(np.float32)
+        return chunk
 
     return Policy(EXPERT_SPEC, predict)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -68,10 +68,11 @@ class Policy:
 
 @dataclass(frozen=True)
 class PredictedChunk:
-    """A chunk (chunk_size, action_dim), policy units, of the observation at `t_obs` s; it took `inference_s`."""
+    """A chunk (chunk_size, action_dim) of the observation at `t_obs` s, in policy and ROS units; wall time it took."""
 
     t_obs: float
     rows: Chunk
+    ros_rows: Floats
     inference_s: float
 
 
@@ -141,14 +142,14 @@ def run_episode(
     publish: Publish | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Episode:
-    """Run one episode from a reset with (seed, index) until the cube is lifted, `limit_s` has passed, or `stopped`.
+    """Run one episode from a reset with seed + index until the cube is lifted, `limit_s` has passed, or `stopped`.
 
     Args:
         arm: as `make_arm` makes it; left at the episode's end.
         policy: its spec fits the configuration, see `check_configuration`.
         configuration: the robot's parameters, as the node reads them.
         index: of the episode, from 0.
-        seed: of the run. Episode i of a run is the same whatever the number of episodes.
+        seed: of the run; episode i of seed s is episode 0 of seed s + i.
         limit_s: simulated seconds after which the episode has failed.
         latency_s: simulated seconds from an observation to its chunk.
         publish: takes every message of the episode, for a recording.
@@ -156,12 +157,12 @@ def run_episode(
 
     Raises ActInferenceError where the policy does.
     """
-    arm.reset(int(np.random.SeedSequence((seed, index)).generate_state(1)[0]))
+    arm.reset(seed + index)
     episode = Episode(index, seed)
     loop = _Loop(arm, policy, configuration, latency_s, publish or (lambda *_: None), episode)
     lifted_steps = 0
     step = 0
-    while step < round(limit_s * CONTROL_RATE) or 0 < lifted_steps:
+    while step < round(limit_s * CONTROL_RATE) or lifted_steps > 0:
         if stopped():
             episode.interrupted = True
             break
@@ -257,7 +258,8 @@ class _Loop:
         self._last_taken, self._last_t_obs = now, selection.t_obs
         started = time.perf_counter()
         rows = self._policy.predict(observation)
-        self._coming = PredictedChunk(selection.t_obs, rows, time.perf_counter() - started)
+        took_s = time.perf_counter() - started
+        self._coming = PredictedChunk(selection.t_obs, rows, self._configuration.action.to_ros(rows), took_s)
 
     def _act(self, now: float) -> None:
         coming, arrived = self._coming, False
@@ -273,7 +275,7 @@ class _Loop:
 
     def _remember(self, chunk: PredictedChunk, now: float) -> None:
         begin = START_NS / NANOSECONDS
-        self._episode.chunks.append(PredictedChunk(chunk.t_obs - begin, chunk.rows, chunk.inference_s))
+        self._episode.chunks.append(replace(chunk, t_obs=chunk.t_obs - begin))
         times = np.arange(len(chunk.rows)) / self._configuration.fps
         names = self._configuration.action.names
         stamp_ns = round(chunk.t_obs * NANOSECONDS)

@@ -31,6 +31,8 @@ CLOCK_RATE = 100.0
 """Of /clock, in wall time and in the bag's: the larger of the two rates is at least this."""
 ACKNOWLEDGE_S = 1.0
 """How long the last messages may take to reach reliable subscribers."""
+SETTLED_S = 2.0
+"""A node that subscribes to one topic subscribes to its others within this time."""
 
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 _POLL_S = 0.05
@@ -58,10 +60,17 @@ class Replay:
         self._clock_period_ns = round(min(1.0, rate) * _NANOSECONDS / CLOCK_RATE)
 
     def wait_for_subscribers(self, timeout_s: float) -> None:
-        """Return when every topic has a subscriber, or after `timeout_s`. Raises Stopped."""
-        deadline = time.monotonic() + timeout_s
+        """Return when every topic has a subscriber, or some have and no more come, or after `timeout_s`.
+
+        Raises Stopped.
+        """
+        subscribed, since = 0, time.monotonic()
+        deadline = since + timeout_s
         while time.monotonic() < deadline:
-            if all(publisher.get_subscription_count() for publisher in self._publishers.values()):
+            now_subscribed = sum(publisher.get_subscription_count() > 0 for publisher in self._publishers.values())
+            if now_subscribed != subscribed:
+                subscribed, since = now_subscribed, time.monotonic()
+            if subscribed == len(self._publishers) or (subscribed and time.monotonic() - since > SETTLED_S):
                 return
             wait(_POLL_S)
 
@@ -182,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--loop", action="store_true", help="begin again at the end, until stopped")
     parser.add_argument("--topics", nargs="+", default=[], metavar="TOPIC", help="these topics and no others")
     parser.add_argument(
-        "--wait", type=_seconds, default=0.0, metavar="S", help="wait for subscribers to every topic, S at most"
+        "--wait", type=_seconds, default=0.0, metavar="S", help="wait for subscribers first, S at most (default: 0)"
     )
     return parser
 

@@ -1,0 +1,63 @@
+"""Replays a recorded bag to policy_node, on the bag's time and without a robot.
+
+    ros2 launch act_inference_ros replay.launch.py bag:=recorded params_file:=robot.yaml checkpoint:=DIR
+
+Only the bag's sensor topics are published; what policy_node commands meanwhile goes to the robot's command topics, so
+do not run this where a robot listens.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+PACKAGE = "act_inference_ros"
+WAIT_S = "120"
+"""For the policy to be loaded and its topics to be subscribed to."""
+
+ARGUMENTS = (
+    DeclareLaunchArgument("bag", description="directory of the recording"),
+    DeclareLaunchArgument("params_file", default_value="", description="the robot's; empty: the demo robot's"),
+    DeclareLaunchArgument("mode", default_value="", description="local or triton"),
+    DeclareLaunchArgument("checkpoint", default_value="", description="LeRobot checkpoint directory (local mode)"),
+    DeclareLaunchArgument("server", default_value="", description="host:port of the Triton server (triton mode)"),
+    DeclareLaunchArgument("rate", default_value="1.0", description="speed, 1 is as recorded"),
+    DeclareLaunchArgument("loop", default_value="false", description="true: begin again at the end"),
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=_start)])
+
+
+def _start(context: LaunchContext) -> list[Action]:
+    def given(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    share = Path(get_package_share_directory(PACKAGE))
+    policy = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(share / "launch" / "policy.launch.py")),
+        launch_arguments={
+            "mode": given("mode"),
+            "checkpoint": given("checkpoint"),
+            "server": given("server"),
+            "params_file": given("params_file") or str(share / "config" / "sim_arm.yaml"),
+            "use_sim_time": "true",
+        }.items(),
+    )
+    replay = Node(
+        package=PACKAGE,
+        executable="replay_bag",
+        arguments=["--bag", str(Path(given("bag")).expanduser().absolute()), "--clock", "--rate", given("rate")]
+        + ["--wait", WAIT_S]
+        + (["--loop"] if given("loop").lower() == "true" else []),
+        output="screen",
+        on_exit=Shutdown(reason="the bag is over"),
+    )
+    # The policy first: its launch file sets the transport profile for both.
+    return [policy, replay]
