@@ -22,6 +22,7 @@ from pathlib import Path
 
 from act_inference_ros.errors import ActInferenceError, CheckpointError, ConfigurationError
 from act_inference_ros.ros.demo_processes import ManagedProcess, StoppedBySignal, StopSignals
+from act_inference_ros.ros.demo_triton import demo_server
 from act_inference_ros.ros.domain import private_domain
 from act_inference_ros.ros.share import share_directory
 
@@ -71,8 +72,12 @@ def run(options: argparse.Namespace, signals: StopSignals) -> int:
         environment["ROS_LOG_DIR"] = str(logs / "ros")
         say(f"{options.episodes} episodes, {options.mode} mode, {options.interface}")
         with (
+            _server(options, checkpoint, logs, environment, signals) as server,
             ManagedProcess.module(
-                POLICY_NODE, _policy_arguments(options, share, checkpoint), environment, logs / "policy_node.log"
+                POLICY_NODE,
+                _policy_arguments(options, share, checkpoint, server),
+                environment,
+                logs / "policy_node.log",
             ) as policy,
             ManagedProcess.module(SIM_ROBOT, _robot_arguments(options), environment, logs / "sim_robot.log") as robot,
         ):
@@ -125,6 +130,15 @@ def _is_complete(checkpoint: Path) -> bool:
     return all((checkpoint / name).is_file() for name in CHECKPOINT_FILES)
 
 
+def _server(
+    options: argparse.Namespace, checkpoint: Path, logs: Path, environment: dict[str, str], signals: StopSignals
+) -> contextlib.AbstractContextManager[str]:
+    """The address of the server to use: none in local mode, the one given, or one of the demo's own."""
+    if options.mode != "triton" or options.server:
+        return contextlib.nullcontext(options.server)
+    return demo_server(checkpoint, options.out, logs, environment, signals.check)
+
+
 @contextlib.contextmanager
 def _ros_environment(share: Path) -> Iterator[dict[str, str]]:
     """What both nodes need to find each other and nobody else; what the user has set stays."""
@@ -159,10 +173,10 @@ def _log_directory(parent: Path, keep: bool) -> Iterator[Path]:
             shutil.rmtree(logs, ignore_errors=True)
 
 
-def _policy_arguments(options: argparse.Namespace, share: Path, checkpoint: Path) -> list[str]:
+def _policy_arguments(options: argparse.Namespace, share: Path, checkpoint: Path, server: str) -> list[str]:
     parameters = {"mode": options.mode, "checkpoint": str(checkpoint)}
-    if options.server:
-        parameters["server"] = options.server
+    if server:
+        parameters["server"] = server
     for controller, topic in zip(("arm", "gripper"), _INTERFACE_TOPICS[options.interface], strict=True):
         parameters[f"controller.{controller}.interface"] = options.interface
         parameters[f"controller.{controller}.topic"] = topic
@@ -219,7 +233,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=_positive, default=20, help="cubes to pick (default: 20)")
     parser.add_argument("--episode-time", type=float, default=8.0, help="s to lift a cube in (default: 8)")
     parser.add_argument("--mode", choices=("local", "triton"), default="local", help="where the policy is computed")
-    parser.add_argument("--server", default="", help="triton mode: address of a running server")
+    parser.add_argument(
+        "--server", default="", help="triton mode: address of a running server (default: one is started)"
+    )
     parser.add_argument("--interface", choices=tuple(_INTERFACE_TOPICS), default="joint_trajectory")
     parser.add_argument("--cover-camera", action="store_true", help="black images: does the policy look at all?")
     parser.add_argument("--seed", type=int, default=0, help="of the cubes' places (default: 0)")
