@@ -45,6 +45,10 @@ class Track:
         self._times[self._end], self._rows[self._end] = time, row
         self._end += 1
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._begin = self._end = 0
+
     def replace_from(self, time: float, times: Floats, rows: Floats) -> None:
         """From `time` on take these rows (n, width) at `times` (n,), beginning where the track was at `time`."""
         here = self.linear_then_held(np.array([time]))[0]

@@ -24,6 +24,7 @@ from act_inference_ros.evaluation.track import SNAP_S, Track
 
 COMMANDS, STATE, NONE = "commands", "state", "none"
 MAX_STATE_GAP_S = 0.2
+CLOCK_JUMP_S = 1.0
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,8 +53,7 @@ class Truth:
         if what.interface == "joint_trajectory":
             self._add_trajectory(what, msg, received)
         elif what.interface == "joint_state":
-            row = _by_name(what.joints, msg.name, msg.position)
-            self._tracks[controller].append(self._stamp(msg, received), row)
+            self._append(controller, self._stamp(msg, received), _by_name(what.joints, msg.name, msg.position))
         else:
             if len(msg.data) != len(what.joints):
                 raise ObservationError(f"expected {len(what.joints)} numbers for {list(what.joints)}: {len(msg.data)}")
@@ -65,7 +65,7 @@ class Truth:
         for name, source in self.sources.items():
             if source == STATE:
                 row = _by_name(self._controllers[name].joints, msg.name, msg.position)
-                self._tracks[name].append(self._stamp(msg, received), row)
+                self._append(name, self._stamp(msg, received), row)
                 self.newest_s[name] = received
 
     def at(self, times: npt.ArrayLike) -> Floats:
@@ -81,6 +81,11 @@ class Truth:
                 found = track.held(instants)
             values[:, self._columns[name]] = found
         return values
+
+    def clear(self) -> None:
+        """Forget everything: the clock was set back."""
+        for track in self._tracks.values():
+            track.clear()
 
     def forget_before(self, time: float) -> None:
         """Drop what is not needed for instants from `time` on."""
@@ -108,6 +113,14 @@ class Truth:
         if not ahead.any():
             ahead[-1], begin = True, min(begin, float(times[-1]))
         self._tracks[controller.name].replace_from(begin, times[ahead], rows[ahead])
+
+    def _append(self, controller: str, stamp: float, row: Floats) -> None:
+        track = self._tracks[controller]
+        if len(track) and stamp < track.times[-1] - CLOCK_JUMP_S:
+            back = track.times[-1] - stamp
+            track.clear()
+            raise ObservationError(f"stamped {back:.3f} s before the one before: the clock jumped back")
+        track.append(stamp, row)
 
     def _stamp(self, msg: Any, received: float) -> float:
         stamp = msg.header.stamp.sec + msg.header.stamp.nanosec * 1e-9

@@ -1,0 +1,182 @@
+"""Running sums behind the metrics: exact for errors, counts and seams, a fine histogram for percentiles.
+
+Everything can be merged (the totals over episodes) and takes the same memory whatever the number of samples. The
+definitions are where the results are declared, in `results`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.evaluation.results import ClampStatistics, ErrorStatistics, HorizonError, TimeStatistics
+
+Floats = npt.NDArray[np.float64]
+
+SHORTEST_S, LONGEST_S = 1e-6, 1e4
+RESOLUTION = 0.01
+"""Relative width of a histogram's bin."""
+_BINS = math.ceil(math.log(LONGEST_S / SHORTEST_S) / math.log1p(RESOLUTION)) + 1
+
+
+class ErrorSums:
+    """Errors of many quantities (shape), each summed by itself; nan is no error but a missing pair."""
+
+    def __init__(self, *shape: int) -> None:
+        self.count = np.zeros(shape, dtype=np.int64)
+        self._absolute = np.zeros(shape)
+        self._square = np.zeros(shape)
+        self._signed = np.zeros(shape)
+        self._largest = np.zeros(shape)
+
+    def add(self, errors: Floats) -> None:
+        """Add errors (n, *shape)."""
+        if not len(errors):
+            return
+        there = np.isfinite(errors)
+        known = np.where(there, errors, 0.0)
+        self.count += there.sum(axis=0)
+        self._absolute += np.abs(known).sum(axis=0)
+        self._square += (known**2).sum(axis=0)
+        self._signed += known.sum(axis=0)
+        self._largest = np.maximum(self._largest, np.abs(known).max(axis=0))
+
+    def merge(self, other: ErrorSums) -> None:
+        """Add all that `other` has."""
+        self.count += other.count
+        self._absolute += other._absolute
+        self._square += other._square
+        self._signed += other._signed
+        self._largest = np.maximum(self._largest, other._largest)
+
+    def summed(self) -> ErrorSums:
+        """The same errors with the first axis summed up: the rows of the horizon into one."""
+        sums = ErrorSums(*self.count.shape[1:])
+        sums.count = self.count.sum(axis=0)
+        sums._absolute = self._absolute.sum(axis=0)
+        sums._square = self._square.sum(axis=0)
+        sums._signed = self._signed.sum(axis=0)
+        sums._largest = self._largest.max(axis=0)
+        return sums
+
+    @property
+    def mae(self) -> Floats:
+        """Mean |e|, nan without any."""
+        return self._mean(self._absolute)
+
+    @property
+    def rmse(self) -> Floats:
+        """The root of mean e^2."""
+        return np.asarray(np.sqrt(self._mean(self._square)))
+
+    @property
+    def bias(self) -> Floats:
+        """Mean e."""
+        return self._mean(self._signed)
+
+    @property
+    def largest(self) -> Floats:
+        """The largest |e|."""
+        return np.where(self.count > 0, self._largest, np.nan)
+
+    def statistics(self, joints: Sequence[str]) -> dict[str, ErrorStatistics]:
+        """Per joint, for sums of shape (joints,)."""
+        columns = zip(self.count, self.mae, self.rmse, self.largest, self.bias, strict=True)
+        return {
+            joint: ErrorStatistics(int(n), float(mae), float(rmse), float(largest), float(bias))
+            for joint, (n, mae, rmse, largest, bias) in zip(joints, columns, strict=True)
+        }
+
+    def horizon(self, joints: Sequence[str]) -> dict[str, HorizonError]:
+        """Per joint over the rows of a chunk, for sums of shape (chunk_size, joints)."""
+        mae, rmse, largest = self.mae, self.rmse, self.largest
+        return {
+            joint: HorizonError(
+                tuple(self.count[:, j].tolist()),
+                tuple(mae[:, j].tolist()),
+                tuple(rmse[:, j].tolist()),
+                tuple(largest[:, j].tolist()),
+            )
+            for j, joint in enumerate(joints)
+        }
+
+    def _mean(self, sums: Floats) -> Floats:
+        return np.where(self.count > 0, sums / np.maximum(self.count, 1), np.nan)
+
+
+class ClampCounts:
+    """Per joint: targets, and those the limits changed."""
+
+    def __init__(self, joints: int) -> None:
+        self._targets = np.zeros(joints, dtype=np.int64)
+        self._position = np.zeros(joints, dtype=np.int64)
+        self._velocity = np.zeros(joints, dtype=np.int64)
+
+    def add(self, targets: Floats, inside: Floats, limited: Floats) -> None:
+        """Add targets (n, joints), what position limits made of them, and what velocity limits made of that."""
+        self._targets += np.isfinite(limited).sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            self._position += (np.abs(inside - targets) > 0.0).sum(axis=0)
+            self._velocity += (np.abs(limited - inside) > 0.0).sum(axis=0)
+
+    def merge(self, other: ClampCounts) -> None:
+        """Add all that `other` has."""
+        self._targets += other._targets
+        self._position += other._position
+        self._velocity += other._velocity
+
+    def statistics(self, joints: Sequence[str]) -> dict[str, ClampStatistics]:
+        """Per joint."""
+        columns = zip(self._targets.tolist(), self._position.tolist(), self._velocity.tolist(), strict=True)
+        return {joint: ClampStatistics(*counts) for joint, counts in zip(joints, columns, strict=True)}
+
+
+class Distribution:
+    """Spans of time in s: exact count, mean and maximum; percentiles from bins RESOLUTION wide.
+
+    What is shorter than SHORTEST_S, or negative, counts as that long in the percentiles.
+    """
+
+    def __init__(self) -> None:
+        self._bins = np.zeros(_BINS, dtype=np.int64)
+        self._count = 0
+        self._sum = 0.0
+        self._largest = -math.inf
+
+    def add(self, seconds: float) -> None:
+        """Add one span."""
+        clipped = min(max(seconds, SHORTEST_S), LONGEST_S)
+        self._bins[int(math.log(clipped / SHORTEST_S) / math.log1p(RESOLUTION))] += 1
+        self._count += 1
+        self._sum += seconds
+        self._largest = max(self._largest, seconds)
+
+    def merge(self, other: Distribution) -> None:
+        """Add all that `other` has."""
+        self._bins += other._bins
+        self._count += other._count
+        self._sum += other._sum
+        self._largest = max(self._largest, other._largest)
+
+    def percentile(self, percent: float) -> float:
+        """The span that `percent` % are not above (nearest rank), to RESOLUTION; nan without any."""
+        if not self._count:
+            return math.nan
+        rank = max(1, math.ceil(percent / 100.0 * self._count))
+        place = int(np.searchsorted(np.cumsum(self._bins), rank))
+        middle: float = SHORTEST_S * (1.0 + RESOLUTION) ** (place + 0.5)
+        return min(middle, self._largest)
+
+    def statistics(self) -> TimeStatistics:
+        """All of it."""
+        return TimeStatistics(
+            count=self._count,
+            mean_s=self._sum / self._count if self._count else math.nan,
+            p50_s=self.percentile(50.0),
+            p95_s=self.percentile(95.0),
+            p99_s=self.percentile(99.0),
+            max_s=self._largest if self._count else math.nan,
+        )
