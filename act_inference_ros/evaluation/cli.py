@@ -18,7 +18,7 @@ from act_inference_ros.evaluation.cli_runs import run_bags, run_episodes
 from act_inference_ros.evaluation.compare import chunk_difference, read_metrics
 from act_inference_ros.evaluation.parameter_file import read_configuration
 from act_inference_ros.evaluation.report import plotly_javascript, write_report
-from act_inference_ros.evaluation.results import PARTIAL
+from act_inference_ros.evaluation.results import FAILED, PARTIAL
 from act_inference_ros.evaluation.runs import Run
 from act_inference_ros.evaluation.table import make_console, print_tables
 from act_inference_ros.evaluation.thresholds import unmet
@@ -92,7 +92,7 @@ def evaluate(options: argparse.Namespace) -> int:
             say(f"{run.label}: {line}" if len(runs) > 1 else line)
     if stopped():
         return INTERRUPTED
-    return NOT_MET if missed else OK
+    return NOT_MET if missed or any(run.result.status == FAILED for run in runs) else OK
 
 
 def say(text: str) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 from act_inference_ros.evaluation.episodes import DEFAULT_LATENCY_S, DEFAULT_LIMIT_S
 from act_inference_ros.parameters import MODES
 
+MEASURED = "measured"
+"""For --latency-s: the wall time that inference takes."""
+
 _DESCRIPTION = """\
 Evaluates a policy with the node's own code, before a robot is risked.
 
@@ -18,7 +21,8 @@ Evaluates a policy with the node's own code, before a robot is risked.
 """
 _EPILOG = """\
 Writes metrics.json (for machines) and report.html (for people; opens without a network) into --out.
-exit status: 0 ok, 1 a threshold is not met, 2 a mistake in what was asked for, 130 interrupted (the rest is written)
+exit status: 0 ok, 1 a threshold is not met or nothing could be evaluated, 2 a mistake in what was asked for,
+130 interrupted (what there is, is written)
 """
 
 
@@ -50,9 +54,10 @@ def make_parser() -> argparse.ArgumentParser:
     how.add_argument("--seed", type=_whole, default=0, help="episodes: of the cube's places (default: 0)")
     how.add_argument(
         "--latency-s",
-        type=_seconds,
+        type=_latency,
         metavar="S",
-        help=f"pretended time from an observation to its chunk (default: episodes {DEFAULT_LATENCY_S}, bags 0)",
+        help="pretended time from an observation to its chunk, or for bags: measured "
+        f"(default: episodes {DEFAULT_LATENCY_S}, bags 0)",
     )
     how.add_argument(
         "--limit-s", type=_positive, metavar="S", help=f"length of an episode ({DEFAULT_LIMIT_S:g}), or of each bag"
@@ -108,8 +113,8 @@ def _positive(text: str) -> float:
     return _number(text, "a number above 0", lambda value: value > 0.0)
 
 
-def _seconds(text: str) -> float:
-    return _number(text, "a number of seconds from 0", lambda value: value >= 0.0)
+def _latency(text: str) -> float | str:
+    return MEASURED if text == MEASURED else _number(text, "seconds from 0, or measured", lambda value: value >= 0.0)
 
 
 def _rate(text: str) -> float:

@@ -14,6 +14,8 @@ from typing import Any
 from act_inference_ros.configuration import RobotConfiguration
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation import demo_policy
+from act_inference_ros.evaluation.bag_evaluation import BagProgress, EvaluationOptions, evaluate_bags
+from act_inference_ros.evaluation.cli_arguments import MEASURED
 from act_inference_ros.evaluation.episode_expert import EXPERT_SPEC, expert_policy
 from act_inference_ros.evaluation.episode_film import film
 from act_inference_ros.evaluation.episodes import (
@@ -48,6 +50,8 @@ def run_episodes(
     say: Say,
 ) -> Run:
     """Simulated episodes. Raises ActInferenceError."""
+    if options.latency_s == MEASURED:
+        raise ConfigurationError("--latency-s measured is for bags: an episode would depend on the machine's speed")
     latency_s = DEFAULT_LATENCY_S if options.latency_s is None else options.latency_s
     limit_s = options.limit_s or DEFAULT_LIMIT_S
     with ExitStack() as stack:
@@ -56,7 +60,7 @@ def run_episodes(
             arm = make_arm(EXPERT_SPEC)
             policy, name, mode = expert_policy(arm), "the scripted expert", EXPERT
         else:
-            arguments = client_arguments(mode, options, configuration, for_demo=True, say=say)
+            arguments = client_arguments(mode, options, configuration, train=say)
             client = stack.enter_context(InferenceClient.create(**arguments))
             policy, name = Policy(client.spec, client.predict), policy_name(mode, arguments)
             check_configuration(configuration, client.spec)
@@ -93,19 +97,38 @@ def run_bags(
     say: Say,
 ) -> Run:
     """Recorded bags. Raises ActInferenceError."""
-    raise NotImplementedError
+    how = EvaluationOptions(
+        truth=options.truth,
+        latency_s=None if options.latency_s == MEASURED else options.latency_s or 0.0,
+        stride=options.stride,
+        limit_s=options.limit_s,
+    )
+    arguments = client_arguments(mode, options, configuration)
+    with InferenceClient.create(**arguments) as client, progress_bar(mode, "bags", say) as progress:
+        configuration.check_fits(client.spec)
+        settings = run_settings(mode, policy_name(mode, arguments), configuration, files, client.spec)
+
+        def report(at: BagProgress) -> None:
+            where = f"{at.name} ({at.index + 1}/{at.episodes})"
+            progress(at.index + at.fraction, at.episodes, f"{where}, {at.speed:.1f} times real time")
+
+        result = evaluate_bags(options.bag, configuration, client, settings, how, report, stopped)
+    return Run(mode, result)
 
 
 def client_arguments(
-    mode: str, options: argparse.Namespace, configuration: RobotConfiguration, for_demo: bool, say: Say
+    mode: str, options: argparse.Namespace, configuration: RobotConfiguration, train: Say | None = None
 ) -> dict[str, Any]:
-    """For `InferenceClient.create`: as the node's, with what the command line says instead."""
+    """For `InferenceClient.create`: as the node's, with what the command line says instead.
+
+    With the demo robot's parameters and no policy named it is the demo's; `train` tells how it is made, if it must be.
+    """
     given = {name: getattr(options, name) for name in ("checkpoint", "device", "server", "model")}
     arguments = {**configuration.client_arguments, "mode": mode, **{k: v for k, v in given.items() if v}}
     if mode == "local" and not (arguments["checkpoint"] or os.environ.get("CHECKPOINT_DIR")):
-        if not for_demo:
+        if options.params or (train is None and not demo_policy.is_trained()):
             raise ConfigurationError("name the policy: --checkpoint DIR, or CHECKPOINT_DIR in the environment")
-        arguments["checkpoint"] = str(demo_policy.checkpoint(say))
+        arguments["checkpoint"] = str(demo_policy.checkpoint(train or (lambda _: None)))
     return arguments
 
 

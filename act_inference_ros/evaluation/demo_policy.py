@@ -28,9 +28,14 @@ def parameter_file() -> Path:
     raise ConfigurationError(f"{PARAMETER_FILE} of {PACKAGE} is not installed; name a parameter file with --params")
 
 
+def is_trained() -> bool:
+    """Whether the demo's policy is there."""
+    return (CHECKPOINT / "config.json").is_file()
+
+
 def checkpoint(say: Callable[[str], None]) -> Path:
     """The demo's policy; trained on the spot, with its progress told, if it is not there yet."""
-    if not (CHECKPOINT / "config.json").is_file():
+    if not is_trained():
         say(f"no policy named (--checkpoint, CHECKPOINT_DIR): training the demo's into {CHECKPOINT}, a minute or two")
         make_checkpoint(CHECKPOINT, log=say)
     return CHECKPOINT

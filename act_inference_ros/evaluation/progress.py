@@ -6,9 +6,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-Progress = Callable[[float, float], None]
-"""Called with (done, total), in whatever unit."""
+
+class Progress(Protocol):
+    """What is told how far it is."""
+
+    def __call__(self, done: float, total: float, note: str = "") -> None:
+        """Done so far, of how much, in whatever unit; a `note` instead of the rate."""
+
 
 _LINES = 10
 _SOONEST_S = 1.0
@@ -34,8 +40,8 @@ def progress_bar(title: str, unit: str, say: Callable[[str], None]) -> Iterator[
         task = bar.add_task(title, total=None, rate="")
         started = time.monotonic()
 
-        def update(done: float, total: float) -> None:
-            rate = _rate(done, unit, time.monotonic() - started)
+        def update(done: float, total: float, note: str = "") -> None:
+            rate = note or _rate(done, unit, time.monotonic() - started)
             bar.update(task, completed=done, total=total, rate=rate)
 
         yield update
@@ -49,14 +55,15 @@ class _Lines:
         self._written = 0
         self._started = self._last = time.monotonic()
 
-    def __call__(self, done: float, total: float) -> None:
+    def __call__(self, done: float, total: float, note: str = "") -> None:
         reached, now = int(_LINES * done // total) if total else 0, time.monotonic()
         if reached <= self._written or (now - self._last < _SOONEST_S and done < total):
             return
         self._written, self._last = reached, now
         elapsed = now - self._started
         left = elapsed * (total - done) / done
-        self._say(f"{self._title}: {100 * done / total:.0f} %, {_rate(done, self._unit, elapsed)}, {left:.0f} s left")
+        rate = note or _rate(done, self._unit, elapsed)
+        self._say(f"{self._title}: {100 * done / total:.0f} %, {rate}, {left:.0f} s left")
 
 
 def _rate(done: float, unit: str, elapsed_s: float) -> str:
