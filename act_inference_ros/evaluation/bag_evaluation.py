@@ -126,7 +126,9 @@ def evaluate_bags(
         episodes.append(evaluation.run(report, stopped))
         total.merge(evaluation.tally)
     return EvaluationResult(
-        settings=replace(settings, bags=tuple(map(fspath, paths)), truth=options.truth, latency=options.latency_text),
+        settings=replace(
+            settings, bags=tuple(fspath(path) for path in paths), truth=options.truth, latency=options.latency_text
+        ),
         status=_worst([episode.status for episode in episodes], bool(reasons)),
         reasons=reasons,
         episodes=tuple(episodes),
@@ -203,9 +205,9 @@ class _BagEvaluation:
                 break
             if received < self._last_s - self._configuration.max_age:
                 self._reasons.append(f"the bag's clock was set back by {self._last_s - received:.3f} s")
+                replay.jump_back(received)
                 comparison.finish(self._last_s)
                 truth.clear()
-                replay.jump_back(received)
             elif received < self._last_s:
                 received = self._last_s
             self._last_s = received

@@ -84,6 +84,7 @@ class TruthComparison:
     def finish(self, end: float) -> None:
         """Compare all that lies before the bag's end; what was predicted for later is not counted."""
         self._compare(np.inf, end)
+        self._settled = -np.inf
 
     def series(self) -> Series:
         """What was kept for plots."""
