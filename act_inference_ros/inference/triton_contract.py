@@ -69,7 +69,7 @@ class Contract:
             raise BadOutputError(
                 f"{source}: expected the output {OUTPUT} FP32 {expected}, got "
                 f"{', '.join(f'{name} {datatype} {shape}' for name, datatype, shape in came) or 'none'}; "
-                "the model there does not keep to its configuration"
+                "the model there has changed, or does not keep to its configuration"
             )
         sizes = [len(content) for content in response.raw_output_contents]
         if sizes != [4 * int(np.prod(expected))]:

@@ -36,16 +36,21 @@ CONNECTION_CLOSED = Row(
     Code.UNAVAILABLE, "Socket closed", NotReadyError, True, True,
     "it closed the connection; has the server ended, or does it want TLS or a client certificate?",
 )  # fmt: skip
+WRONG_TOKEN = Row(
+    Code.UNAVAILABLE, "restricted", RejectedError, True, False,
+    "it wants a token and did not get the right one; check token_file (or TRITON_TOKEN) and token_header",
+)  # fmt: skip
 
 TABLE = (
     Row(
         Code.UNAVAILABLE, "CERTIFICATE_VERIFY_FAILED", RejectedError, True, False,
-        "its certificate is not signed by the given CA, or not for this host name; check ca_file",
+        "its certificate is not signed by the given CA, or has expired; check ca_file",
     ),
     Row(
-        Code.UNAVAILABLE, "restricted", RejectedError, True, False,
-        "it wants a token and did not get the right one; check token_file (or TRITON_TOKEN) and token_header",
+        Code.UNAVAILABLE, "Hostname Verification", RejectedError, True, False,
+        "its certificate is for another host name; use that name, or a certificate that has this one",
     ),
+    WRONG_TOKEN,
     CONNECTION_CLOSED,
     Row(
         Code.UNAVAILABLE, "WRONG_VERSION_NUMBER", RejectedError, True, False,

@@ -63,13 +63,11 @@ class Regions:
             request = encoder.encode(inputs)
             if not region.registered:
                 self._register(region, deadline)
-            try:
-                return self._channel.infer(request, deadline)
-            except CallFailed as failed:
-                if failed.row is not UNKNOWN_REGION:
-                    raise
-                self._register(region, deadline)
-                return self._channel.infer(request, deadline)
+            return self._channel.infer(request, deadline)
+        except CallFailed as failed:
+            if failed.row is UNKNOWN_REGION:
+                region.registered = False
+            raise
         finally:
             self._give_back(taken)
 

@@ -21,7 +21,13 @@ from act_inference_ros.inference.triton_contract import (
     spec_differences,
 )
 from act_inference_ros.inference.triton_diagnosis import why_closed
-from act_inference_ros.inference.triton_errors import CONNECTION_CLOSED, NO_MODEL, CallFailed
+from act_inference_ros.inference.triton_errors import (
+    CONNECTION_CLOSED,
+    NO_MODEL,
+    UNKNOWN_REGION,
+    WRONG_TOKEN,
+    CallFailed,
+)
 from act_inference_ros.inference.triton_options import TritonOptions
 from act_inference_ros.inference.triton_regions import Regions
 from act_inference_ros.spec import PolicySpec
@@ -60,20 +66,20 @@ class TritonServer:
     def infer(self, inputs: Inputs, deadline: float) -> npt.NDArray[np.float32]:
         """Return the chunk, not checked for finite numbers. Raises CallFailed, BadOutputError or ObservationError."""
         try:
-            contract, encoder = self._agree(deadline)
-            encoded = contract.encoded(inputs)
-            regions = self._regions
-            response = regions.infer(encoded, deadline) if regions is not None else None
-            if response is None:
-                response = self._channel.infer(encoder.encode(encoded), deadline)
-            chunk = contract.chunk_of(response, f"model {self._options.model} on {self.address}")
+            try:
+                chunk, version = self._infer(inputs, deadline)
+            except CallFailed as failed:
+                if failed.row is not UNKNOWN_REGION:
+                    raise
+                self._agreed = None  # it was started again: agree, register and ask once more
+                chunk, version = self._infer(inputs, deadline)
         except CallFailed as failed:
             self._note_failure(failed)
             raise
         except BadOutputError:
             self._agreed = None
             raise
-        self._note_answer(response.model_version)
+        self._note_answer(version)
         return chunk
 
     def probe(self, deadline: float) -> Contract:
@@ -96,6 +102,16 @@ class TritonServer:
         if regions is not None:
             regions.close()
         self._channel.close()
+
+    def _infer(self, inputs: Inputs, deadline: float) -> tuple[npt.NDArray[np.float32], str]:
+        """Return the chunk, and the model's version that computed it."""
+        contract, encoder = self._agree(deadline)
+        encoded = contract.encoded(inputs)
+        regions = self._regions
+        response = regions.infer(encoded, deadline) if regions is not None else None
+        if response is None:
+            response = self._channel.infer(encoder.encode(encoded), deadline)
+        return contract.chunk_of(response, f"model {self._options.model} on {self.address}"), response.model_version
 
     def _agree(self, deadline: float) -> tuple[Contract, RequestEncoder]:
         agreed = self._agreed
@@ -166,17 +182,27 @@ class TritonServer:
             regions.start(deadline)
         except (OSError, CallFailed) as failure:
             regions.close()
-            if isinstance(failure, CallFailed) and isinstance(failure.error, (NotReadyError, InferenceTimeoutError)):
-                raise  # says nothing about shared memory
-            if self._options.shared_memory == "on":
-                message = f"{self.address}: shared_memory is on, but not possible with this server: {failure}"
-                raise CallFailed(NotReadyError(message), passing=False) from failure
-            self._share = False
-            _log.info("%s: images go over gRPC; no shared memory with this server: %s", self.address, failure)
+            self._go_without_sharing(failure)
             return
         self._regions = regions
         if self._closed:
             regions.close()
+
+    def _go_without_sharing(self, failure: OSError | CallFailed) -> None:
+        """Images go over gRPC from now on, unless that is not wanted or the failure says nothing about it."""
+        must_share = self._options.shared_memory == "on"
+        if isinstance(failure, CallFailed):
+            if isinstance(failure.error, (NotReadyError, InferenceTimeoutError)):
+                raise failure
+            if failure.row is WRONG_TOKEN:
+                if must_share:
+                    raise failure
+                return  # inference will tell whether the token is wrong for everything
+        if must_share:
+            message = f"{self.address}: shared_memory is on, but not possible with this server: {failure}"
+            raise CallFailed(NotReadyError(message), passing=False) from failure
+        self._share = False
+        _log.info("%s: images go over gRPC; no shared memory with this server: %s", self.address, failure)
 
     def _note_answer(self, version: str) -> None:
         self._timeouts = 0

@@ -63,6 +63,7 @@ def write_model(
     directory = repository / name
     (directory / str(version)).mkdir(parents=True, exist_ok=True)
     (directory / str(version) / "model.py").write_text(_MODEL)
+    (directory / str(version) / "model.onnx").touch()  # TritonServer serves no policy without one
     config = _config(spec, name, encoding, always, instances, batching)
     for text, other in (replaced or {}).items():
         assert text in config
@@ -109,10 +110,11 @@ import triton_python_backend_utils as pb
 
 class TritonPythonModel:
     def initialize(self, args):
-        parameters = json.loads(args["model_config"])["parameters"]
-        self.spec = json.loads(parameters["policy_spec"]["string_value"])
-        self.jpeg = parameters["image_encoding"]["string_value"] == "jpeg"
-        self.always = int(parameters["always"]["string_value"])
+        config = json.loads(args["model_config"])
+        self.chunk_shape = config["output"][0]["dims"]
+        self.images = [tensor["name"] for tensor in config["input"] if "images" in tensor["name"]]
+        self.jpeg = config["parameters"]["image_encoding"]["string_value"] == "jpeg"
+        self.always = int(config["parameters"]["always"]["string_value"])
 
     def execute(self, requests):
         return [self.answer(request) for request in requests]
@@ -122,10 +124,10 @@ class TritonPythonModel:
         echo, fault, delay_s = state[0, :3]
         time.sleep(float(delay_s))
         fault = self.always or int(fault)
-        chunk = np.zeros((len(state), self.spec["chunk_size"], self.spec["action_dim"]), np.float32)
+        chunk = np.zeros((len(state), *self.chunk_shape), np.float32)
         chunk[:, :, 0] = echo
-        for image in self.spec["images"][:1]:
-            pixels = pb.get_input_tensor_by_name(request, image["key"]).as_numpy()
+        for image in self.images[:1]:
+            pixels = pb.get_input_tensor_by_name(request, image).as_numpy()
             if self.jpeg:
                 chunk[:, :, 1] = zlib.crc32(pixels[0, 0]) % 65536
             elif fault == 0 and echo:  # not in benchmarks, which leave the echo at 0
