@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -34,10 +35,10 @@ STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 LOOK_S = 0.2
 """How often the main thread looks whether the executor has ended by itself."""
 EXIT_S = 1.0
-"""How long the executor may take to end; a policy being loaded takes longer and is left behind."""
+"""How long the executor, and then the client, may take to end; what takes longer is left behind."""
 
 
-class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped  # type: ignore[misc]  # rclpy publishes no types
+class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
     """The managed node.
 
     `failure` is set when a transition is refused: the one error that says why. `ending`: told to end by `end`.
@@ -107,6 +108,11 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped  # ty
         self.ending = True
         if self._session is not None:
             self._session.stop("shutting down")
+
+    def close_client(self) -> None:
+        """Release what the policy holds of this machine and of a server; may wait for a chunk being computed."""
+        if self._session is not None:
+            self._session.close_client()
 
     def _failed(self, transition: str, problem: Exception) -> TransitionCallbackReturn:
         """Say and remember why; a traceback is for what is not a user's mistake."""
@@ -187,7 +193,7 @@ def main(args: list[str] | None = None) -> int:
         initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, _parameters_help())
         with readable_ros_errors():
             node = PolicyNode()
-        return _run(node)
+        return _leave(_run(node))
     except ActInferenceError as mistake:
         print(f"{NODE_NAME}: {mistake}", file=sys.stderr)
         return MISTAKE
@@ -223,12 +229,27 @@ def _run(node: PolicyNode) -> int:
         told = signal.sigtimedwait(STOP_SIGNALS, LOOK_S) is not None
     node.end()
     rclpy.try_shutdown()
-    thread.join(EXIT_S)
+    closing = threading.Thread(target=node.close_client, name="closing", daemon=True)
+    closing.start()
+    for each in (thread, closing):
+        each.join(EXIT_S)
     if told:
         return 0
     if node.failure is not None and node.starts_by_itself:
         return MISTAKE if isinstance(node.failure, ActInferenceError) else FAULT
     return FAULT if faults else 0
+
+
+def _leave(status: int) -> int:
+    """Return the status; or end right here if a thread is still computing a chunk or loading a policy.
+
+    A thread that comes back from torch while the interpreter is torn down ends in std::terminate.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def _parameters_help() -> str:

@@ -95,10 +95,14 @@ class PolicySession:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
+    def close_client(self) -> None:
+        """Release the client; may wait for a chunk being computed."""
+        self._client.close()
+
     def close(self) -> None:
         """Release everything."""
         self.deactivate()
-        self._client.close()
+        self.close_client()
         for publisher in (*self._command_publishers, self._chunk_publisher):
             self._node.destroy_publisher(publisher)
 

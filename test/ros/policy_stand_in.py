@@ -4,6 +4,7 @@ Its chunk starts at the observed state and moves every joint by `speed` a second
 `Behaviour` makes it misbehave. POLICY_STAND_IN holds the options of `Options` as JSON.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -42,6 +43,8 @@ class Options:
     width: int = 128
     load_s: float = 0.0
     slow_s: float = 1.0
+    torch: bool = False
+    """Be slow as a network is, in torch's own code, rather than asleep."""
 
 
 class PolicyStandIn:
@@ -54,6 +57,7 @@ class PolicyStandIn:
     def __init__(self, options: Options) -> None:
         self._options = options
         time.sleep(options.load_s)
+        self._torch = importlib.import_module("torch") if options.torch else None
         images = tuple(
             ImageSpec(f"observation.images.{name}", options.height, options.width) for name in options.cameras
         )
@@ -72,8 +76,14 @@ class PolicyStandIn:
         elif behaviour == Behaviour.NOT_READY:
             raise NotReadyError("the server went away")
         elif behaviour == Behaviour.SLOW:
-            time.sleep(self._options.slow_s)
+            self._be_slow()
         return chunk
+
+    def _be_slow(self) -> None:
+        over = time.monotonic() + self._options.slow_s
+        while self._torch and time.monotonic() < over:
+            self._torch.nn.functional.conv2d(self._torch.zeros(1, 16, 96, 128), self._torch.zeros(16, 16, 3, 3))
+        time.sleep(max(0.0, over - time.monotonic()))
 
     def close(self) -> None:
         pass

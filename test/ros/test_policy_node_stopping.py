@@ -1,5 +1,6 @@
 """However the node is told to stop, the last thing each controller hears is to hold, soon, and nothing after it."""
 
+import importlib.util
 import signal
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from ros_helpers import wait_until
 
 PROMISE_S = 0.2
 """Within this long of the signal the arm is at rest."""
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 WAKE_S = 0.3
 """How long a loaded machine may take to wake a thread and deliver a message."""
 
@@ -53,8 +55,9 @@ def test_stopping_holds_where_the_arm_had_been_told_to_be(tmp_path: Path, stop: 
     assert "Traceback" not in stand.node.text
 
 
-def test_a_chunk_still_being_computed_when_the_node_stops_is_not_obeyed(tmp_path: Path) -> None:
-    with running_policy_node(tmp_path, policy=Options(slow_s=1.5)) as stand:
+@pytest.mark.parametrize("torch", [False, pytest.param(True, marks=needs_torch)])
+def test_a_chunk_still_being_computed_when_the_node_stops_is_not_obeyed(tmp_path: Path, torch: bool) -> None:
+    with running_policy_node(tmp_path, policy=Options(slow_s=4.0, torch=torch)) as stand:
         robot = stand.robot
         robot.wait_for_command("arm", time.time(), count=2)
         with robot.order("front", Behaviour.SLOW):
@@ -63,6 +66,7 @@ def test_a_chunk_still_being_computed_when_the_node_stops_is_not_obeyed(tmp_path
         assert is_hold(robot.commanded("arm")[-1])
         assert "Traceback" not in stand.node.text
         assert "rror" not in stand.node.text
+        assert "terminate" not in stand.node.text  # what the interpreter's end beneath torch looks like
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
