@@ -57,7 +57,7 @@ def observation(spec: PolicySpec, seed: int = 0) -> dict:
 
 
 def infer_inputs(observations: list[dict]) -> list:
-    """tritonclient's inputs for a batch of observations; an image may be bytes."""
+    """The Python client's inputs for a batch of observations; an image may be bytes."""
     import tritonclient.grpc as grpc
 
     inputs = []

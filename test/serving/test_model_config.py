@@ -1,0 +1,82 @@
+"""config.pbtxt is what Triton's own parser reads, and what clients rely on."""
+
+import pytest
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.serving.model_config import Contract, ServingOptions, config_pbtxt, read_contract
+from act_inference_ros.spec import ImageSpec, PolicySpec
+
+SPEC = PolicySpec(
+    chunk_size=50,
+    action_dim=14,
+    images=(ImageSpec("observation.images.top", 480, 640), ImageSpec('observation.images.it\'s "odd"', 240, 320)),
+    state_dim=14,
+    environment_state_dim=3,
+)
+
+
+def parsed(options: ServingOptions, spec: PolicySpec = SPEC):
+    model_config = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="tritonclient is not installed")
+    from google.protobuf import text_format
+
+    return text_format.Parse(config_pbtxt(spec, options), model_config.ModelConfig())
+
+
+def test_tensors_are_named_and_ordered_as_the_specification() -> None:
+    config = parsed(ServingOptions(max_batch_size=4))
+    assert [tensor.name for tensor in config.input] == list(SPEC.keys)
+    assert [list(tensor.dims) for tensor in config.input] == [[14], [3], [480, 640, 3], [240, 320, 3]]
+    assert [tensor.data_type for tensor in config.input] == [11, 11, 2, 2]  # TYPE_FP32, TYPE_UINT8
+    [action] = config.output
+    assert (action.name, action.data_type, list(action.dims)) == ("action", 11, [50, 14])
+    assert (config.name, config.backend, config.max_batch_size) == ("act_policy", "python", 4)
+    assert config.HasField("dynamic_batching")
+
+
+def test_the_specification_travels_in_the_parameters() -> None:
+    parameters = parsed(ServingOptions()).parameters
+    assert PolicySpec.from_json(parameters["policy_spec"].string_value) == SPEC
+    assert parameters["image_encoding"].string_value == "raw"
+
+
+def test_jpeg_images_are_strings() -> None:
+    config = parsed(ServingOptions(image_encoding="jpeg"))
+    assert [(t.data_type, list(t.dims)) for t in config.input][2:] == [(13, [1]), (13, [1])]  # TYPE_STRING
+    assert config.parameters["image_encoding"].string_value == "jpeg"
+
+
+@pytest.mark.parametrize(("device", "kind", "sizes"), [("cpu", 2, [1]), ("gpu", 1, [1, 8])])
+def test_every_device_gets_its_instances_and_a_warm_up(device: str, kind: int, sizes: list[int]) -> None:
+    config = parsed(ServingOptions(backend="onnxruntime", device=device, instances=3))
+    assert [(group.count, group.kind) for group in config.instance_group] == [(3, kind)]
+    assert [sample.batch_size for sample in config.model_warmup] == sizes
+    assert all(set(sample.inputs) == set(SPEC.keys) for sample in config.model_warmup)
+    assert config.default_model_filename == "model.onnx"
+
+
+@pytest.mark.parametrize("options", [ServingOptions(), ServingOptions(image_encoding="jpeg")])
+def test_what_was_written_is_read_again_also_after_tuning_by_hand(options: ServingOptions) -> None:
+    text = config_pbtxt(SPEC, options).replace("count: 1", "count: 4").replace("}\n", "  }\n\n")
+    assert read_contract(text) == Contract("python", options.image_encoding, SPEC)
+
+
+@pytest.mark.parametrize(
+    "text", ["", 'backend: "python"', "policy_spec", 'backend: "x" parameters { key: "policy_spec" }']
+)
+def test_a_config_of_somebody_elses_has_no_contract(text: str) -> None:
+    assert read_contract(text) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"backend": "tensorrt"}, "expected one of python, onnxruntime"),
+        ({"device": "tpu"}, "expected one of cpu, gpu"),
+        ({"instances": 0}, "instances: expected at least 1"),
+        ({"name": "../x"}, "expected letters"),
+        ({"image_encoding": "jpeg", "backend": "onnxruntime"}, "cannot decode JPEG"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        ServingOptions(**fields)

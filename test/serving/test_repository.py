@@ -1,0 +1,105 @@
+"""A version appears whole or not at all, and leaves the others alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt
+from act_inference_ros.serving.parity import parity
+from act_inference_ros.serving.repository import check_model, exported_versions, publish
+from act_inference_ros.spec import PolicySpec
+
+SPEC = PolicySpec(chunk_size=4, action_dim=2, state_dim=3)
+CONFIG = config_pbtxt(SPEC, ServingOptions())
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Path:
+    staged = tmp_path / "staged"
+    staged.mkdir()
+    for name in ("model.onnx", "model.py"):
+        (staged / name).write_text("new")
+    return staged
+
+
+def test_each_export_is_the_next_version(staged: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    assert [publish(staged, model, CONFIG).version for _ in range(3)] == [1, 2, 3]
+    (model / "2").rename(tmp_path / "elsewhere")
+    (model / "notes").mkdir()
+    assert publish(staged, model, CONFIG).version == 4
+    assert exported_versions(model) == [1, 3, 4]
+
+
+def test_a_version_that_only_waits_for_a_policy_is_filled(staged: Path, tmp_path: Path) -> None:
+    waiting = tmp_path / "m" / "1"
+    waiting.mkdir(parents=True)
+    (waiting / "model.py").write_text("old")
+    (tmp_path / "m" / "config.pbtxt").write_text(config_pbtxt(PolicySpec(9, 9, state_dim=9), ServingOptions()))
+    check_model(tmp_path / "m", CONFIG)
+    assert publish(staged, tmp_path / "m", CONFIG).version == 1
+    assert (waiting / "model.py").read_text() == "new"
+    assert (tmp_path / "m" / "config.pbtxt").read_text() == CONFIG
+
+
+def test_a_config_tuned_by_hand_is_kept_unless_told_otherwise(staged: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    publish(staged, model, CONFIG)
+    tuned = CONFIG.replace("count: 1", "count: 2")
+    (model / "config.pbtxt").write_text(tuned)
+    check_model(model, CONFIG)
+    assert publish(staged, model, CONFIG).config_kept is True
+    assert (model / "config.pbtxt").read_text() == tuned
+    assert publish(staged, model, CONFIG, replace_config=True).config_kept is False
+    assert (model / "config.pbtxt").read_text() == CONFIG
+
+
+def test_somebody_elses_model_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "config.pbtxt").write_text('backend: "python"')
+    with pytest.raises(ConfigurationError, match="not written by export_policy"):
+        check_model(tmp_path / "m", CONFIG)
+
+
+def test_a_directory_that_cannot_be_written_is_one_line(staged: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="cannot write"):
+        publish(staged, tmp_path / "file" / "m", CONFIG)
+
+
+def compare(wanted: np.ndarray, got: np.ndarray, spread: tuple = (1.0, 1.0)):
+    """Parity of two policies with these constant chunks (4, 2)."""
+    observations = {"one": {"observation.state": np.zeros((1, 3), np.float32)}}
+    return parity(
+        SPEC,
+        "float32",
+        observations,
+        exported=lambda rows: np.repeat(got[None], len(rows["observation.state"]), 0).astype(np.float32),
+        local=lambda rows: wanted[None].astype(np.float32),
+        spread=np.array(spread),
+    )
+
+
+RAMP = np.linspace([0, 0], [1, 100], 4)
+
+
+@pytest.mark.parametrize(("error", "passes"), [((0.9e-4, 0), True), ((1.2e-4, 0), False), ((0, 0.9e-2), True)])
+def test_parity_is_measured_against_each_actions_own_range(error: tuple, passes: bool) -> None:
+    report = compare(RAMP, RAMP + np.array(error))
+    assert report.passed is passes
+    assert report.ranges == pytest.approx((1, 100))
+
+
+def test_an_action_that_never_moves_may_differ_by_a_rounding(tmp_path: Path) -> None:
+    still = np.full((4, 2), 90.0)
+    assert compare(still, still + 2e-5, spread=(1e-8, 1e-8)).passed
+    assert not compare(still, still + 1e-3, spread=(1e-8, 1e-8)).passed
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_number_that_is_none_fails(number: float) -> None:
+    broken = RAMP.copy()
+    broken[2, 1] = number
+    assert not compare(RAMP, broken).passed

@@ -1,0 +1,231 @@
+"""TritonServer and triton_server: ready means answering, stopping means gone, mistakes are one line."""
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from act_inference_ros.errors import ConfigurationError, NotReadyError
+from act_inference_ros.serving.export import export_policy
+from act_inference_ros.serving.exporting import load_policy
+from act_inference_ros.serving.server import TritonServer
+from test.serving.serving_helpers import (
+    DEADLINE_S,
+    children_of,
+    eventually,
+    infer_inputs,
+    is_running,
+    needs_triton,
+    observation,
+    shared_memory,
+    small_checkpoint,
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return small_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="module")
+def repository(checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    repository = tmp_path_factory.mktemp("repository")
+    export_policy(checkpoint, repository)
+    return repository
+
+
+@pytest.fixture
+def command(repository: Path) -> Iterator[subprocess.Popen]:
+    """The executable, on free ports."""
+    arguments = ["--model-repository", str(repository), "--grpc-port", "0", "--http-port", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "act_inference_ros.serving.triton_server", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    yield process
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=DEADLINE_S)
+
+
+def ready_line(command: subprocess.Popen) -> str:
+    watchdog = threading.Timer(DEADLINE_S, command.kill)  # readline knows no deadline
+    watchdog.start()
+    try:
+        return command.stdout.readline()
+    finally:
+        watchdog.cancel()
+
+
+@needs_triton
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_says_when_it_is_ready_and_ends_with_all_its_processes(
+    command: subprocess.Popen, number: signal.Signals
+) -> None:
+    line = ready_line(command)
+    found = re.search(r"ready at (\S+):(\d+) \(gRPC\): act_policy 1", line)
+    assert found, line
+    socket.create_connection((found[1], int(found[2])), timeout=5).close()
+    [server] = children_of(command.pid)
+    processes = [server, *children_of(server)]
+    assert len(processes) >= 2
+    command.send_signal(number)
+    assert command.wait(DEADLINE_S) == 0
+    assert [pid for pid in processes if is_running(pid)] == []
+    assert [name for name in shared_memory() if name.startswith(f"act_{command.pid}_")] == []
+
+
+@needs_triton
+def test_a_model_whose_process_died_is_not_ready_whatever_triton_says(repository: Path) -> None:
+    with TritonServer(repository) as server:
+        server.wait_ready(DEADLINE_S)
+        for stub in children_of(server.process.pid):
+            os.kill(stub, signal.SIGKILL)
+        with pytest.raises(NotReadyError, match="act_policy"):
+            server.wait_ready(3.0)
+        server.stop(deadline_s=0.5)  # it would wait for the dead process
+
+
+@needs_triton
+def test_a_stopped_server_is_ended_too(repository: Path) -> None:
+    server = TritonServer(repository)
+    try:
+        server.wait_ready(DEADLINE_S)
+        stubs = children_of(server.process.pid)
+        os.kill(server.process.pid, signal.SIGSTOP)
+    finally:
+        server.stop()
+    assert [pid for pid in (server.process.pid, *stubs) if is_running(pid)] == []
+
+
+@needs_triton
+def test_a_model_that_cannot_be_loaded_is_named_with_the_reason(repository: Path, tmp_path: Path) -> None:
+    version = tmp_path / "broken" / "1"
+    version.mkdir(parents=True)
+    config = (repository / "act_policy" / "config.pbtxt").read_text().replace('"act_policy"', '"broken"')
+    (version.parent / "config.pbtxt").write_text(config)
+    (version / "model.py").write_text((repository / "act_policy" / "1" / "model.py").read_text())
+    (version / "model.onnx").write_bytes(b"not a graph")
+    with TritonServer(tmp_path) as server, pytest.raises(NotReadyError, match=r"broken.*model\.onnx failed"):
+        server.wait_ready(DEADLINE_S)
+
+
+@needs_triton
+def test_a_new_version_takes_over_without_a_failed_request(checkpoint: str, repository: Path, tmp_path: Path) -> None:
+    import tritonclient.grpc as grpc
+
+    spec = load_policy(checkpoint).spec
+    inputs = infer_inputs([observation(spec)])
+    export_policy(checkpoint, tmp_path)
+    served_by, failures, done = set(), [], threading.Event()
+    flags = ["--model-control-mode=poll", "--repository-poll-secs=1"]
+    with TritonServer(tmp_path, extra_flags=flags) as server:
+        server.wait_ready(DEADLINE_S)
+
+        def ask() -> None:
+            with grpc.InferenceServerClient(server.address) as client:
+                while not done.is_set():
+                    done.wait(0.01)
+                    try:
+                        served_by.add(
+                            client.infer("act_policy", inputs, client_timeout=10).get_response().model_version
+                        )
+                    except Exception as error:  # any failure is one too many
+                        failures.append(error)
+
+        askers = [threading.Thread(target=ask) for _ in range(2)]
+        for asker in askers:
+            asker.start()
+        try:
+            before = (tmp_path / "act_policy" / "config.pbtxt").stat().st_mtime_ns
+            export_policy(checkpoint, tmp_path)
+            assert eventually(lambda: "2" in served_by)
+        finally:
+            done.set()
+            for asker in askers:
+                asker.join(DEADLINE_S)
+    assert failures == []
+    assert served_by == {"1", "2"}
+    assert (tmp_path / "act_policy" / "config.pbtxt").stat().st_mtime_ns == before
+
+
+@needs_triton
+def test_a_port_in_use_is_refused(repository: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"gRPC port {port} on 127.0.0.1: Address already in use"):
+            TritonServer(repository, grpc_port=port)
+
+
+@needs_triton
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no such directory"),
+        (lambda path: path.mkdir(), "no model in it; export one: export_policy"),
+    ],
+)
+def test_a_repository_without_models_is_refused(make, message: str, tmp_path: Path) -> None:
+    make(tmp_path / "models")
+    with pytest.raises(ConfigurationError, match=message):
+        TritonServer(tmp_path / "models")
+
+
+@needs_triton
+def test_the_models_as_committed_ask_for_an_export() -> None:
+    with pytest.raises(ConfigurationError, match="no policy exported into it yet: export_policy"):
+        TritonServer(Path(__file__).parents[2] / "model_repository")
+
+
+@needs_triton
+@pytest.mark.skipif(importlib.util.find_spec("pytriton") is None, reason="nvidia-pytriton is not here")
+def test_numpy_2_is_refused_with_the_wheels_triton(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.1.0")
+    with pytest.raises(ConfigurationError, match=r"silently corrupts tensors with numpy 2.*here is numpy 2\.1\.0"):
+        TritonServer(repository)
+
+
+def test_a_machine_without_triton_is_told_what_to_install(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match="no Triton on this machine.*pip install --no-deps nvidia-pytriton"):
+        TritonServer(repository)
+
+
+def test_a_mistake_on_the_command_line_is_one_line_and_status_2(tmp_path: Path) -> None:
+    arguments = ["--model-repository", str(tmp_path / "nowhere")]
+    command = [sys.executable, "-m", "act_inference_ros.serving.triton_server", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@needs_triton
+def test_the_policy_without_cameras_is_served_right(checkpoint: str, repository: Path) -> None:
+    import tritonclient.grpc as grpc
+
+    from act_inference_ros import InferenceClient
+
+    with TritonServer(repository) as server, InferenceClient.create(mode="local", checkpoint=checkpoint) as local:
+        server.wait_ready(DEADLINE_S)
+        one = observation(local.spec)
+        with grpc.InferenceServerClient(server.address) as client:
+            got = client.infer("act_policy", infer_inputs([one])).as_numpy("action")[0]
+        np.testing.assert_allclose(got, local.predict(one), rtol=1e-4, atol=1e-4)
