@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 SHORTEST_S, LONGEST_S = 1e-6, 1e4
 RESOLUTION = 0.01
 """Relative width of a histogram's bin."""
+CLAMP_ROS_UNITS = 1e-6
+"""A target changed by less is as good as unchanged: rounding, where a motion begins at the measured position."""
 _BINS = math.ceil(math.log(LONGEST_S / SHORTEST_S) / math.log1p(RESOLUTION)) + 1
 
 
@@ -119,8 +121,8 @@ class ClampCounts:
         """Add targets (n, joints), what position limits made of them, and what velocity limits made of that."""
         self._targets += np.isfinite(limited).sum(axis=0)
         with np.errstate(invalid="ignore"):
-            self._position += (np.abs(inside - targets) > 0.0).sum(axis=0)
-            self._velocity += (np.abs(limited - inside) > 0.0).sum(axis=0)
+            self._position += (np.abs(inside - targets) > CLAMP_ROS_UNITS).sum(axis=0)
+            self._velocity += (np.abs(limited - inside) > CLAMP_ROS_UNITS).sum(axis=0)
 
     def merge(self, other: ClampCounts) -> None:
         """Add all that `other` has."""

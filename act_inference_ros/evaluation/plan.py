@@ -64,23 +64,28 @@ class _Lane:
         """Until when the plan as it was before `now` is executed; a stream takes the new one at `now` itself."""
         return now - 2 * SNAP_S if self.streams else now + self.lead_s
 
-    def tell(self, time: float, target: Floats | None) -> None:
-        """Go on to the next instant of the grid."""
-        self.next += 1
-        if target is None or time <= self._time - SNAP_S or (not self.streams and time <= self._time + SNAP_S):
-            self.rows.append(np.full((3, len(self.columns)), np.nan))
-            return
-        wanted = target[self.columns]
-        limited = self._limiter.limit([max(time, self._time)], wanted[None], self._time, self._position).positions[0]
-        self.rows.append(np.vstack([wanted, np.clip(wanted, self._lowest, self._highest), limited]))
-        self._time, self._position = max(time, self._time), limited
+    def tell(self, times: Floats, targets: Floats) -> None:
+        """Go on by the next instants of the grid (n,): the plan there (n, joints of the action), nan where none is."""
+        self.next += len(times)
+        wanted = targets[:, self.columns]
+        # At its stamp itself a trajectory holds no point; a stream's first command is for now.
+        ahead = times > self._time - SNAP_S if self.streams else times > self._time + SNAP_S
+        told = ahead & np.isfinite(wanted).all(axis=1)
+        rows = np.full((len(times), 3, len(self.columns)), np.nan)
+        if told.any():
+            at, wanted = np.maximum(times[told], self._time), wanted[told]
+            limited = self._limiter.limit(at, wanted, self._time, self._position).positions
+            rows[told] = np.stack([wanted, np.clip(wanted, self._lowest, self._highest), limited], axis=1)
+            self._time, self._position = float(at[-1]), limited[-1]
+        self.rows += list(rows)
 
-    def move_to(self, end: float, time: float, target: Floats | None) -> None:
+    def move_to(self, end: float, time: float, target: Floats) -> None:
         """Be at `end` on the way to the grid's next `time`, for a new plan to begin there."""
         if end <= self._time or time <= end:
             return
-        if target is not None:
-            there = self._limiter.limit([time], target[None, self.columns], self._time, self._position).positions[0]
+        wanted = target[self.columns]
+        if np.isfinite(wanted).all():
+            there = self._limiter.limit([time], wanted[None], self._time, self._position).positions[0]
             self._position = self._position + (there - self._position) * (end - self._time) / (time - self._time)
         self._time = end
 
@@ -132,8 +137,8 @@ class ExecutedPlan:
             self._advance([now + lane.lead_s for lane in self._lanes])
             furthest = max(lane.next for lane in self._lanes)
             for lane in self._lanes:
-                while lane.next < furthest:
-                    lane.tell(self._time(lane.next), None)
+                places = range(lane.next, furthest)
+                lane.tell(self._times(places), np.full((len(places), len(self._action)), np.nan))
         self._running = False
         self._timeline.clear()
 
@@ -146,7 +151,7 @@ class ExecutedPlan:
         for lane in self._lanes:
             values[:, :, lane.columns] = np.stack(lane.rows[:n], axis=1)
             del lane.rows[:n]
-        times = self._anchor + (self._taken + np.arange(n)) / self._fps
+        times = self._times(range(self._taken, self._taken + n))
         self._taken += n
         seams = np.zeros(n, dtype=np.bool_)
         for seam in self._seams:
@@ -167,20 +172,22 @@ class ExecutedPlan:
             lane.clear()
             lane.begin(self._taken, now, position)
 
-    def _time(self, place: int) -> float:
-        return self._anchor + place / self._fps
+    def _times(self, places: Sequence[int]) -> Floats:
+        return self._anchor + np.asarray(places, dtype=np.float64) / self._fps
 
     def _advance(self, ends: Sequence[float]) -> None:
         """Tell each lane the plan as it is now, up to its end."""
-        targets: dict[int, Floats | None] = {}
+        known: dict[int, Floats] = {}
         for lane, end in zip(self._lanes, ends, strict=True):
-            while self._time(lane.next) <= end + SNAP_S:
-                lane.tell(self._time(lane.next), self._target(lane.next, targets))
-            lane.move_to(end, self._time(lane.next), self._target(lane.next, targets))
+            last = math.floor((end + SNAP_S - self._anchor) * self._fps)
+            places = range(lane.next, last + 1)
+            if places:
+                lane.tell(self._times(places), np.stack([self._target(place, known) for place in places]))
+            lane.move_to(end, self._times([lane.next])[0], self._target(lane.next, known))
 
-    def _target(self, place: int, known: dict[int, Floats | None]) -> Floats | None:
-        """The plan at a place of the grid, ROS units; `known` has those asked for before."""
+    def _target(self, place: int, known: dict[int, Floats]) -> Floats:
+        """The plan at a place of the grid, ROS units, nan where there is none; `known` has those asked for before."""
         if place not in known:
-            action = self._timeline.sample(self._time(place))
-            known[place] = None if action is None else self._action.to_ros(action)
+            action = self._timeline.sample(float(self._times([place])[0]))
+            known[place] = np.full(len(self._action), np.nan) if action is None else self._action.to_ros(action)
         return known[place]

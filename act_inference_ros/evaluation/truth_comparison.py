@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -103,10 +103,13 @@ class TruthComparison:
 
     def _compare(self, known_until: float, end: float) -> None:
         for merge, waiting in self._executed.items():
-            while waiting and waiting[0].times[-1] <= known_until:
-                self._compare_executed(merge, waiting.popleft(), end)
+            while stretch := _next_stretch(waiting, known_until):
+                self._compare_executed(merge, stretch, end)
+        ready = []
         while self._chunks and self._last_time(self._chunks[0]) <= known_until:
-            self._compare_chunk(self._chunks.popleft(), end)
+            ready.append(self._chunks.popleft())
+        if ready:
+            self._compare_chunks(ready, end)
         waiting_since = [chunk.t_obs for chunk in list(self._chunks)[:1]]
         waiting_since += [float(waiting[0].times[0]) for waiting in self._executed.values() if waiting]
         self._truth.forget_before(min([known_until, *waiting_since]) - BATCH_S)
@@ -119,20 +122,22 @@ class TruthComparison:
         truth[times > end + SNAP_S] = np.nan
         return truth
 
-    def _compare_chunk(self, chunk: _Pending, end: float) -> None:
-        times = chunk.t_obs + np.arange(len(chunk.rows)) / self._fps
-        errors = chunk.rows - self._known(times, end)
-        self._tally.horizon.add(errors[None])
-        size = np.where(np.isfinite(errors), np.abs(errors), -1.0)
-        row, joint = np.unravel_index(int(size.argmax()), size.shape)
-        if size[row, joint] >= 0.0 and chunk.images:
-            self._peaks.add(
-                float(size[row, joint]),
-                chunk.t_obs - self._start_s,
-                self._action.names[joint],
-                float(row) / self._fps,
-                dict(chunk.images),
-            )
+    def _compare_chunks(self, chunks: Sequence[_Pending], end: float) -> None:
+        rows = np.stack([chunk.rows for chunk in chunks])  # (m, chunk_size, joints)
+        times = np.array([chunk.t_obs for chunk in chunks])[:, None] + np.arange(rows.shape[1]) / self._fps
+        errors = rows - self._known(times.ravel(), end).reshape(rows.shape)
+        self._tally.horizon.add(errors)
+        sizes = np.where(np.isfinite(errors), np.abs(errors), -1.0)
+        for chunk, size in zip(chunks, sizes, strict=True):
+            row, joint = np.unravel_index(int(size.argmax()), size.shape)
+            if size[row, joint] >= 0.0 and chunk.images:
+                self._peaks.add(
+                    float(size[row, joint]),
+                    chunk.t_obs - self._start_s,
+                    self._action.names[joint],
+                    float(row) / self._fps,
+                    dict(chunk.images),
+                )
 
     def _compare_executed(self, merge: str, executed: Executed, end: float) -> None:
         truth = self._known(executed.times, end)
@@ -153,3 +158,14 @@ class TruthComparison:
         self._tally.differences.add(executed.targets, truth)
         for point in zip(executed.times.tolist(), executed.limited, truth, strict=True):
             self._plan_points.add(point)
+
+
+def _next_stretch(waiting: deque[Executed], known_until: float) -> Executed | None:
+    """Take all blocks of one motion that end by then, as one."""
+    blocks: list[Executed] = []
+    while waiting and waiting[0].times[-1] <= known_until and not (blocks and waiting[0].starts):
+        blocks.append(waiting.popleft())
+    if not blocks:
+        return None
+    times, targets, inside, limited, seams = (np.concatenate([block[i] for block in blocks]) for i in range(5))
+    return Executed(times, targets, inside, limited, seams, blocks[0].starts)
