@@ -22,7 +22,7 @@ help:
 	@sed -n 's/^# \?//p' Makefile | head -5
 
 demo:
-	@bash deploy/setup_environment.sh run
+	@bash deploy/setup_environment.sh $(if $(filter triton,$(MODE)),triton,run)
 	@$(ACTIVATE) && python -m act_inference_ros.ros.demo --episodes $(EPISODES) --mode $(MODE) $(DEMO_ARGS)
 
 build:

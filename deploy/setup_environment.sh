@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes .venv, once: `setup_environment.sh run` for the demo, `setup_environment.sh dev` for tests and lint too.
+# Makes .venv, once: `setup_environment.sh run` for the demo, `triton` for the demo in triton mode, `dev` for tests and
+# lint too.
 # Where ROS 2 is sourced (ROS_DISTRO) the environment sees it; elsewhere it gets ROS 2 as wheels.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-purpose=${1:?run or dev}
+purpose=${1:?run, triton or dev}
 system_packages=(libegl1 libegl-mesa0 libgl1-mesa-dri) # MuJoCo renders the demo's camera with these
 
 say() { printf '[setup] %s\n' "$*"; }
@@ -61,6 +62,22 @@ rendering_works() {
   MUJOCO_GL=${MUJOCO_GL:-egl} .venv/bin/python -c 'import mujoco; mujoco.GLContext(16, 16).free()' >/dev/null 2>&1
 }
 
+install_triton() { # the server inside the wheel nvidia-pytriton, where there is no tritonserver
+  local version
+  ! command -v tritonserver >/dev/null || return 0
+  say "installing Triton (wheel)"
+  .venv/bin/python -m pip install --disable-pip-version-check --quiet --progress-bar on --no-deps -c deploy/constraints.txt nvidia-pytriton ||
+    return 1
+  triton_can_start 2>/dev/null && return 0
+  version=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  install_system_packages "libpython$version" || true # without it Python itself runs, Triton's Python backend does not
+  triton_can_start
+}
+
+triton_can_start() {
+  .venv/bin/python -m act_inference_ros.serving.installation >/dev/null
+}
+
 fingerprint() { cat deploy/requirements*.txt deploy/constraints.txt deploy/setup_environment.sh setup.py setup.cfg; echo "${ROS_DISTRO:-}"; }
 stamp=.venv/.ready-$purpose
 wanted=$(fingerprint | cksum)
@@ -71,13 +88,18 @@ if [ -z "${ROS_DISTRO:-}" ]; then
   pip_install "ROS 2 (wheels)" requirements-ros.txt
 fi
 pip_install "PyTorch, MuJoCo, OpenCV" requirements.txt
-[ "$purpose" = run ] || pip_install "test and lint tools" requirements-dev.txt
+[ "$purpose" = run ] || pip_install "ONNX and Triton's client" requirements-triton.txt
+[ "$purpose" != dev ] || pip_install "test and lint tools" requirements-dev.txt
 # An editable install puts the executables into .venv/bin and keeps them on the checkout's code.
 .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps -e . ||
   fail "pip could not install the package itself (see above)"
 if ! rendering_works; then
   install_system_packages "${system_packages[@]}" || true
   rendering_works || fail "MuJoCo cannot render here; run: sudo apt-get install ${system_packages[*]}"
+fi
+if [ "$purpose" != run ] && ! install_triton; then
+  [ "$purpose" = dev ] || fail "there is no Triton for this machine (see above); start one elsewhere and give its address"
+  say "there is no Triton for this machine (see above): its tests will skip"
 fi
 if [ "$purpose" = dev ] && [ "${CI:-}" = true ] && [ -z "${ROS_DISTRO:-}" ]; then
   # Only the test that compares our image decoding with cv_bridge's wants it; elsewhere that test skips.

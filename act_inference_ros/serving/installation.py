@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,3 +106,18 @@ def _libpython_directory(version: str) -> list[str]:
         f"the Triton in the {_WHEEL} wheel needs the shared library of Python {version}; "
         f"Debian, Ubuntu: apt-get install libpython{version}"
     )
+
+
+def main() -> int:
+    """Say which Triton would be started; returns 2 if there is none."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            print(find_triton(Path(scratch)).executable)
+        except ConfigurationError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

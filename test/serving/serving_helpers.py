@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.serving.installation import find_triton
 from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt
 from act_inference_ros.serving.repository import publish
 from act_inference_ros.spec import PolicySpec
@@ -22,13 +24,20 @@ CAMERAS = {
 }
 DEADLINE_S = 60.0
 
-TRITON_IS_HERE = shutil.which("tritonserver") or (
-    importlib.util.find_spec("pytriton") and int(np.__version__.split(".")[0]) < 2
-)
-needs_triton = pytest.mark.skipif(
-    not (TRITON_IS_HERE and importlib.util.find_spec("tritonclient")),
-    reason="no Triton here: neither tritonserver on PATH nor nvidia-pytriton with numpy < 2, or no tritonclient",
-)
+
+def _why_no_triton() -> str:
+    if importlib.util.find_spec("tritonclient") is None:
+        return "tritonclient is not installed"
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            find_triton(Path(scratch))
+        except ConfigurationError as error:
+            return str(error)
+    return ""
+
+
+WHY_NO_TRITON = _why_no_triton()
+needs_triton = pytest.mark.skipif(bool(WHY_NO_TRITON), reason=WHY_NO_TRITON or "Triton is here")
 
 
 def small_checkpoint(directory: Path, **fields) -> str:

@@ -204,7 +204,7 @@ def test_numpy_2_is_refused_with_the_wheels_triton(repository: Path, monkeypatch
 def test_a_machine_without_triton_is_told_what_to_install(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigurationError, match="no Triton on this machine.*pip install --no-deps nvidia-pytriton"):
+    with pytest.raises(ConfigurationError, match=r"no Triton on this machine.*pip install --no-deps nvidia-pytriton"):
         TritonServer(repository)
 
 
