@@ -57,14 +57,19 @@ def write_model(
     replaced: dict[str, str] | None = None,
     instances: int = 1,
     batching: bool = False,
-    version: int = 1,
+    stands_still: bool = False,
 ) -> Path:
-    """Write a model; `always` is a fault that needs no order, `replaced` changes the text of config.pbtxt."""
+    """Write a model, and return the repository.
+
+    `always` is a fault that needs no order, `replaced` changes the text of config.pbtxt. One that stands still takes no
+    orders: its chunk is the observed state.
+    """
     directory = repository / name
-    (directory / str(version)).mkdir(parents=True, exist_ok=True)
-    (directory / str(version) / "model.py").write_text(_MODEL)
-    (directory / str(version) / "model.onnx").touch()  # TritonServer serves no policy without one
-    config = _config(spec, name, encoding, always, instances, batching)
+    (directory / "1").mkdir(parents=True, exist_ok=True)
+    (directory / "1" / "model.py").write_text(_MODEL)
+    (directory / "1" / "model.onnx").touch()  # TritonServer serves no policy without one
+    config = _config(spec, name, encoding, instances, batching)
+    config += _parameter("always", str(int(always))) + _parameter("stands_still", str(int(stands_still)))
     for text, other in (replaced or {}).items():
         assert text in config
         config = config.replace(text, other)
@@ -72,7 +77,7 @@ def write_model(
     return repository
 
 
-def _config(spec: PolicySpec, name: str, encoding: str, always: Fault, instances: int, batching: bool) -> str:
+def _config(spec: PolicySpec, name: str, encoding: str, instances: int, batching: bool) -> str:
     inputs = [_tensor(key, "TYPE_FP32", [dim]) for key, dim in spec.vectors.items()]
     for image in spec.images:
         raw = encoding == "raw"
@@ -85,7 +90,6 @@ def _config(spec: PolicySpec, name: str, encoding: str, always: Fault, instances
         *(["dynamic_batching { }"] if batching else []),
         _parameter("policy_spec", spec.to_json()),
         _parameter("image_encoding", encoding),
-        _parameter("always", str(int(always))),
     ]
     return "\n".join(lines) + "\n"
 
@@ -96,7 +100,7 @@ def _tensor(name: str, kind: str, dims: list[int]) -> str:
 
 def _parameter(key: str, value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'parameters {{ key: "{key}" value {{ string_value: "{escaped}" }} }}'
+    return f'parameters {{ key: "{key}" value {{ string_value: "{escaped}" }} }}\n'
 
 
 _MODEL = """
@@ -114,6 +118,7 @@ class TritonPythonModel:
         self.chunk_shape = config["output"][0]["dims"]
         self.images = [tensor["name"] for tensor in config["input"] if "images" in tensor["name"]]
         self.jpeg = config["parameters"]["image_encoding"]["string_value"] == "jpeg"
+        self.stands_still = int(config["parameters"]["stands_still"]["string_value"])
         self.always = int(config["parameters"]["always"]["string_value"])
 
     def execute(self, requests):
@@ -121,6 +126,9 @@ class TritonPythonModel:
 
     def answer(self, request):
         state = pb.get_input_tensor_by_name(request, "observation.state").as_numpy()
+        if self.stands_still:
+            chunk = np.repeat(state[:, None, :], self.chunk_shape[0], axis=1)
+            return pb.InferenceResponse(output_tensors=[pb.Tensor("action", chunk)])
         echo, fault, delay_s = state[0, :3]
         time.sleep(float(delay_s))
         fault = self.always or int(fault)

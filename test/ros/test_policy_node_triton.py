@@ -1,0 +1,136 @@
+"""policy_node with its policy on a real Triton: a lost server stops the arm, and it goes on by itself."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+from policy_node_stand import Stand, robot_parameters, running_policy_node
+from robot_stand_in import is_hold, seconds
+from sensor_msgs.msg import CompressedImage
+
+from act_inference_ros.policy.load import load_policy
+from act_inference_ros.spec import ImageSpec, PolicySpec
+from test.checkpoints import golden_checkpoint
+from test.inference.triton_models import fingerprint, write_model
+from test.inference.triton_process import TritonProcess, wait_until
+
+SPEC = PolicySpec(20, 6, images=(ImageSpec("observation.images.front", 96, 128),), state_dim=6)
+TIMEOUT_S = 0.4
+LATE_S = 0.5
+"""How long a loaded machine may keep a thread waiting."""
+BACK_WITHIN_S = 1.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonProcess]:
+    with TritonProcess(write_model(tmp_path_factory.mktemp("models"), SPEC, stands_still=True)) as process:
+        yield process.wait_ready()
+
+
+@pytest.fixture(scope="module")
+def shared(server: TritonProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with triton_node(tmp_path_factory.mktemp("node"), server) as stand:
+        stand.robot.positions = dict.fromkeys(stand.robot.positions, 0.5)
+        yield stand
+
+
+@pytest.fixture
+def stand(shared: Stand) -> Stand:
+    shared.start_afresh()
+    return shared
+
+
+def triton_node(
+    directory: Path, server: TritonProcess, checkpoint: Path | None = None, wait: str | None = None, **parameters: Any
+) -> Any:
+    cameras = {"front": parameters.pop("transport", "raw")}
+    options = {"mode": "triton", "server": server.address, "request_timeout": TIMEOUT_S, **parameters}
+    wait = wait or "active: waiting for"
+    return running_policy_node(directory, robot_parameters(cameras, **options), checkpoint or directory, wait)
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_a_lost_server_stops_the_arm_within_the_deadline_until_it_answers_again(
+    stand: Stand, server: TritonProcess, fault: signal.Signals
+) -> None:
+    robot = stand.robot
+    server.send(fault)
+    lost = time.time()
+    status = robot.wait_for_diagnosis("holding: inference failed")
+    hold = robot.commanded("arm")[-1]
+    count = len(robot.commands["arm"])
+    robot.wait_for_diagnosis("holding: inference failed")  # a second later
+    assert len(robot.commands["arm"]) == count
+    assert is_hold(hold)
+    assert seconds(hold.header.stamp) - lost < TIMEOUT_S + LATE_S
+    assert server.address in status.message
+    if fault == signal.SIGKILL:
+        server.kill()
+        server.start().wait_ready()
+    else:
+        server.send(signal.SIGCONT)
+    back = time.time()
+    robot.wait_for_command("arm", back)
+    assert next(r.time for r in robot.commands["arm"] if r.time > back) - back < BACK_WITHIN_S + LATE_S
+    values = {pair.key: pair.value for pair in robot.wait_for_diagnosis("commanding").values}
+    assert int(values["reconnects"]) > 0
+    assert server.address in values["server"]
+    for message in robot.commanded("arm", lost):  # the policy stands still, so must the arm
+        for point in message.points:
+            assert list(point.positions) == pytest.approx([0.5] * 5, abs=1e-3)
+
+
+def test_configure_says_which_server_it_waited_for(tmp_path: Path) -> None:
+    nobody = TritonProcess(tmp_path, started=False)
+    line = rf"no server ready within 0\.5 s: {nobody.address}: not reachable"
+    with triton_node(tmp_path, nobody, wait=line, server_timeout=0.5) as stand:
+        assert stand.node.wait(10.0) == 2
+
+
+def test_a_compressed_topics_jpegs_reach_the_server_as_they_are(tmp_path: Path) -> None:
+    def as_jpeg(message: CompressedImage) -> CompressedImage:
+        message.data = jpeg
+        return message
+
+    repository = write_model(tmp_path / "models", SPEC, encoding="jpeg")
+    with (
+        TritonProcess(repository) as process,
+        triton_node(tmp_path, process.wait_ready(), transport="compressed") as stand,
+    ):
+        robot = stand.robot
+        jpeg = cv2.imencode(".jpg", robot.images["front"])[1].tobytes()
+        with robot.fault("front", as_jpeg):
+            wait_until(lambda: fingerprint(jpeg) in second_column(robot), 20.0, "the JPEG did not arrive as it was")
+
+
+def second_column(robot: Any) -> list[float]:
+    return [received.message.points[0].positions[1] for received in list(robot.chunks)]
+
+
+def test_with_a_fallback_the_arm_goes_on_without_the_server(tmp_path: Path) -> None:
+    checkpoint = golden_checkpoint("a_small_1cam")
+    spec = load_policy(checkpoint).spec
+    repository = write_model(tmp_path / "models", spec, stands_still=True)
+    with (
+        TritonProcess(repository) as process,
+        triton_node(tmp_path, process.wait_ready(), checkpoint, fallback="local") as stand,
+    ):
+        robot = stand.robot
+        robot.wait_for_command("arm", time.time(), count=2)
+        process.kill()
+        killed = time.time()
+        robot.wait_for_command("arm", killed + TIMEOUT_S, count=10)
+        values = {pair.key: pair.value for pair in robot.wait_for_diagnosis("commanding").values}
+        assert "fallback" in values["server"]
+        assert not [key for key in values if key.startswith("held: inference failed")]
+        process.start().wait_ready()
+        wait_until(lambda: "fallback" not in server_of(robot), 10.0, "still on the fallback")
+
+
+def server_of(robot: Any) -> str:
+    status = robot.diagnostics[-1].message.status[0]
+    return next(str(pair.value) for pair in status.values if pair.key == "server")
