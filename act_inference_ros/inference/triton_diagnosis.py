@@ -21,9 +21,9 @@ def why_closed(address: str, options: TritonOptions, timeout_s: float) -> str | 
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # gRPC has verified the server, or will; here only its manners matter
     context.set_alpn_protocols(["h2"])
-    if options.certificate_file:
-        context.load_cert_chain(options.certificate_file, options.key_file)
     try:
+        if options.certificate_file:
+            context.load_cert_chain(options.certificate_file, options.key_file)
         connection = socket.create_connection((host.strip("[]"), int(port)), timeout_s)
     except OSError:
         return None
