@@ -181,12 +181,12 @@ def concrete_parameters(given: Mapping[str, Any]) -> dict[str, Parameter]:
     return concrete
 
 
-def complete(given: Mapping[str, Any]) -> dict[str, Value]:
-    """Return a value for every parameter: what is given, else the default.
+def complete(given: Mapping[str, Any], concrete: Mapping[str, Parameter] | None = None) -> dict[str, Value]:
+    """Return a value for every parameter (the policy node's, unless `concrete` says others): what is given, or default.
 
     Raises ConfigurationError listing every unknown name (and the nearest known one), wrong type or value out of range.
     """
-    concrete = concrete_parameters(given)
+    concrete = concrete_parameters(given) if concrete is None else concrete
     problems = [_unknown(name, concrete) for name in given if name not in concrete]
     values: dict[str, Value] = {}
     for name, parameter in concrete.items():

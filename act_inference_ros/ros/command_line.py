@@ -11,6 +11,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.parameters import Parameter
 
 MISTAKE = 2
 """Exit status for a user's mistake."""
@@ -18,7 +19,7 @@ FAULT = 1
 """Exit status for everything else that went wrong."""
 
 
-def initialise(arguments: list[str], description: str, parameters_help: str) -> None:
+def initialise(arguments: list[str], description: str, parameters: Sequence[Parameter]) -> None:
     """Answer --help, refuse arguments that are not ROS's, initialise rclpy without its signal handlers.
 
     `arguments` begin with the program's name. Raises ConfigurationError if rclpy does not accept them.
@@ -28,7 +29,7 @@ def initialise(arguments: list[str], description: str, parameters_help: str) -> 
         prog=program,
         usage=f"{program} [--ros-args --params-file FILE -p NAME:=VALUE ...]",
         description=description,
-        epilog=f"parameters and their defaults:\n{parameters_help}",
+        epilog=f"parameters and their defaults:\n{parameter_table(parameters)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     with readable_ros_errors():
@@ -47,7 +48,20 @@ def readable_ros_errors() -> Iterator[None]:
         raise ConfigurationError(message) from error
 
 
-def table(rows: Sequence[tuple[str, str]]) -> str:
-    """Two aligned columns, indented."""
-    width = max(len(left) for left, _ in rows)
-    return "\n".join(f"  {left:<{width}}  {right}" for left, right in rows)
+def parameter_table(parameters: Sequence[Parameter]) -> str:
+    """One indented line per parameter: name and default, description, what values there are."""
+    names = [f"{parameter.name}:={_yaml(parameter.default)}" for parameter in parameters]
+    width = max(map(len, names))
+    return "\n".join(
+        f"  {name:<{width}}  {parameter.description}{_values(parameter)}"
+        for name, parameter in zip(names, parameters, strict=True)
+    )
+
+
+def _values(parameter: Parameter) -> str:
+    values = ", ".join(choice for choice in parameter.choices if choice) or parameter.range_text
+    return f" ({values})" if values else ""
+
+
+def _yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -11,20 +11,24 @@ from rclpy.parameter import Parameter as RosParameter
 
 from act_inference_ros.configuration import RobotConfiguration
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.parameters import PARAMETERS, Parameter, concrete_parameters, raise_problems
+from act_inference_ros.parameters import Parameter, concrete_parameters, raise_problems
 
-_OURS = tuple({parameter.name.split(".")[0] for parameter in PARAMETERS})
 _RCLPY_PREFIXES = ("use_sim_time", "qos_overrides.", "start_type_description_service")
 
 
-def declare(node: Node) -> None:
-    """Declare every parameter that the node's overrides call for, or that has become known by name since.
+def declare_all(node: Node) -> None:
+    """Declare the policy node's parameters: also those of each camera, joint and controller named by now."""
+    declare(node, concrete_parameters(given(node)).values())
 
-    The node must have been made with `automatically_declare_parameters_from_overrides`. A value of the wrong type or
-    out of range keeps its loose declaration: `given` returns it, and the check at configure names it with the others.
+
+def declare(node: Node, parameters: Iterable[Parameter]) -> None:
+    """Declare parameters on a node that was made with `automatically_declare_parameters_from_overrides`.
+
+    A value of the wrong type or out of range keeps its loose declaration: `given` returns it, and `complete` names it
+    together with the others.
     """
     values = given(node)
-    for parameter in concrete_parameters(values).values():
+    for parameter in parameters:
         if parameter.name in values:
             try:
                 value = parameter.converted(values[parameter.name])
@@ -49,7 +53,7 @@ def given(node: Node) -> dict[str, Any]:
 def descriptor(parameter: Parameter) -> ParameterDescriptor:
     """Describe a parameter to ROS tools; the type and range are enforced by rclpy from then on."""
     choices = f" One of: {', '.join(choice or '(empty)' for choice in parameter.choices)}." if parameter.choices else ""
-    when = "" if parameter.live else " Read at configure."
+    when = "" if parameter.live else " Cannot be changed while running."
     made = ParameterDescriptor(name=parameter.name, description=parameter.description + choices + when)
     # A list may come as an empty one, which ROS 2 parameter files cannot type.
     made.dynamic_typing = isinstance(parameter.default, list)

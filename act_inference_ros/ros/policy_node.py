@@ -24,7 +24,7 @@ from act_inference_ros.errors import ActInferenceError
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.parameters import PARAMETERS
 from act_inference_ros.ros import parameters
-from act_inference_ros.ros.command_line import FAULT, MISTAKE, initialise, readable_ros_errors, table
+from act_inference_ros.ros.command_line import FAULT, MISTAKE, initialise, readable_ros_errors
 from act_inference_ros.ros.diagnostics import DiagnosticReport
 from act_inference_ros.ros.session import PolicySession
 
@@ -49,7 +49,7 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         self.failure: Exception | None = None
         self._session: PolicySession | None = None
         self.ending = False
-        parameters.declare(self)
+        parameters.declare_all(self)
         self._report = DiagnosticReport(self.get_fully_qualified_name())
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Wall time: a simulation's clock that stands still is worth a diagnosis, too.
@@ -126,7 +126,7 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         return TransitionCallbackReturn.FAILURE
 
     def _configure(self) -> PolicySession:
-        parameters.declare(self)
+        parameters.declare_all(self)
         configuration = RobotConfiguration.from_parameters(parameters.given(self))
         parameters.check_topics(self, configuration)
         client = InferenceClient.create(**configuration.client_arguments)
@@ -190,7 +190,7 @@ def main(args: list[str] | None = None) -> int:
     # Blocked here, before any thread exists, so that sigtimedwait gets them whatever the executor is doing.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, _parameters_help())
+        initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, PARAMETERS)
         with readable_ros_errors():
             node = PolicyNode()
         return _leave(_run(node))
@@ -250,14 +250,6 @@ def _leave(status: int) -> int:
         sys.stderr.flush()
         os._exit(status)
     return status
-
-
-def _parameters_help() -> str:
-    return table([(f"{p.name}:={_yaml(p.default)}", p.description) for p in PARAMETERS])
-
-
-def _yaml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 if __name__ == "__main__":

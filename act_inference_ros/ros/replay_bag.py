@@ -197,16 +197,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _rate(text: str) -> float:
-    number = float(text)
-    if not 0.01 <= number <= 100.0:
-        raise argparse.ArgumentTypeError(f"expected a number from 0.01 to 100, got {text}")
-    return number
+    return _number(text, 0.01, 100.0)
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0.0 <= number <= 3600.0:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0 to 3600, got {text}")
+    return _number(text, 0.0, 3600.0)
+
+
+def _number(text: str, lowest: float, highest: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not lowest <= number <= highest:
+        raise argparse.ArgumentTypeError(f"expected a number from {lowest:g} to {highest:g}, got {text!r}")
     return number
 
 

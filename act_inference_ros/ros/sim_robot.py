@@ -16,11 +16,11 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
-from act_inference_ros.ros.command_line import FAULT, MISTAKE, initialise, readable_ros_errors, table
+from act_inference_ros.ros.command_line import FAULT, MISTAKE, initialise, readable_ros_errors
 from act_inference_ros.ros.sim_clock import TickClock
 from act_inference_ros.ros.sim_commands import ALL_JOINTS, CommandInput
 from act_inference_ros.ros.sim_episodes import SETTLE_S, STALE_MARGIN_S, EpisodeClock, Outcome, Phase
-from act_inference_ros.ros.sim_parameters import declare_parameters, parameter_rows, unknown_parameters
+from act_inference_ros.ros.sim_parameters import PARAMETERS, read_settings
 from act_inference_ros.ros.sim_topics import SimTopics
 from act_inference_ros.simulation.episode import success_line
 from act_inference_ros.simulation.scene import DemoArm
@@ -48,9 +48,7 @@ class SimRobot:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._settings = declare_parameters(node)
-        for name in unknown_parameters(node):
-            node.get_logger().warning(f"there is no parameter {name!r}: it is ignored (see --help)")
+        self._settings = read_settings(node)
         settings = self._settings
         self._arm = DemoArm(settings.seed, settings.image_height, settings.image_width)
         if self._arm.JOINTS != ALL_JOINTS:
@@ -207,6 +205,10 @@ class SimRobot:
         return response
 
     def _on_parameters(self, parameters: list[Any]) -> Any:
+        live = {parameter.name for parameter in PARAMETERS if parameter.live}
+        fixed = sorted({parameter.name for parameter in parameters} - live)
+        if fixed:
+            return SetParametersResult(successful=False, reason=f"{', '.join(fixed)}: read at start")
         for parameter in parameters:
             if parameter.name == "cover_camera":
                 self._arm.covered = bool(parameter.value)
@@ -219,9 +221,9 @@ def main(args: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stopped.append(received))
     try:
-        initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, table(parameter_rows()))
+        initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, PARAMETERS)
         with readable_ros_errors():
-            node = rclpy.create_node(NODE_NAME)
+            node = rclpy.create_node(NODE_NAME, automatically_declare_parameters_from_overrides=True)
         return _run(node, lambda: bool(stopped))
     except ActInferenceError as error:
         print(f"{NODE_NAME}: {error}", file=sys.stderr)
