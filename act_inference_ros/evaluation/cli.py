@@ -51,8 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser()
     options = parser.parse_args(arguments)
     check(parser, options)
-    # MuJoCo would look for a display.
-    os.environ.setdefault("MUJOCO_GL", "egl")
     try:
         return evaluate(options)
     except ActInferenceError as error:

@@ -16,6 +16,7 @@ from act_inference_ros.evaluation.summary import NOTHING, Number, figure, rows
 
 _COLOURS = ("first", "second")
 EPISODES_LISTED = 200
+THUMBNAILS_SHOWN = 12
 ROS_UNITS = "policy = 1 * ros + 0"
 
 
@@ -23,11 +24,13 @@ def heading(runs: Sequence[Run]) -> str:
     """Title, status, what was evaluated."""
     settings = runs[0].result.settings
     status = next((run.result.status for run in runs if run.result.status != COMPLETE), COMPLETE)
-    what = f"{len(settings.bags)} recorded bag{'s' * (len(settings.bags) != 1)}" if settings.bags else "simulator"
+    bags = len(runs[0].result.episodes)
+    what = f"{bags} recorded bag{'s' * (bags != 1)}" if settings.bags else "demo simulator"
+    created = settings.created.replace("T", " ").replace("+00:00", " UTC")
     names = " against ".join(f"<code>{_safe(run.result.settings.policy)}</code> ({_safe(run.label)})" for run in runs)
     return (
         f'<header><h1>Policy evaluation</h1><span class="badge {status}">{status}</span></header>'
-        f'<p class="lead">{names} · {what} · {_safe(settings.created)}</p>{_keys(runs)}{_reasons(runs)}'
+        f'<p class="lead">{names} · {what} · {_safe(created)}</p>{_keys(runs)}{_reasons(runs)}'
     )
 
 
@@ -166,12 +169,14 @@ def episodes(runs: Sequence[Run]) -> str:
 
 def thumbnails(runs: Sequence[Run]) -> str:
     """What the cameras saw where the error peaks."""
-    shown = [
-        _thumbnail(episode.name, thumbnail)
+    found = [
+        (episode.name, thumbnail)
         for run in runs
-        for episode in worst_first(run.result.episodes)
+        for episode in run.result.episodes
         for thumbnail in episode.series.thumbnails
-    ][:12]
+    ]
+    found.sort(key=lambda pair: -pair[1].error_ros_units)
+    shown = [_thumbnail(name, thumbnail) for name, thumbnail in found[:THUMBNAILS_SHOWN]]
     if not shown:
         return ""
     return f'<h2>Where the error peaks</h2><div class="thumbs">{"".join(shown)}</div>'
@@ -258,7 +263,7 @@ def _thumbnail(episode: str, thumbnail: Thumbnail) -> str:
     )
     source = _data_uri("png", thumbnail.png)
     return (
-        f'<figure class="box"><img class="small" alt="{_safe(caption)}" src="{source}">'
+        f'<figure class="box"><img alt="{_safe(caption)}" src="{source}">'
         f"<figcaption>{_safe(caption)}</figcaption></figure>"
     )
 

@@ -97,8 +97,9 @@ def _of_bags(result: EvaluationResult, total: Metrics) -> list[Number]:
         jump = _largest_of(merged.seams, lambda joint: merged.seams[joint].jump_mean_ros_units)
         found += [
             Number("Executed error", figure(executed.mae_ros_units), "rad, m", "mean, after merging and limits"),
-            Number("Jump at seams", figure(jump[1]), "rad, m", f"mean of {jump[0]}, the worst joint"),
         ]
+        if jump[1] > 0.0:  # a blended plan has none by construction
+            found.append(Number("Jump at seams", figure(jump[1]), "rad, m", f"mean of {jump[0]}, the worst joint"))
     refused, failed = sum(total.refused.values()), sum(total.failed_inferences.values())
     return [
         *found,

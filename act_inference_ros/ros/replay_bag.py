@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import select
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ ACKNOWLEDGE_S = 1.0
 SETTLED_S = 2.0
 """A node that subscribes to one topic subscribes to its others within this time."""
 
-STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 _POLL_S = 0.05
 _NANOSECONDS = 1_000_000_000
 
@@ -44,14 +44,26 @@ class Stopped(Exception):
 
 
 class Replay:
-    """Publishers for the chosen topics of a bag (and /clock), paced by the monotonic clock."""
+    """Publishers for the chosen topics of a bag (and /clock), paced by the monotonic clock.
 
-    def __init__(self, node: Node, source: BagSource, topics: Sequence[Topic], rate: float, clock: bool) -> None:
+    `wait` lets seconds pass, or raises Stopped.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        source: BagSource,
+        topics: Sequence[Topic],
+        rate: float,
+        clock: bool,
+        wait: Callable[[float], None],
+    ) -> None:
         self.published = 0
         self.behind_s = 0.0
         self._source = source
         self._topics = topics
         self._rate = rate
+        self._wait = wait
         self._publishers = {
             topic.name: node.create_publisher(message_type(topic), topic.name, offered_qos(topic.qos))
             for topic in topics
@@ -72,7 +84,7 @@ class Replay:
                 subscribed, since = now_subscribed, time.monotonic()
             if subscribed == len(self._publishers) or (subscribed and time.monotonic() - since > SETTLED_S):
                 return
-            wait(_POLL_S)
+            self._wait(_POLL_S)
 
     def run(self) -> None:
         """Publish everything once. Raises Stopped."""
@@ -99,7 +111,7 @@ class Replay:
     def _wait_until(self, due: float) -> None:
         left = due - time.monotonic()
         self.behind_s = max(self.behind_s, -left)
-        wait(max(0.0, left))
+        self._wait(max(0.0, left))
 
     def _publish_clock(self, time_ns: int) -> None:
         if self._clock is not None:
@@ -118,17 +130,30 @@ def message_type(topic: Topic) -> Any:
         ) from error
 
 
-def wait(seconds: float) -> None:
-    """Let `seconds` pass; raise Stopped as soon as a signal comes (blocked by `main`, so that none gets lost)."""
-    if signal.sigtimedwait(STOP_SIGNALS, seconds) is not None:
-        raise Stopped
+class StopSignals:
+    """SIGINT and SIGTERM, told where the program waits.
+
+    Through the wakeup pipe, so that it does not matter which thread gets the signal: libraries start some of their own
+    before `main` could block signals in them.
+    """
+
+    def __init__(self) -> None:
+        self._received, sender = os.pipe()
+        os.set_blocking(sender, False)
+        signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+
+    def wait(self, seconds: float) -> None:
+        """Let `seconds` pass; raise Stopped as soon as a signal comes, or if one has come."""
+        if select.select([self._received], [], [], seconds)[0]:
+            raise Stopped
 
 
 def main(args: list[str] | None = None) -> int:
     """Replay a bag; returns the exit status."""
     arguments = [NODE_NAME, *(sys.argv[1:] if args is None else args)]
-    # Before any thread exists, so that sigtimedwait gets them.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    signals = StopSignals()
     try:
         with readable_ros_errors():
             options = _parser().parse_args(remove_ros_args(arguments)[1:])
@@ -138,7 +163,8 @@ def main(args: list[str] | None = None) -> int:
             with readable_ros_errors():
                 rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
                 node = rclpy.create_node(NODE_NAME)
-            return _replay(Replay(node, source, topics, options.rate, options.clock), source, topics, options)
+            replay = Replay(node, source, topics, options.rate, options.clock, signals.wait)
+            return _replay(replay, source, topics, options)
     except Stopped:
         return 0
     except ActInferenceError as error:

@@ -3,7 +3,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const ink = "#0f172a", grid = "#e9edf2", soft = "#475569";
-  const runColours = ["#2563eb", "#d97706"], fanColours = ["rgba(37,99,235,0.28)", "rgba(217,119,6,0.28)"];
+  const runColours = ["#2563eb", "#d97706"], fanColours = ["rgba(37,99,235,0.42)", "rgba(217,119,6,0.42)"];
   const jointColours = ["#2563eb", "#d97706", "#0d9488", "#be185d", "#7c3aed", "#65a30d", "#0891b2", "#dc2626",
     "#a16207", "#4f46e5", "#059669", "#db2777", "#57534e", "#0284c7"];
   const config = { responsive: true, displaylogo: false,

@@ -1,0 +1,153 @@
+"""Simulated episodes in process: they lift cubes, repeat themselves exactly, keep limits, and are recorded as bags."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from rosbags.highlevel import AnyReader
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.evaluation.episode_expert import EXPERT_SPEC, expert_policy
+from act_inference_ros.evaluation.episode_film import FRAME_RATE, film
+from act_inference_ros.evaluation.episodes import (
+    CONTROL_RATE,
+    LIFT_HOLD_S,
+    Policy,
+    check_configuration,
+    make_arm,
+    run_episode,
+)
+from act_inference_ros.evaluation.recorder import BagRecorder
+from act_inference_ros.simulation.scene import DemoArm
+from act_inference_ros.spec import ImageSpec
+from test.evaluation.demo_runs import configuration, expert_episode
+
+
+@pytest.fixture(scope="module")
+def arm():
+    arm = make_arm(EXPERT_SPEC)
+    yield arm
+    arm.close()
+
+
+def constant_policy(target):
+    rows = np.tile(np.array(target, dtype=np.float32), (EXPERT_SPEC.chunk_size, 1))
+    return Policy(EXPERT_SPEC, lambda _: rows)
+
+
+@pytest.mark.parametrize("interface", ["joint_trajectory", "position_stream", "joint_state"])
+def test_the_expert_lifts_the_cube_through_every_interface(arm, interface):
+    parameters = configuration()
+    controllers = tuple(replace(controller, interface=interface) for controller in parameters.controllers)
+    episode = run_episode(arm, expert_policy(arm), replace(parameters, controllers=controllers), 0, seed=3)
+    assert episode.success
+    assert not episode.refused
+    assert min(episode.cube_height_m[-round(LIFT_HOLD_S * CONTROL_RATE) :]) > 0.035
+
+
+def test_the_same_seed_is_the_same_episode_and_another_is_not(arm):
+    first, again, other = (run_episode(arm, expert_policy(arm), configuration(), 0, seed) for seed in (5, 5, 6))
+    assert np.array_equal(first.measured, again.measured)
+    assert np.array_equal(first.arm_targets, again.arm_targets)
+    length = min(len(first.times), len(other.times))
+    assert not np.allclose(first.measured[:length], other.measured[:length])
+
+
+def test_an_episode_can_be_repeated_alone(arm):
+    third = run_episode(arm, expert_policy(arm), configuration(), 2, seed=5, limit_s=0.5)
+    alone = run_episode(arm, expert_policy(arm), configuration(), 0, seed=7, limit_s=0.5)
+    assert np.array_equal(third.measured, alone.measured)
+
+
+def test_an_arm_that_stays_where_it_is_fails_when_the_time_is_over(arm):
+    episode = run_episode(arm, constant_policy(DemoArm.HOME), configuration(), 0, 0, limit_s=1.5)
+    assert not episode.success
+    assert episode.duration_s == 1.5
+    assert len(episode.chunks) == 6  # 4 a second, the first at the beginning
+
+
+def test_whatever_the_policy_says_the_commands_keep_the_limits(arm):
+    parameters, commands = configuration(), []
+    episode = run_episode(
+        arm, constant_policy([9.0] * 6), parameters, 0, 0, limit_s=1.0, publish=lambda *each: commands.append(each)
+    )
+    limits = {joint.name: joint for joint in parameters.action.joints}
+    topics = {controller.topic for controller in parameters.controllers}
+    trajectories = [message for topic, message, _ in commands if topic in topics]
+    assert len(trajectories) == 2 * len(episode.chunks)
+    for message in trajectories:
+        positions = np.array([point.positions for point in message.points])
+        speed = np.abs(np.diff(positions, axis=0)) * parameters.fps
+        for column, name in enumerate(message.joint_names):
+            assert positions[:, column].max() <= limits[name].maximum
+            assert speed[:, column].max() <= limits[name].max_velocity + 1e-6
+    assert episode.targets[-1] == pytest.approx([limits[name].maximum for name in parameters.action.names])
+    assert episode.clamped > 0
+
+
+def test_latency_delays_the_first_command(arm):
+    late, soon = (
+        run_episode(arm, constant_policy([1.0] * 6), configuration(), 0, 0, limit_s=0.6, latency_s=latency_s)
+        for latency_s in (0.2, 0.0)
+    )
+    first_motion = [
+        np.flatnonzero(np.abs(np.diff(np.array(episode.targets)[:, 0])) > 1e-9)[0] for episode in (late, soon)
+    ]
+    assert first_motion[0] - first_motion[1] == pytest.approx(0.2 * CONTROL_RATE, abs=1)
+
+
+def test_stopping_marks_the_episode(arm):
+    calls = iter([False] * 20 + [True])
+    episode = run_episode(arm, constant_policy([0.0] * 6), configuration(), 0, 0, stopped=lambda: next(calls))
+    assert episode.interrupted
+    assert len(episode.times) == 20
+
+
+def test_a_policy_for_another_robot_is_refused():
+    spec = replace(EXPERT_SPEC, images=(ImageSpec("observation.images.top", 96, 96),))
+    with pytest.raises(ConfigurationError, match="top"):
+        check_configuration(configuration(), spec)
+
+
+def test_a_recording_is_what_the_node_would_subscribe_to(tmp_path):
+    parameters = configuration()
+    episode = expert_episode(seed=1, limit_s=1.0, record=tmp_path / "bag")
+    with AnyReader([tmp_path / "bag"]) as bag:
+        types = {connection.topic: connection.msgtype for connection in bag.connections}
+        messages = {topic: [] for topic in types}
+        for connection, time_ns, raw in bag.messages():
+            messages[connection.topic].append((time_ns, bag.deserialize(raw, connection.msgtype)))
+    assert types[parameters.cameras[0].topic] == "sensor_msgs/msg/Image"
+    assert types[parameters.state_topic] == "sensor_msgs/msg/JointState"
+    assert {types[controller.topic] for controller in parameters.controllers} == {"trajectory_msgs/msg/JointTrajectory"}
+    states = messages[parameters.state_topic]
+    assert list(states[0][1].name) != list(parameters.state.names)
+    first = parameters.state.to_policy(states[0][1].name, states[0][1].position)
+    assert first == pytest.approx(episode.measured[0], abs=0.01)
+    image = messages[parameters.cameras[0].topic][0][1]
+    assert (image.height, image.width, image.encoding, image.data.size) == (96, 96, "rgb8", 96 * 96 * 3)
+    assert image.header.stamp.sec > 0
+    assert len(messages["/policy_node/action_chunk"]) == len(episode.chunks)
+
+
+def test_a_recording_never_overwrites(tmp_path):
+    (tmp_path / "bag").mkdir()
+    with pytest.raises(ConfigurationError, match="exists"):
+        BagRecorder(tmp_path / "bag")
+
+
+def test_a_film_shows_the_whole_episode(arm):
+    episode = run_episode(arm, expert_policy(arm), configuration(), 0, seed=0, limit_s=2.0)
+    with Image.open(io.BytesIO(film(episode, size=120))) as gif:
+        assert gif.size == (120, 120)
+        shown_ms = 0
+        frames = []
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            shown_ms += gif.info["duration"]
+            frames.append(np.asarray(gif.convert("RGB"), dtype=float))
+    # Equal frames may have been merged; the time they are shown remains. The last one stands for a second.
+    assert shown_ms == pytest.approx(1e3 * (episode.duration_s + 1.0), abs=1e3 / FRAME_RATE)
+    assert np.abs(frames[0] - frames[-1]).max() > 50

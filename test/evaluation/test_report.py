@@ -1,0 +1,133 @@
+"""report.html: everything is drawn, offline, on a desk and on a phone; its size is bounded, its texts are escaped."""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+
+from act_inference_ros.evaluation.bag_evaluation import EvaluationOptions, evaluate_bags
+from act_inference_ros.evaluation.cli_runs import run_settings
+from act_inference_ros.evaluation.episode_expert import EXPERT_SPEC
+from act_inference_ros.evaluation.episode_film import film
+from act_inference_ros.evaluation.report import MOST_BYTES, render, write_report
+from act_inference_ros.evaluation.results import PLAN_POINTS, Finding, SampledChunk, Series
+from act_inference_ros.evaluation.runs import Film, Run, simulation_result
+from act_inference_ros.inference.client import InferenceClient
+from test.evaluation.browser import needs_chromium, open_report
+from test.evaluation.demo_runs import configuration, expert_episode, write_demo_checkpoint
+
+NASTY = '</script><script>alert("x")</script><b>"&\'@js@'
+JOINT_PLOTS = {f"joint-{i}" for i in range(6)}
+LATENCY_PLOTS = {"latency", "latency-time"}
+ENDS = {0: (0, 8.0), 1: (0, 0.7)}
+"""Index -> seed and limit: the second episode has no time to lift anything."""
+WIDTHS = pytest.mark.parametrize("width", [390, 1280])
+
+
+@pytest.fixture(scope="module")
+def bag_run(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("bags")
+    for seed in (0, 1):
+        expert_episode(seed, limit_s=1.5, record=directory / "bags" / f"operator{seed}")
+    parameters = configuration()
+    with InferenceClient.create("local", checkpoint=write_demo_checkpoint(directory / "checkpoint")) as client:
+        settings = run_settings("local", NASTY, parameters, [], client.spec)
+        result = evaluate_bags([directory / "bags"], parameters, client, settings, EvaluationOptions())
+    assert result.status == "complete"
+    return Run("local", result)
+
+
+@pytest.fixture(scope="module")
+def simulated_run():
+    episodes = tuple(replace(expert_episode(seed, limit_s=limit_s), index=i) for i, (seed, limit_s) in ENDS.items())
+    settings = run_settings("local", "the expert", configuration(), [], EXPERT_SPEC)
+    films = tuple(Film(f"episode {episode.index + 1}", film(episode, 60)) for episode in episodes)
+    return Run("local", simulation_result(settings, episodes, 2), episodes, films)
+
+
+@needs_chromium
+@WIDTHS
+def test_a_report_of_bags_is_drawn_completely_and_fits(tmp_path, bag_run, width):
+    write_report(tmp_path / "report.html", [bag_run])
+    seen = open_report(tmp_path / "report.html", width, tmp_path)
+    assert seen.console == []
+    assert seen.requests == []
+    assert set(seen.drawn) == JOINT_PLOTS | LATENCY_PLOTS | {"horizon"}
+    assert all(traces >= 1 for traces in seen.drawn.values()), seen.drawn
+    assert all(seen.drawn[plot] == 3 for plot in JOINT_PLOTS)  # chunks, commanded, plan
+    assert seen.drawn["horizon"] == 6
+    assert seen.images
+    assert all(seen.images)
+    assert seen.width == width, "the page must not scroll sideways"
+    assert NASTY in seen.text
+
+
+@needs_chromium
+@WIDTHS
+def test_a_report_of_episodes_is_drawn_completely_and_fits(tmp_path, simulated_run, width):
+    write_report(tmp_path / "report.html", [simulated_run])
+    seen = open_report(tmp_path / "report.html", width, tmp_path)
+    assert (seen.console, seen.requests) == ([], [])
+    assert set(seen.drawn) == JOINT_PLOTS | LATENCY_PLOTS | {"height"}
+    assert all(traces >= 1 for traces in seen.drawn.values()), seen.drawn
+    assert seen.images == [True, True]
+    assert seen.width == width
+    assert "1/2" in seen.text
+    assert "not lifted in 0.7 s" in seen.text
+
+
+@needs_chromium
+def test_two_runs_are_drawn_side_by_side(tmp_path, bag_run):
+    other = Run("triton", replace(bag_run.result, settings=replace(bag_run.result.settings, mode="triton")))
+    write_report(tmp_path / "report.html", [bag_run, other])
+    seen = open_report(tmp_path / "report.html", 1280, tmp_path)
+    assert seen.console == []
+    assert all(seen.drawn[plot] == 5 for plot in JOINT_PLOTS)  # chunks and plan of each, and what was commanded
+    assert seen.drawn["horizon"] == 12
+    assert "mode\tlocal\ttriton" in seen.text
+
+
+def test_nothing_is_loaded_from_anywhere(bag_run):
+    page = render([bag_run])
+    # What plotly.js has in its code is not requested; the browser's tests show that. This is about our own markup.
+    markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"""(?:src|href|action)\s*=(?!\s*["']?data:)|@import|url\(""", markup)
+    assert "default-src 'none'" in markup
+
+
+def test_names_are_text_and_no_markup(bag_run):
+    page = render([bag_run])
+    assert "alert(" not in page.split('id="data"')[0].split("<script>")[0].replace("alert(&quot;x", "")
+    assert "<b>" not in page.split("<script>")[0]
+
+
+def test_numbers_that_do_not_exist_leave_no_trace_of_it(bag_run):
+    series = bag_run.result.episodes[0].series
+    holes = replace(series, truth=tuple((math.nan,) * 6 for _ in series.truth))
+    result = replace(bag_run.result, episodes=(replace(bag_run.result.episodes[0], series=holes),))
+    data = render([Run("local", result)]).split('id="data">')[1].split("</script>")[0]
+    assert "NaN" not in data
+    assert "null" in data
+
+
+def test_findings_and_reasons_come_first(bag_run):
+    finding = Finding("offset", ("wrist",), 0.1, 0.9, "wrist is 0.1 rad too far")
+    total = replace(bag_run.result.total, findings=(finding,))
+    result = replace(bag_run.result, total=total, status="partial", reasons=("interrupted: 1 of 2",))
+    page = render([Run("local", result)])
+    assert page.index("interrupted: 1 of 2") < page.index("wrist is 0.1 rad too far") < page.index("<h2>")
+    assert 'class="badge partial"' in page
+
+
+def test_a_report_of_many_long_bags_stays_small(bag_run):
+    joints = tuple(f"joint_number_{i}" for i in range(14))
+    row = tuple(-1.2345678 + i for i in range(14))
+    times = tuple(i / 50 for i in range(PLAN_POINTS))
+    chunks = tuple(SampledChunk(float(i), (row,) * 100) for i in range(40))
+    series = Series(times, (row,) * PLAN_POINTS, (row,) * PLAN_POINTS, chunks, times, times, times)
+    episodes = tuple(replace(bag_run.result.episodes[0], name=f"bag{i}", series=series) for i in range(30))
+    settings = replace(bag_run.result.settings, joints=joints)
+    page = render([Run("local", replace(bag_run.result, settings=settings, episodes=episodes))])
+    assert len(page.encode()) <= MOST_BYTES
+    assert "bag29" in page
