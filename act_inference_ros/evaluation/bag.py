@@ -19,7 +19,10 @@ _PART = re.compile(r"(?P<stem>.*)_(?P<number>\d+)")
 
 
 class BagMessage(NamedTuple):
-    """A decoded message, shaped like its ROS type. `received` is the bag's clock in s: when it was recorded."""
+    """A decoded message, shaped like its ROS type, or None if it is damaged.
+
+    `received` is the bag's clock in s: when it was recorded.
+    """
 
     topic: str
     received: float
@@ -118,10 +121,10 @@ class Bag:
             try:
                 message = self._typestore.deserialize_cdr(raw.data, raw.msgtype)
             except Exception as error:  # whatever reading past the end of a damaged message raises
+                message = None
                 self.undecodable[raw.topic] += 1
                 if self.undecodable[raw.topic] == 1:
                     self.problems.append(f"{raw.topic}: a message is not a {raw.msgtype}: {_text(error)}")
-                continue
             yield BagMessage(raw.topic, raw.time_ns * 1e-9, message)
 
     def _open(self) -> None:
@@ -158,17 +161,24 @@ class Bag:
         if not connections:
             return
         messages = self._reader.messages(connections)
+        missing = Counter({topic: count for topic, count in self.counts.items() if topic in topics})
         last_ns = None
         while True:
             try:
                 connection, time_ns, data = next(messages)
             except StopIteration:
+                self.problems += [
+                    f"damaged: {count} of {self.counts[topic]} messages on {topic} cannot be read"
+                    for topic, count in missing.items()
+                    if count > 0
+                ]
                 return
             except Exception as error:  # damage in the middle, found only now
                 where = "at its beginning" if last_ns is None else f"after {last_ns * 1e-9 - self.start_s:.1f} s"
                 self.problems.append(f"damaged {where}: {_text(error)}; the rest is not read")
                 return
             last_ns = time_ns
+            missing[connection.topic] -= 1
             yield RawMessage(connection.topic, connection.msgtype, time_ns, data)
 
 

@@ -167,9 +167,7 @@ class _BagEvaluation:
             found = recording.examine(bag, self._configuration, self._client.spec, self._options.truth)
             series = Series()
             self._begin_s = self._last_s = bag.start_s
-            if not bag.counts.total():
-                found.missing = ["the bag holds no message"]
-            elif not found.missing:
+            if not found.missing:
                 series = self._replay(bag, found, report, stopped)
             return self._result(bag, found, series)
 
@@ -196,6 +194,7 @@ class _BagEvaluation:
         }
         started = reported = time.monotonic()
         limit = float("inf") if self._options.limit_s is None else bag.start_s + self._options.limit_s
+        unread = True
         for topic, received, message in bag.messages(handlers):
             if stopped():
                 self._reasons.append(f"interrupted after {self._last_s - bag.start_s:.1f} s")
@@ -223,6 +222,10 @@ class _BagEvaluation:
             if wall > reported + PROGRESS_PERIOD_S:
                 reported, done = wall, received - bag.start_s
                 report(done / max(bag.end_s - bag.start_s, done, 1e-9), done / (wall - started))
+        else:
+            unread = bool(bag.problems)
+        if unread:
+            truth.end_with_newest()
         replay.finish(self._last_s)
         comparison.finish(self._last_s)
         self._note_silence(truth, found)
@@ -231,22 +234,22 @@ class _BagEvaluation:
     def _handler(self, role: Role, replay: PolicyReplay, truth: Truth) -> Callable[[Any, float], None]:
         if role.kind == recording.COMMAND:
             return functools.partial(self._guarded, functools.partial(truth.add_command, role.name), role.text)
-        if role.kind == recording.STATE_INPUT:
 
-            def on_state(message: Any, received: float) -> None:
-                replay.add_state(message, received)
-                self._guarded(truth.add_state, "truth from the joint states", message, received)
-
-            return on_state
-        if role.kind == recording.ENVIRONMENT_STATE:
-            return replay.add_environment_state
+        def on_state(message: Any, received: float) -> None:
+            replay.add_state(message, received)
+            self._guarded(truth.add_state, "truth from the joint states", message, received)
 
         def on_image(message: Any, received: float) -> None:
             stamp = message.header.stamp
             self._clock_offset_s = received - stamp.sec - stamp.nanosec * 1e-9 if stamp.sec else 0.0
             replay.add_image(role.name, message, received)
 
-        return on_image
+        handle = {
+            recording.STATE_INPUT: on_state,
+            recording.CAMERA: on_image,
+            recording.ENVIRONMENT_STATE: replay.add_environment_state,
+        }[role.kind]
+        return lambda message, received: None if message is None else handle(message, received)
 
     def _guarded(self, add: Callable[[Any, float], None], what: str, message: Any, received: float) -> None:
         try:
@@ -267,10 +270,12 @@ class _BagEvaluation:
             for label, count in self.tally.refused.items()
             if label.startswith(tuple(reason.value for reason in _LOSSES))
         ]
+        if not bag.counts.total():
+            found = Recording(missing=[] if bag.problems else ["the bag holds no message"], sources=found.sources)
         reasons = [*bag.problems, *found.missing, *found.reasons, *self._reasons, *losses]
-        if not found.missing and not self.tally.chunks:
+        if not self.tally.chunks and self._messages:
             reasons.append(self._why_nothing())
-        elif not found.missing and not self.tally.horizon.count.any():
+        elif self.tally.chunks and not self.tally.horizon.count.any():
             reasons.append("no chunk could be compared: the truth is not known at any of their times")
         failed = self.tally.chunks == 0
         return EpisodeResult(

@@ -46,6 +46,8 @@ class _Lane:
         self.columns = configuration.action.indices(controller.joints)
         self.lead_s = controller.lead_s if controller.interface == "joint_trajectory" else 0.0
         self.streams = controller.interface != "joint_trajectory"
+        # A stream's last command was a tick ago, and the next may be as far from it as the joints move in a tick.
+        self.tick_s = 1.0 / configuration.command_rate if self.streams else 0.0
         self._limiter = TargetLimiter([configuration.action.joints[column] for column in self.columns])
         joints = self._limiter.joints
         self._lowest = np.array([-np.inf if joint.minimum is None else joint.minimum for joint in joints])
@@ -183,7 +185,7 @@ class ExecutedPlan:
             places = range(lane.next, last + 1)
             if places:
                 lane.tell(self._times(places), np.stack([self._target(place, known) for place in places]))
-            lane.move_to(end, self._times([lane.next])[0], self._target(lane.next, known))
+            lane.move_to(end - lane.tick_s, self._times([lane.next])[0], self._target(lane.next, known))
 
     def _target(self, place: int, known: dict[int, Floats]) -> Floats:
         """The plan at a place of the grid, ROS units, nan where there is none; `known` has those asked for before."""

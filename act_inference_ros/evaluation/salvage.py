@@ -62,13 +62,10 @@ class Salvage:
         if file.suffix != ".zstd":
             return file
         plain = Path(self._unpacked.name, file.stem)
-        with (
-            contextlib.suppress(EOFError, OSError, _zstd().ZstdError),
-            plain.open("wb") as target,
-            _zstd().open(file, "rb") as packed,
-        ):
+        with contextlib.suppress(OSError, _zstd().ZstdError), plain.open("wb") as target, file.open("rb") as packed:
+            decompressor = _zstd().ZstdDecompressor()
             while data := packed.read(_COPY_BYTES):
-                target.write(data)
+                target.write(decompressor.decompress(data))  # zstd.open would withhold the last whole blocks
         return plain
 
 

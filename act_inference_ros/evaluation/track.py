@@ -58,6 +58,11 @@ class Track:
         for each, row in zip(times, rows, strict=True):
             self.append(float(each), row)
 
+    def forget_from(self, time: float) -> None:
+        """From `time` on nothing is known, until the next row."""
+        self._end = self._begin + int(np.searchsorted(self.times, time - SNAP_S))
+        self.append(time, np.full(self._rows.shape[1], np.nan))
+
     def held(self, times: Floats) -> Floats:
         """The last row at or before each of `times` (n, width); nan before the first."""
         place = np.searchsorted(self.times, times + SNAP_S, side="right") - 1

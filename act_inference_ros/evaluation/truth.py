@@ -39,6 +39,7 @@ class Truth:
         self.sources = dict(sources)
         self.newest_s: dict[str, float] = {}
         """Controller -> when its last command (or state) came."""
+        self._known_until: dict[str, float] = {}
         self._by_header = configuration.stamps == "header"
         self._controllers = {controller.name: controller for controller in configuration.controllers}
         self._columns = {name: configuration.action.indices(c.joints) for name, c in self._controllers.items()}
@@ -46,10 +47,20 @@ class Truth:
         self._width = len(configuration.action)
 
     def add_command(self, controller: str, msg: Any, received: float) -> None:
-        """Take a message from a controller's command topic. Raises ObservationError for one it could not execute."""
-        if self.sources[controller] != COMMANDS:
-            return
-        what = self._controllers[controller]
+        """Take a message from a controller's command topic; None is a damaged one.
+
+        Raises ObservationError for one that says nothing. Until the next good one the truth is then not known.
+        """
+        try:
+            self._add_command(self._controllers[controller], controller, msg, received)
+        except ObservationError:
+            self._tracks[controller].forget_from(received)
+            raise
+        self.newest_s[controller] = received
+
+    def _add_command(self, what: Controller, controller: str, msg: Any, received: float) -> None:
+        if msg is None:
+            raise ObservationError("a damaged message")
         if what.interface == "joint_trajectory":
             self._add_trajectory(what, msg, received)
         elif what.interface == "joint_state":
@@ -58,7 +69,6 @@ class Truth:
             if len(msg.data) != len(what.joints):
                 raise ObservationError(f"expected {len(what.joints)} numbers for {list(what.joints)}: {len(msg.data)}")
             self._tracks[controller].append(received, _finite(what.joints, np.asarray(msg.data, dtype=np.float64)))
-        self.newest_s[controller] = received
 
     def add_state(self, msg: Any, received: float) -> None:
         """Take a message from the state topic. Raises ObservationError if a joint that is compared is not in it."""
@@ -79,8 +89,13 @@ class Truth:
                 found = track.linear_then_held(instants)
             else:
                 found = track.held(instants)
+            found[instants > self._known_until.get(name, np.inf) + SNAP_S] = np.nan
             values[:, self._columns[name]] = found
         return values
+
+    def end_with_newest(self) -> None:
+        """The rest of the bag is not read: no command is known to have been held after the last that was."""
+        self._known_until = {name: self.newest_s.get(name, -np.inf) for name in self._tracks}
 
     def clear(self) -> None:
         """Forget everything: the clock was set back."""

@@ -1,7 +1,5 @@
 """Synthetic bags and a policy whose output is known: what the operator does is a function of time."""
 
-import math
-
 import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -61,6 +59,7 @@ def client(function=motion):
 
 
 def configuration(**changes):
+    """The robot of the bags; None leaves a parameter out."""
     parameters = {
         "fps": FPS,
         "inference_rate": 5.0,
@@ -78,7 +77,7 @@ def configuration(**changes):
         "controller.gripper.interface": "position_stream",
         **changes,
     }
-    return RobotConfiguration.from_parameters(parameters)
+    return RobotConfiguration.from_parameters({name: v for name, v in parameters.items() if v is not None})
 
 
 def message(kind, **fields):
@@ -119,7 +118,7 @@ def trajectory(names, times, rows, stamp):
     empty = np.empty(0)
     points = [
         message(
-            "trajectory_msgs/msg/JointTrajectoryPoint", positions=np.asarray(row, dtype=np.float64),
+            "trajectory_msgs/msg/JointTrajectoryPoint", positions=np.array(row, dtype=np.float64, order="C"),
             velocities=empty, accelerations=empty, effort=empty,
             time_from_start=message("builtin_interfaces/msg/Duration", sec=int(t), nanosec=round(t % 1 * 1e9)),
         )
@@ -160,7 +159,7 @@ def write_bag(path, messages, storage="mcap"):
             if (topic, kind) not in topics:
                 topics[topic, kind] = writer.add_connection(topic, kind, typestore=TYPES)
             if content is not None:
-                writer.write(topics[topic, kind], round(time * 1e9) + place % 1000, TYPES.serialize_cdr(content, kind))
+                writer.write(topics[topic, kind], round(time * 1e9) + place % 100, TYPES.serialize_cdr(content, kind))
     return path
 
 
@@ -171,7 +170,3 @@ def nothing_recorded(topic, kind):
 
 def largest(errors):
     return max(error.max_ros_units for error in errors.values())
-
-
-def is_nan(value):
-    return math.isnan(value)

@@ -1,0 +1,236 @@
+"""Bags whose evaluation is known beforehand: the policy's own output, and that with one thing wrong."""
+
+import numpy as np
+import pytest
+
+from act_inference_ros.control.merging import MERGES
+from act_inference_ros.evaluation.bag_evaluation import EvaluationOptions, evaluate_bags
+from act_inference_ros.evaluation.results import COMPLETE, EvaluationResult, RunSettings, pooled
+from act_inference_ros.inference.client import InferenceClient
+from test.checkpoints import write_checkpoint
+from test.evaluation import bags
+from test.evaluation.bags import FPS, START_S, STORAGES, motion
+
+FLOAT32 = 1e-6
+TRAJECTORY = {"controller.arm.interface": "joint_trajectory", "controller.gripper.interface": "joint_trajectory"}
+
+
+def evaluate(path, configuration=None, policy=motion, **options):
+    with bags.client(policy) as client:
+        return evaluate_bags(
+            [path], configuration or bags.configuration(), client, RunSettings("test", "test"),
+            EvaluationOptions(**options),
+        )  # fmt: skip
+
+
+def trajectory_events(commands=motion):
+    """As `events`, but both controllers are commanded by trajectories of four points."""
+    for time, topic, kind, message in bags.events(commands=commands):
+        if topic not in ("/arm/joint_trajectory", "/gripper/commands"):
+            yield time, topic, kind, message
+            continue
+        steps = np.arange(1, 5) / FPS
+        rows = commands(time + steps)
+        names, columns = (["lift", "pan"], [1, 0]) if topic.startswith("/arm") else (["grip"], [2])
+        message = bags.trajectory(names, steps, rows[:, columns], time)
+        yield time, topic, "trajectory_msgs/msg/JointTrajectory", message
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_the_policys_own_output_has_no_error(tmp_path, storage):
+    result = evaluate(bags.write_bag(tmp_path / "bag", bags.events(2.0), storage))
+    assert result.status == COMPLETE
+    assert result.episodes[0].truth == {"arm": "commands", "gripper": "commands"}
+    assert pooled(result.total.chunk_error).count > 300
+    assert bags.largest(result.total.chunk_error) < FLOAT32
+    for merge in MERGES:
+        assert bags.largest(result.total.by_merge[merge].executed) < FLOAT32
+    assert result.total.findings == ()
+
+
+def test_trajectories_are_followed_as_a_controller_would(tmp_path):
+    configuration = bags.configuration(**TRAJECTORY)
+    result = evaluate(bags.write_bag(tmp_path / "bag", trajectory_events()), configuration)
+    assert result.status == COMPLETE
+    assert bags.largest(result.total.by_merge["blend"].executed) < FLOAT32
+    assert pooled(result.total.chunk_error).mae_ros_units < FLOAT32
+
+
+def test_without_commands_the_states_that_followed_are_the_truth(tmp_path):
+    path = bags.write_bag(tmp_path / "bag", bags.events(commands=None))
+    result = evaluate(path)
+    assert result.episodes[0].truth == {"arm": "state", "gripper": "state"}
+    assert "compared with the measured positions" in result.episodes[0].notes[0]
+    assert bags.largest(result.total.chunk_error) < FLOAT32
+    assert pooled(evaluate(path, truth="commands").total.chunk_error).count == 0
+
+
+def test_units_of_the_policy_are_converted(tmp_path):
+    configuration = bags.configuration(**{"joint.pan.unit": "deg", "joint.grip.scale": 100.0, "joint.grip.offset": 5.0})
+    scale, offset = np.array([180.0 / np.pi, 1.0, 100.0]), np.array([0.0, 0.0, 5.0])
+    result = evaluate(
+        bags.write_bag(tmp_path / "bag", bags.events()), configuration, lambda t: motion(t) * scale + offset
+    )
+    assert bags.largest(result.total.chunk_error) < FLOAT32
+
+
+def test_a_constant_offset_is_named(tmp_path):
+    commands = lambda t: motion(t) + np.array([0.0, 0.05, 0.0])  # noqa: E731
+    result = evaluate(bags.write_bag(tmp_path / "bag", bags.events(commands=commands)))
+    error = result.total.chunk_error
+    assert error["lift"].bias_ros_units == pytest.approx(-0.05, abs=1e-6)
+    assert error["lift"].mae_ros_units == pytest.approx(0.05, abs=1e-6)
+    assert max(error["pan"].max_ros_units, error["grip"].max_ros_units) < FLOAT32
+    (finding,) = result.total.findings
+    assert (finding.kind, finding.joints) == ("offset", ("lift",))
+    assert finding.value == pytest.approx(-0.05, abs=1e-6)
+    assert finding.explained > 0.99
+
+
+@pytest.mark.parametrize("steps", [-2, 3])
+def test_a_delay_is_named(tmp_path, steps):
+    commands = lambda t: motion(np.asarray(t) - steps / FPS)  # noqa: E731
+    result = evaluate(bags.write_bag(tmp_path / "bag", bags.events(6.0, commands=commands)))
+    found = {finding.joints: finding for finding in result.total.findings}
+    for joint in ("pan", "lift"):
+        assert (found[joint,].kind, found[joint,].value) == ("delay", steps)
+    assert all(finding.kind == "delay" for finding in result.total.findings)
+
+
+def test_swapped_joints_are_named(tmp_path):
+    commands = lambda t: motion(t)[:, [1, 0, 2]]  # noqa: E731
+    result = evaluate(bags.write_bag(tmp_path / "bag", bags.events(commands=commands)))
+    (finding,) = result.total.findings
+    assert (finding.kind, finding.joints) == ("swapped", ("pan", "lift"))
+    assert result.total.chunk_error["grip"].max_ros_units < FLOAT32
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"), [(180 / np.pi, "degrees instead of rad"), (np.pi / 180, "rad taken for degrees"), (-1, "sign")]
+)
+def test_another_unit_is_named(tmp_path, factor, words):
+    result = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), policy=lambda t: motion(t) * [1.0, factor, 1.0])
+    (finding,) = result.total.findings
+    assert (finding.kind, finding.joints) == ("scale", ("lift",))
+    assert finding.value == pytest.approx(factor, rel=1e-3)
+    assert words in finding.text
+
+
+def test_noise_is_not_explained_away(tmp_path):
+    random = np.random.default_rng(0)
+    commands = lambda t: motion(t) + random.normal(0.0, 0.2, (len(np.atleast_1d(t)), 3))  # noqa: E731
+    result = evaluate(bags.write_bag(tmp_path / "bag", bags.events(6.0, commands=commands)))
+    assert pooled(result.total.chunk_error).rmse_ros_units == pytest.approx(0.2, rel=0.1)
+    assert result.total.findings == ()
+
+
+def test_error_grows_over_the_horizon_where_the_policys_does(tmp_path):
+    drifting = lambda t: motion(t) + 0.01 * np.arange(len(t))[:, None]  # noqa: E731
+    horizon = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), policy=drifting).total.horizon_error["pan"]
+    np.testing.assert_allclose(horizon.mae_ros_units, 0.01 * np.arange(bags.CHUNK_SIZE), atol=1e-6)
+    assert horizon.count[0] > horizon.count[-1] > 0  # what lies beyond the bag's end is not counted
+
+
+def test_jumps_at_seams_are_those_of_each_merge(tmp_path):
+    """Every other chunk says 0.1 more: `latest` jumps by that, `blend` not at all, the ensemble by a share of it."""
+    calls = iter(range(10**6))
+    wavering = lambda t: motion(t) + 0.1 * (next(calls) % 2)  # noqa: E731
+    result = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), policy=wavering)
+    seams = {merge: result.total.by_merge[merge].seams["pan"] for merge in MERGES}
+    assert seams["latest"].jump_mean_ros_units == pytest.approx(0.1, abs=1e-6)
+    assert seams["blend"].jump_max_ros_units < FLOAT32
+    assert seams["temporal_ensemble"].jump_max_ros_units == pytest.approx(0.05, abs=0.001)  # two chunks, nearly equal
+    latest, blend = seams["latest"], seams["blend"]
+    assert latest.seams == result.total.chunks - 1
+    assert latest.jerk_at_seams_max_ros_units_per_s3 == pytest.approx(2 * 0.1 * FPS**3, rel=0.1)
+    assert latest.jerk_between_max_ros_units_per_s3 < 2.0
+    assert blend.jerk_at_seams_max_ros_units_per_s3 < 0.5 * latest.jerk_at_seams_max_ros_units_per_s3
+
+
+def test_limits_are_those_of_the_node_and_counted_per_joint(tmp_path):
+    configuration = bags.configuration(**{"joint.pan.max": 0.3, "joint.lift.max_velocity": 0.1})
+    total = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), configuration).total
+    clamps, executed = total.by_merge["blend"].clamps, total.by_merge["blend"].executed
+    assert clamps["pan"].clamped_position > 10
+    assert clamps["pan"].clamped_velocity == clamps["grip"].clamped_position == 0
+    assert clamps["lift"].clamped_velocity > 10
+    assert executed["pan"].max_ros_units == pytest.approx(0.3, abs=0.01)
+    assert bags.largest(total.chunk_error) < FLOAT32  # raw chunks know no limits
+
+
+def test_latency_shows_in_age_and_is_compensated(tmp_path):
+    path = bags.write_bag(tmp_path / "bag", bags.events())
+    total = evaluate(path, latency_s=0.08).total
+    assert 0.079 < total.observation_age.p50_s < 0.14
+    assert bags.largest(total.by_merge["blend"].executed) < FLOAT32
+
+
+def test_stride_and_limit_evaluate_less(tmp_path):
+    path = bags.write_bag(tmp_path / "bag", bags.events())
+    everything, some = evaluate(path), evaluate(path, stride=2, limit_s=2.0)
+    assert some.total.chunks == pytest.approx(everything.total.chunks / 4, abs=1)
+    assert "only the first 2 s" in some.episodes[0].notes[0]
+
+
+def test_several_bags_are_several_episodes_and_add_up(tmp_path):
+    for name, seconds in (("a", 2.0), ("b", 3.0)):
+        bags.write_bag(tmp_path / name, bags.events(seconds, commands=lambda t: motion(t) + 0.01))
+    result = evaluate(tmp_path)
+    assert [episode.name for episode in result.episodes] == ["a", "b"]
+    counts = [episode.metrics.chunk_error["pan"].count for episode in result.episodes]
+    assert result.total.chunk_error["pan"].count == sum(counts)
+    assert result.total.chunk_error["pan"].mae_ros_units == pytest.approx(0.01, abs=1e-6)
+    assert EvaluationResult.from_json(result.to_json()).to_json() == result.to_json()
+
+
+def test_series_are_bounded_and_show_plan_truth_and_the_worst_image(tmp_path):
+    wrong_once = lambda t: motion(t) + (0.3 if 2.0 <= t[0] - START_S < 2.3 else 0.0)  # noqa: E731
+    series = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), policy=wrong_once).episodes[0].series
+    assert len(series.plan_times_s) == len(series.plan) == len(series.truth)
+    assert len(series.chunks[0].rows) == bags.CHUNK_SIZE
+    assert series.thumbnails[0].t_s == pytest.approx(2.15, abs=0.15)
+    assert series.thumbnails[0].error_ros_units == pytest.approx(0.3, abs=1e-6)
+    assert series.thumbnails[0].png.startswith(b"\x89PNG")
+
+
+def test_a_real_checkpoint_that_is_obeyed_has_no_error(tmp_path):
+    """The operator executes the policy's chunks, each until the next; the bag says so, and the evaluation agrees."""
+    names = [f"joint{i}" for i in range(4)]
+    inputs = {
+        "observation.state": {"type": "STATE", "shape": [4]},
+        "observation.images.top": {"type": "VISUAL", "shape": [3, 64, 96]},
+    }
+    (tmp_path / "checkpoint").mkdir()
+    write_checkpoint(tmp_path / "checkpoint", inputs=inputs)
+    configuration = bags.configuration(
+        **{
+            "state.joints": names, "controllers": ["arm"], "controller.arm.joints": names, "merge": "latest",
+            "controller.gripper.topic": None, "controller.gripper.joints": None, "controller.gripper.interface": None,
+            **{f"joint.{name}.max_velocity": 1000.0 for name in names},
+        }
+    )  # fmt: skip
+    random = np.random.default_rng(3)
+    with InferenceClient.create("local", checkpoint=tmp_path / "checkpoint", device="cpu", threads=1) as client:
+        messages, state = [], None
+        for step in range(40):
+            now = START_S + step / FPS
+            state = random.normal(size=4) if step % 4 == 0 else state
+            measured = bags.joint_state(names, state, now)
+            messages.append((now, "/joint_states", "sensor_msgs/msg/JointState", measured))
+            if step % 4 == 0:
+                pixels = random.integers(0, 256, (64, 96, 3), dtype=np.uint8)
+                observation = {"observation.state": state.astype(np.float32), "observation.images.top": pixels}
+                chunk = client.predict(observation)
+                image = bags.image(0, now, 64, 96)
+                image.data[:] = pixels.reshape(-1)
+                messages.append((now, "/top/image_raw", "sensor_msgs/msg/Image", image))
+            command = bags.joint_state(names, chunk[step % 4], now)
+            messages.append((now, "/arm/joint_trajectory", "sensor_msgs/msg/JointState", command))
+        path = bags.write_bag(tmp_path / "bag", messages)
+        result = evaluate_bags([path], configuration, client, RunSettings("local", ""))
+    executed = result.total.by_merge["latest"].executed
+    assert result.total.chunks == 10
+    # Exact but for the very first instant: a motion begins where the joints were measured.
+    for error in executed.values():
+        assert error.count == 40
+        assert error.mae_ros_units * error.count == pytest.approx(error.max_ros_units, abs=1e-4)
