@@ -52,9 +52,9 @@ class TritonServer:
         Args:
             model_repository: directory of models.
             grpc_port: for inference; 0 for a free one.
-            http_port: for inference and health; 0 for a free one.
+            http_port: for health, on this machine only (it knows no TLS and no token of gRPC's); 0 for a free one.
             metrics_port: for Prometheus; 0 for a free one, None for no metrics.
-            host: address to listen at; 0.0.0.0 for every network of this machine.
+            host: address to listen at for gRPC and metrics; 0.0.0.0 for every network of this machine.
             log_file: takes what the server says; None for a file that is deleted in the end.
             extra_flags: for tritonserver, as they are.
 
@@ -65,7 +65,7 @@ class TritonServer:
         try:
             installation = find_triton(self._scratch)
             check_repository(Path(model_repository), installation.backends)
-            self.grpc_port, self.http_port = _port(host, grpc_port, "gRPC"), _port(host, http_port, "HTTP")
+            self.grpc_port, self.http_port = _port(host, grpc_port, "gRPC"), _port(LOOPBACK, http_port, "HTTP")
             self.metrics_port = None if metrics_port is None else _port(host, metrics_port, "metrics")
             self.host = host
             self.log_file = Path(log_file) if log_file is not None else self._scratch / "server.log"
@@ -76,7 +76,7 @@ class TritonServer:
                 f"--model-repository={Path(model_repository).resolve()}",
                 f"--grpc-address={host}",
                 f"--grpc-port={self.grpc_port}",
-                f"--http-address={host}",
+                f"--http-address={LOOPBACK}",
                 f"--http-port={self.http_port}",
                 *self._metrics_flags(),
                 f"--backend-config=python,shm-region-prefix-name={self._memory_prefix}",
@@ -106,8 +106,8 @@ class TritonServer:
 
     @property
     def http_address(self) -> str:
-        """host:port for HTTP clients on this machine."""
-        return f"{self._reachable_host}:{self.http_port}"
+        """host:port of the HTTP endpoint."""
+        return f"{LOOPBACK}:{self.http_port}"
 
     def wait_ready(self, deadline_s: float = READY_DEADLINE_S) -> list[str]:
         """Wait until every loaded policy has answered an inference; returns the models' names and versions.

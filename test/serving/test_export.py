@@ -21,12 +21,9 @@ PROJECT = Path(__file__).parents[2]
 ONE_CAMERA = dict(list(CAMERAS.items())[1:])
 
 VARIANTS = {
-    "no state, gelu": ({**ENVIRONMENT}, {"feedforward_activation": "gelu", "n_decoder_layers": 2}),
-    "everything, pre_norm": ({**STATE, **ENVIRONMENT, **CAMERAS}, {"pre_norm": True, "n_encoder_layers": 1}),
-    "dilation": (
-        ONE_CAMERA,
-        {"vision_backbone": "resnet50", "replace_final_stride_with_dilation": True, "n_encoder_layers": 1},
-    ),
+    "no state, gelu": (ENVIRONMENT, {"feedforward_activation": "gelu", "n_decoder_layers": 2}),
+    "both states, pre_norm": ({**STATE, **ENVIRONMENT}, {"pre_norm": True}),
+    "dilation": (ONE_CAMERA, {"vision_backbone": "resnet50", "replace_final_stride_with_dilation": True}),
 }
 
 

@@ -155,6 +155,8 @@ def _session_options(config: dict[str, Any], parameters: dict[str, str]) -> onnx
     instances = sum(group.get("count", 1) for group in config.get("instance_group", [])) or 1
     options.intra_op_num_threads = wanted if wanted > 0 else max(1, _cores() // instances)
     options.inter_op_num_threads = 1  # the graph is one path
+    # Idle threads that spin take the cores from the other instances, and from Triton itself.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
