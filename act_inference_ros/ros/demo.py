@@ -102,22 +102,13 @@ def _checkpoint(options: argparse.Namespace, signals: StopSignals) -> Path:
     if _is_complete(checkpoint):
         say(f"the policy in {checkpoint} is there already (delete it to train anew)")
         return checkpoint
-    options.out.mkdir(parents=True, exist_ok=True)
     say("recording demonstrations and training a policy: about a minute or two")
-    with tempfile.TemporaryDirectory(prefix="training_", dir=options.out) as scratch:
-        # Moved into place when it is whole: an interrupted training leaves nothing that looks like a checkpoint.
-        trained = Path(scratch) / "checkpoint"
-        with ManagedProcess.module(TRAINER, ["--out", str(trained)], os.environ, log=None) as trainer:
-            status = None
-            while status is None:
-                signals.check()
-                status = trainer.wait(_POLL_S)
-        if status != 0:
-            raise ActInferenceError(f"training failed (exit status {status}); its messages are above")
-        _existing(trained)
-        shutil.rmtree(checkpoint, ignore_errors=True)
-        trained.rename(checkpoint)
-    return checkpoint
+    with ManagedProcess.module(TRAINER, ["--out", str(checkpoint)], os.environ, log=None) as trainer:
+        while (status := trainer.wait(_POLL_S)) is None:
+            signals.check()
+    if status != 0:
+        raise ActInferenceError(f"training failed (exit status {status}); its messages are above")
+    return _existing(checkpoint)
 
 
 def _existing(checkpoint: Path) -> Path:
