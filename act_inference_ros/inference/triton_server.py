@@ -60,11 +60,13 @@ class TritonServer:
         self._version = ""
         self._timeouts = 0
         self._answered = False
+        self._lost_at = float("-inf")
         self._closed = False
         self._lock = threading.Lock()  # guards the making of an agreement: one thread asks, the others wait for it
 
     def infer(self, inputs: Inputs, deadline: float) -> npt.NDArray[np.float32]:
         """Return the chunk, not checked for finite numbers. Raises CallFailed, BadOutputError or ObservationError."""
+        began = time.monotonic()
         try:
             try:
                 chunk, version = self._infer(inputs, deadline)
@@ -79,7 +81,7 @@ class TritonServer:
         except BadOutputError:
             self._agreed = None
             raise
-        self._note_answer(version)
+        self._note_answer(version, began)
         return chunk
 
     def probe(self, deadline: float) -> Contract:
@@ -204,12 +206,13 @@ class TritonServer:
         self._share = False
         _log.info("%s: images go over gRPC; no shared memory with this server: %s", self.address, failure)
 
-    def _note_answer(self, version: str) -> None:
+    def _note_answer(self, version: str, began: float) -> None:
         self._timeouts = 0
         if version != self._version:  # another version may be another policy: look before the next one
             self._agreed = None if self._version else self._agreed
             self._version = version
-        if not self.answers:
+        # A server that drains still answers what it was asked before it began to refuse.
+        if not self.answers and began > self._lost_at:
             self.answers = True
             if self._answered:
                 self.reconnects += 1
@@ -220,6 +223,7 @@ class TritonServer:
         self._agreed = None
         if self.answers and isinstance(failed.error, (NotReadyError, InferenceTimeoutError)):
             self.answers = False
+            self._lost_at = time.monotonic()
             _log.warning("lost a server, trying on: %s", failed)
         self._timeouts = self._timeouts + 1 if isinstance(failed.error, InferenceTimeoutError) else 0
         if self._timeouts >= TIMEOUTS_BEFORE_RECONNECT and not self._closed:
