@@ -133,9 +133,10 @@ class Stopwatch:
             self._overheads.append(now - self._arrivals[self.sequence] - self.inference_s)
             self._latencies.append(now - self._stamps[self.sequence] - self.inference_s)
             if len(self._overheads) == self._wanted:
+                self._print()
                 self._on_done()
 
-    def print(self) -> None:
+    def _print(self) -> None:
         times = {"overhead": self._overheads[WARM_UP:], "latency": self._latencies[WARM_UP:]}
         print(json.dumps({name: [value * 1e3 for value in values] for name, values in times.items()}), flush=True)
 
@@ -192,10 +193,7 @@ def play_node(cameras: int, samples: int) -> None:
         **{f"camera.cam{i}.topic": f"/cam{i}/image" for i in range(cameras)},
     }  # fmt: skip
     assignments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={json.dumps(value)}")]
-    status = policy_node.main(["--ros-args", "--log-level", "error", *assignments])
-    if status != 0:
-        sys.exit(status)
-    watch.print()
+    sys.exit(policy_node.main(["--ros-args", "--log-level", "error", *assignments]))
 
 
 def play_relay(cameras: int, samples: int) -> None:
@@ -240,7 +238,6 @@ def play_relay(cameras: int, samples: int) -> None:
     executor.add_node(node)
     while not over.is_set():
         executor.spin_once(timeout_sec=0.1)
-    watch.print()
 
 
 def play_cameras(cameras: int, _samples: int) -> None:
