@@ -124,10 +124,13 @@ class Truth:
         if times[-1] < received:
             raise ObservationError(f"the trajectory was over {received - times[-1]:.3f} s before it came")
         rows = np.array([_by_name(controller.joints, msg.joint_names, point.positions) for point in msg.points])
+        track = self._tracks[controller.name]
+        if times[0] <= begin + SNAP_S and not np.isfinite(track.linear_then_held(np.array([begin]))).all():
+            # Nothing was commanded before: the trajectory itself says where the joints are as it begins.
+            track.forget_from(begin)
+            track.append(begin, np.array([np.interp(begin, times, column) for column in rows.T]))
         ahead = times > begin + SNAP_S
-        if not ahead.any():
-            ahead[-1], begin = True, min(begin, float(times[-1]))
-        self._tracks[controller.name].replace_from(begin, times[ahead], rows[ahead])
+        track.replace_from(begin, times[ahead], rows[ahead])
 
     def _append(self, controller: str, stamp: float, row: Floats) -> None:
         track = self._tracks[controller]

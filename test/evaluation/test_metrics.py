@@ -1,0 +1,138 @@
+"""Running sums, histograms, tracks and bounded series against the plain computation."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.evaluation.metrics import RESOLUTION, Distribution, ErrorSums
+from act_inference_ros.evaluation.results import ErrorStatistics, EvaluationResult, RunSettings, pooled
+from act_inference_ros.evaluation.seams import Differences
+from act_inference_ros.evaluation.series import ErrorPeaks, Thinned, WorstOf, encode_png, thumbnail
+from act_inference_ros.evaluation.track import Track
+from act_inference_ros.evaluation.truth import Truth
+from test.evaluation import bags
+from test.evaluation.bags import START_S
+
+
+def test_error_sums_are_those_of_all_errors_however_they_came():
+    errors = np.random.default_rng(0).normal(size=(50, 4, 3))
+    errors[3, 1, 2] = np.nan
+    one, other = ErrorSums(4, 3), ErrorSums(4, 3)
+    one.add(errors[:20])
+    other.add(errors[20:])
+    one.merge(other)
+    np.testing.assert_allclose(one.mae, np.nanmean(np.abs(errors), axis=0))
+    np.testing.assert_allclose(one.rmse, np.sqrt(np.nanmean(errors**2, axis=0)))
+    np.testing.assert_allclose(one.largest, np.nanmax(np.abs(errors), axis=0))
+    assert one.count[1, 2] == 49
+    np.testing.assert_allclose(one.summed().bias, np.nanmean(errors, axis=(0, 1)))
+
+
+def test_nothing_compared_is_nan_and_null_in_json():
+    statistics = ErrorSums(1).statistics(["pan"])["pan"]
+    assert statistics.count == 0
+    assert math.isnan(statistics.mae_ros_units)
+    assert math.isnan(pooled({"pan": statistics}).rmse_ros_units)
+    assert '"fps": null' in EvaluationResult(RunSettings("local", "x")).to_json()
+
+
+def test_pooled_weighs_pairs_alike():
+    errors = {"a": ErrorStatistics(3, 1.0, 1.0, 1.0, 1.0), "b": ErrorStatistics(1, 5.0, 5.0, 5.0, -5.0)}
+    assert pooled(errors) == ErrorStatistics(4, 2.0, math.sqrt(7.0), 5.0, -0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "not a metrics.json"), ('{"version": 99}', "has version 99"), ('{"version": 1}', "missing")],
+)
+def test_another_file_is_not_taken_for_metrics(text, message):
+    with pytest.raises(ConfigurationError, match=message):
+        EvaluationResult.from_json(text)
+
+
+def test_percentiles_are_right_to_the_stated_resolution():
+    seconds = np.random.default_rng(1).lognormal(-4.0, 1.0, 5000)
+    one, other = Distribution(), Distribution()
+    for i, value in enumerate(seconds):
+        (one, other)[i % 2].add(float(value))
+    one.merge(other)
+    found = one.statistics()
+    assert found.count == 5000
+    assert found.mean_s == pytest.approx(seconds.mean())
+    assert found.max_s == seconds.max()
+    for percent, value in ((50, found.p50_s), (95, found.p95_s), (99, found.p99_s)):
+        assert value == pytest.approx(np.percentile(seconds, percent, method="inverted_cdf"), rel=RESOLUTION)
+
+
+def test_a_track_holds_or_interpolates_and_knows_what_it_does_not_know():
+    track = Track(1)
+    for i in range(1000):  # beyond the first capacity, forgetting on the way
+        track.append(i * 0.1, np.array([float(i)]))
+        track.forget_before(i * 0.1 - 2.0)
+    assert len(track) < 30
+    times = np.array([99.0, 99.05, 99.9, 100.5, 0.0])
+    np.testing.assert_allclose(track.held(times).ravel(), [990, 990, 999, 999, np.nan])
+    np.testing.assert_allclose(track.linear(times, 0.2).ravel(), [990, 990.5, 999, np.nan, np.nan])
+    np.testing.assert_allclose(track.linear(times, 0.05).ravel(), [990, np.nan, 999, np.nan, np.nan])
+    track.forget_from(99.5)
+    np.testing.assert_allclose(track.held(np.array([99.45, 99.5, 120.0])).ravel(), [994, np.nan, np.nan])
+
+
+def test_a_trajectory_replaces_the_rest_of_the_one_before():
+    configuration = bags.configuration(**{"controller.arm.interface": "joint_trajectory"})
+    truth = Truth(configuration, {"arm": "commands", "gripper": "none"})
+    names = ["lift", "pan"]
+    truth.add_command("arm", bags.trajectory(names, [0.0, 1.0], [[0.0, 0.0], [1.0, 10.0]], 0), START_S)
+    truth.add_command("arm", bags.trajectory(names, [0.5], [[0.0, 5.0]], START_S + 0.5), START_S + 0.4)
+    found = truth.at(START_S + np.array([-0.1, 0.25, 0.5, 0.75, 1.0, 5.0]))
+    np.testing.assert_allclose(found[:, 0], [np.nan, 2.5, 5.0, 5.0, 5.0, 5.0], atol=1e-5)  # pan
+    np.testing.assert_allclose(found[:, 1], [np.nan, 0.25, 0.5, 0.25, 0.0, 0.0], atol=1e-5)  # lift
+    assert np.isnan(found[:, 2]).all()
+
+
+def test_jerk_is_the_third_difference_whatever_the_blocks():
+    times = np.arange(40) / 10.0
+    rows = np.stack([times**3, np.sin(times)], axis=1)
+    marks = np.zeros(40, dtype=bool)
+    marks[20] = True
+    differences = Differences(2, fps=10.0)
+    blocks = [differences.next(rows[i : i + 7], marks[i : i + 7]) for i in range(0, 40, 7)]
+    jerk, marked = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    np.testing.assert_allclose(jerk, np.diff(rows, n=3, axis=0) * 1e3)
+    np.testing.assert_allclose(jerk[:, 0], 6.0, atol=1e-6)
+    assert np.flatnonzero(marked).tolist() == [17, 18, 19]  # made of 17..20, 18..21, 19..22
+
+
+def test_series_stay_bounded_and_keep_their_ends_and_peaks():
+    thinned, worst = Thinned(10), WorstOf(10)
+    for i in range(1000):
+        thinned.add(i)
+        worst.add((float(i), 5.0 if i == 777 else 1.0))
+    assert 5 <= len(thinned.items) <= 10
+    assert len(set(np.diff(thinned.items))) == 1
+    assert len(worst.rows) <= 10
+    assert max(row[1] for row in worst.rows) == 5.0
+
+
+def test_the_worst_images_are_kept_apart_in_time():
+    peaks = ErrorPeaks()
+    for i in range(200):
+        peaks.add(error=float(i % 50), t_s=i * 0.1, joint="pan", ahead_s=0.5, images={"top": picture()})
+    found = peaks.thumbnails()
+    assert len(found) == 4
+    assert [entry.error_ros_units for entry in found] == [49.0] * 4
+    assert min(np.diff(sorted(entry.t_s for entry in found))) >= peaks.APART_S
+
+
+def test_a_png_shows_the_same_pixels():
+    image = picture()
+    decoded = cv2.imdecode(np.frombuffer(encode_png(image), np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), image)
+    assert thumbnail(np.zeros((480, 640, 3), np.uint8)).shape == (120, 160, 3)
+
+
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
