@@ -70,7 +70,11 @@ def chunk_difference(first: Run, second: Run) -> ChunkDifference:
 def differing_settings(first: EvaluationResult, second: EvaluationResult) -> dict[str, tuple[Any, Any]]:
     """Name -> both values of the settings in which two runs differ, `mode` and times apart."""
     one, other = asdict(first.settings), asdict(second.settings)
-    return {name: (one[name], other[name]) for name in one if name not in _NOT_SETTINGS and one[name] != other[name]}
+    return {
+        name: (one[name], other[name])
+        for name in one
+        if name not in _NOT_SETTINGS and str(one[name]) != str(other[name])
+    }
 
 
 def _chunks(run: Run) -> dict[str, list[tuple[float, np.ndarray[Any, Any]]]]:

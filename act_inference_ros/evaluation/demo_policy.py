@@ -36,6 +36,6 @@ def is_trained() -> bool:
 def checkpoint(say: Callable[[str], None]) -> Path:
     """The demo's policy; trained on the spot, with its progress told, if it is not there yet."""
     if not is_trained():
-        say(f"no policy named (--checkpoint, CHECKPOINT_DIR): training the demo's into {CHECKPOINT}, a minute or two")
+        say(f"no policy named (--checkpoint, CHECKPOINT_DIR): training the demo's into {CHECKPOINT}, some minutes")
         make_checkpoint(CHECKPOINT, log=say)
     return CHECKPOINT

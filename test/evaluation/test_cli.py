@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from act_inference_ros.evaluation import cli
+from act_inference_ros.evaluation import cli, demo_policy
 from act_inference_ros.evaluation.results import METRICS_VERSION, EvaluationResult
+from act_inference_ros.inference import client
 from act_inference_ros.simulation.episode import success_line
 from test.evaluation.demo_runs import expert_episode, write_demo_checkpoint
 
@@ -98,6 +100,32 @@ def test_a_run_compared_with_itself_differs_by_nothing(tmp_path, capsys, checkpo
     assert int(told[1]) == result_in(tmp_path / "second").total.chunks
     assert float(told[2]) < 1e-5
     assert "The two runs" in (tmp_path / "second" / "report.html").read_text()
+
+
+def test_two_modes_are_run_and_compared(tmp_path, capsys, monkeypatch, checkpoint, bags):
+    # Both modes answer with the same policy here: what is tested is that both are asked, written and compared.
+    monkeypatch.setattr(client, "MODES", {**client.MODES, "triton": client.MODES["local"]})
+    arguments = ["--mode", "local,triton", "--checkpoint", str(checkpoint), "--bag", str(bags / "operator0")]
+    assert cli.main([*arguments, "--out", str(tmp_path)]) == 0
+    assert [result_in(tmp_path / mode).settings.mode for mode in ("local", "triton")] == ["local", "triton"]
+    told = re.search(r"largest difference of (\d+) chunks .*: (\S+) rad or m", capsys.readouterr().out)
+    assert int(told[1]) == result_in(tmp_path / "local").total.chunks
+    assert float(told[2]) < 1e-5
+
+
+def test_without_a_policy_the_demos_is_trained_where_make_demo_puts_it(tmp_path, capsys, monkeypatch, checkpoint):
+    monkeypatch.chdir(tmp_path)
+
+    def train(out, log):
+        log("training")
+        shutil.copytree(checkpoint, out)
+
+    monkeypatch.setattr(demo_policy, "make_checkpoint", train)
+    arguments = ["--mode", "local", "--episodes", "1", "--limit-s", "0.3"]
+    assert cli.main(arguments) == 0
+    assert "training the demo's into .demo/checkpoint" in capsys.readouterr().out
+    assert cli.main(arguments) == 0
+    assert "training" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
