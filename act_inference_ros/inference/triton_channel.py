@@ -19,7 +19,7 @@ CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     # A server that is back must be found within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 300),
     # In spite of its name this is also how long one attempt to connect may take; a poor wireless link needs a while.
     ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.dns_min_time_between_resolutions_ms", 500),

@@ -88,7 +88,7 @@ def certificate(files: Path, name: str) -> dict[str, Path]:
 
 
 def ask(process: TritonProcess, wait_s: float = 60.0, **options) -> None:
-    """Refusals must come at once: pytest-timeout aside, 60 s would be noticed."""
+    """Infer once. A refusal that came only after `wait_s` would be a NotReadyError, and fail its test."""
     with InferenceClient.create("triton", server=process.address, wait_s=wait_s, **options) as client:
         assert client.predict(observation(SPEC, 3.0))[0, 0] == 3.0
 
