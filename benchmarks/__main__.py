@@ -1,0 +1,31 @@
+"""`make bench`: every benchmark in turn, each in a process of its own; JSON in benchmarks/results/.
+
+A benchmark that cannot run here (no Triton, no compiler) says why and the others go on; the exit status tells.
+"""
+
+import argparse
+import subprocess
+import sys
+
+BENCHMARKS = ("bench_local", "bench_node", "bench_triton", "bench_evaluation")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones (default: {' '.join(BENCHMARKS)})")
+    chosen = parser.parse_args().names or list(BENCHMARKS)
+    unknown = sorted(set(chosen) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    failed = []
+    for name in chosen:
+        print(f"\n{name}", flush=True)
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode != 0:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
