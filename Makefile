@@ -8,6 +8,7 @@ EPISODES ?= 20
 MODE ?= local
 DEMO_ARGS ?=
 TEST_ARGS ?=
+BENCH_ARGS ?=
 
 SHELL := /bin/bash
 # The wheels do not set AMENT_PREFIX_PATH; without it colcon's environment hides the message packages.
@@ -40,7 +41,7 @@ lint:
 
 bench:
 	@bash deploy/setup_environment.sh dev
-	@$(ACTIVATE) && python -m benchmarks
+	@$(ACTIVATE) && python -m benchmarks $(BENCH_ARGS)
 
 clean:
 	rm -rf build install log .demo benchmarks/results
