@@ -107,6 +107,7 @@ class ExecutedPlan:
         self._taken = 0
         self._seams: list[float] = []
         self._starts = False
+        self._known: dict[int, Floats] = {}
 
     @property
     def running(self) -> bool:
@@ -120,18 +121,22 @@ class ExecutedPlan:
     def accept(self, chunk: Chunk, t_obs: float, now: float, measured: Mapping[str, float]) -> Floats | None:
         """Let a chunk arrive at `now`; return the jump (joints,) it makes in the plan, ROS units, None if it begins it.
 
+        The jump is that of the first instant on the grid from `now` on.
+
         `measured` (joint -> position) must have every joint of the action if the plan is not `running`.
         """
         if not self._running:
             self._begin(t_obs, now, measured)
         self._advance([lane.end(now) for lane in self._lanes])
-        before = self._timeline.sample(now)
+        place = self._place(now)
+        before = self._target(place)
         self._timeline.add(chunk, t_obs, now)
-        after = self._timeline.sample(now)
-        if before is None or after is None:
+        self._known.clear()
+        jump = self._target(place) - before
+        if not np.isfinite(jump).all():
             return None
         self._seams.append(now)
-        return self._action.to_ros(after) - self._action.to_ros(before)
+        return jump
 
     def hold(self, now: float) -> None:
         """Stop: nothing is commanded after `now` (a trajectory: after now + lead). The plan is forgotten."""
@@ -143,6 +148,7 @@ class ExecutedPlan:
                 lane.tell(self._times(places), np.full((len(places), len(self._action)), np.nan))
         self._running = False
         self._timeline.clear()
+        self._known.clear()
 
     def take(self) -> Executed | None:
         """Return what has been executed since, as far as all controllers have got, or None."""
@@ -169,7 +175,7 @@ class ExecutedPlan:
         self._running, self._starts = True, True
         self._anchor, self._seams = t_obs, []
         position = np.array([measured[name] for name in self._action.names])
-        self._taken = math.ceil((now - SNAP_S - t_obs) * self._fps)
+        self._taken = self._place(now)
         for lane in self._lanes:
             lane.clear()
             lane.begin(self._taken, now, position)
@@ -177,19 +183,22 @@ class ExecutedPlan:
     def _times(self, places: Sequence[int]) -> Floats:
         return self._anchor + np.asarray(places, dtype=np.float64) / self._fps
 
+    def _place(self, time: float) -> int:
+        """The first place of the grid at or after `time`."""
+        return math.ceil((time - SNAP_S - self._anchor) * self._fps)
+
     def _advance(self, ends: Sequence[float]) -> None:
         """Tell each lane the plan as it is now, up to its end."""
-        known: dict[int, Floats] = {}
         for lane, end in zip(self._lanes, ends, strict=True):
             last = math.floor((end + SNAP_S - self._anchor) * self._fps)
             places = range(lane.next, last + 1)
             if places:
-                lane.tell(self._times(places), np.stack([self._target(place, known) for place in places]))
-            lane.move_to(end - lane.tick_s, self._times([lane.next])[0], self._target(lane.next, known))
+                lane.tell(self._times(places), np.stack([self._target(place) for place in places]))
+            lane.move_to(end - lane.tick_s, self._times([lane.next])[0], self._target(lane.next))
 
-    def _target(self, place: int, known: dict[int, Floats]) -> Floats:
-        """The plan at a place of the grid, ROS units, nan where there is none; `known` has those asked for before."""
-        if place not in known:
+    def _target(self, place: int) -> Floats:
+        """The plan at a place of the grid, ROS units, nan where there is none; remembered until the plan changes."""
+        if place not in self._known:
             action = self._timeline.sample(float(self._times([place])[0]))
-            known[place] = np.full(len(self._action), np.nan) if action is None else self._action.to_ros(action)
-        return known[place]
+            self._known[place] = np.full(len(self._action), np.nan) if action is None else self._action.to_ros(action)
+        return self._known[place]

@@ -88,9 +88,10 @@ class HorizonError:
 class SeamStatistics:
     """One joint's motion where a new chunk joins the plan, before limits.
 
-    The jump of a seam is |plan with the new chunk - plan without it| at the instant the chunk arrives. Jerk is the
-    third difference of the plan on a grid of 1 / fps, divided by (1 / fps)^3; a difference is *at a seam* when a chunk
-    arrived between the four instants it is made of, else *between* seams. `jerk_truth` is the truth's, on that grid.
+    The jump of a seam is |plan with the new chunk - plan without it| when the chunk arrives, at the first instant of
+    the grid from then on. Jerk is the third difference of the plan on a grid of 1 / fps, divided by (1 / fps)^3; a
+    difference is *at a seam* when a chunk arrived between the four instants it is made of, else *between* seams.
+    `jerk_truth` is the truth's, on that grid.
     """
 
     seams: int
