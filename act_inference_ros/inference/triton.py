@@ -6,7 +6,8 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class TritonBackend:
         self._options = options
         self._closed = threading.Event()
         self._servers = [TritonServer(address, options) for address in options.addresses]
+        # Also when the program ends without close: a server would keep its shared memory until another client came.
+        self._release = weakref.finalize(self, _close_all, self._servers)
         self._turn = itertools.count()
         try:
             contract = self._agree(time.monotonic() + options.wait_s)
@@ -91,8 +94,7 @@ class TritonBackend:
     def close(self) -> None:
         """Release connections and shared memory; a request in flight ends with NotReadyError."""
         self._closed.set()
-        for server in self._servers:
-            server.close()
+        self._release()
 
     def _in_turn(self) -> list[TritonServer]:
         """Those that answer, beginning with another one each time; then the others."""
@@ -139,3 +141,8 @@ class TritonBackend:
                         server.probe(time.monotonic() + self._options.timeout_s)
                     except (CallFailed, InferenceError) as error:
                         _log.debug("%s: still not there: %s", server.address, error)
+
+
+def _close_all(servers: Sequence[TritonServer]) -> None:
+    for server in servers:
+        server.close()

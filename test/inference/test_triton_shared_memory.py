@@ -1,10 +1,12 @@
 """Images in shared memory: found out by trying, nothing left behind by the living or the dead."""
 
+import contextlib
 import logging
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +23,14 @@ SPEC = policy_spec(height=96, width=128)
 IMAGE = "observation.images.cam0"
 DIRECTORY = Path("/dev/shm")  # noqa: S108 - where it is
 
-CLIENT_THAT_NEVER_ENDS = """
-import sys, time
+CLIENT_THAT_NEVER_CLOSES = """
+import sys
 from act_inference_ros.inference.client import InferenceClient
 from test.inference.triton_models import observation
 client = InferenceClient.create("triton", server=sys.argv[1], shared_memory="on")
 client.predict(observation(client.spec))
 print("ready", flush=True)
-time.sleep(600)
+sys.stdin.read()
 """
 
 
@@ -115,12 +117,27 @@ def test_a_server_that_was_started_again_gets_the_region_within_the_same_request
         assert len(server.shared_regions) == 1
 
 
+@contextlib.contextmanager
+def client_in_another_process(server: TritonProcess) -> Iterator[subprocess.Popen[str]]:
+    """A client that has computed a chunk; it ends without closing when its standard input does."""
+    command = [sys.executable, "-c", CLIENT_THAT_NEVER_CLOSES, server.address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+
+
+def test_a_program_that_ends_without_closing_leaves_nothing(server):
+    with client_in_another_process(server) as process:
+        (name,) = server.shared_regions
+        process.communicate(timeout=20.0)
+    assert server.shared_regions == set()
+    assert name not in regions_here()
+
+
 def test_what_a_killed_client_left_is_removed_by_the_next_one(server):
-    command = [sys.executable, "-c", CLIENT_THAT_NEVER_ENDS, server.address]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with client_in_another_process(server) as process:
         try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
             (left,) = server.shared_regions
             with create(server) as client:
                 assert left in server.shared_regions  # it lives: hands off
