@@ -10,8 +10,11 @@ from act_inference_ros.serving.model_config import CONFIG_FILE, read_contract
 from act_inference_ros.serving.repository import exported_versions
 
 
-def check_repository(repository: Path, backends: frozenset[str] | None) -> None:
-    """Raise ConfigurationError if there is no model to serve, or one for a backend the server lacks (None: any)."""
+def check_repository(repository: Path, backends: frozenset[str] | None, loads_all: bool = True) -> None:
+    """Raise ConfigurationError if there is no model to serve, or one that cannot be.
+
+    `backends`: what the server has, None if that is not known. `loads_all`: the server loads every model at its start.
+    """
     if not repository.is_dir():
         raise ConfigurationError(f"model repository {repository}: no such directory")
     configs = sorted(repository.glob(f"*/{CONFIG_FILE}"))
@@ -20,13 +23,15 @@ def check_repository(repository: Path, backends: frozenset[str] | None) -> None:
             f"model repository {repository}: no model in it; export one: "
             f"export_policy --checkpoint DIR --repository {repository}"
         )
+    if not loads_all:
+        return
     for config in configs:
         text = config.read_text(encoding="utf-8", errors="replace")
         model = config.parent
         if read_contract(text) is not None and not exported_versions(model):
             raise ConfigurationError(
                 f"{model}: no policy exported into it yet: "
-                f"export_policy --checkpoint DIR --repository {repository} --name {model.name}"
+                f"export_policy --checkpoint DIR --repository {repository} --name {model.name}, or remove it"
             )
         backend = re.search(r'^\s*backend:\s*["\'](\w+)["\']', text, re.MULTILINE)
         if backend is not None and backends is not None and backend[1] not in backends:

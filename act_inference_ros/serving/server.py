@@ -64,7 +64,8 @@ class TritonServer:
         self._scratch = Path(tempfile.mkdtemp(prefix="triton_server-"))
         try:
             installation = find_triton(self._scratch)
-            check_repository(Path(model_repository), installation.backends)
+            loads_all = not any("=explicit" in flag for flag in extra_flags)  # --model-control-mode
+            check_repository(Path(model_repository), installation.backends, loads_all)
             self.grpc_port, self.http_port = _port(host, grpc_port, "gRPC"), _port(LOOPBACK, http_port, "HTTP")
             self.metrics_port = None if metrics_port is None else _port(host, metrics_port, "metrics")
             self.host = host

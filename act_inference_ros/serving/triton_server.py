@@ -14,6 +14,7 @@ from types import FrameType
 from act_inference_ros.errors import ActInferenceError, NotReadyError
 from act_inference_ros.serving.server import LOOPBACK, READY_DEADLINE_S, TritonServer
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _KILLED_BY = 128
 """Exit status of a program that a signal killed, less the signal: the shells' convention."""
 
@@ -22,12 +23,31 @@ class _Stopped(BaseException):
     """SIGINT or SIGTERM came."""
 
 
+class _StopSignals:
+    """Turns SIGINT and SIGTERM into _Stopped, but only once there is a server to stop."""
+
+    def __init__(self) -> None:
+        self._came = self._effective = False
+        for number in _SIGNALS:
+            signal.signal(number, self._handle)
+
+    def take_effect(self) -> None:
+        """Raise _Stopped from now on, and at once if a signal has come."""
+        self._effective = True
+        if self._came:
+            raise _Stopped
+
+    def _handle(self, _signal: int, _frame: FrameType | None) -> None:
+        self._came = True
+        if self._effective:
+            raise _Stopped
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the server's exit status, 2 for a user's mistake, 1 if it never became ready."""
     given, flags = _parser().parse_known_args(arguments)
     log_file = given.log_file or _temporary_log()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    stop = _StopSignals()
     try:
         server = TritonServer(
             given.model_repository,
@@ -40,15 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except ActInferenceError as error:
         return _fail(error, 2)
-    except _Stopped:
-        return 0
     try:
+        stop.take_effect()
         models = server.wait_ready(given.deadline)
         served = ", ".join(models) or "no model loaded yet"
         print(f"Triton is ready at {server.address} (gRPC): {served}; log: {log_file}", flush=True)
         server.process.wait()
     except NotReadyError as error:
-        server.stop()
+        _uninterrupted(server.stop)
         return _fail(f"{error}; log: {log_file}", 1)
     except _Stopped:
         pass
@@ -101,13 +120,9 @@ def _temporary_log() -> Path:
     return Path(name)
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise _Stopped
-
-
 def _uninterrupted(end: Callable[[], int]) -> int:
     """A second Ctrl-C must not leave a server behind."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     return end()
 

@@ -13,7 +13,7 @@ from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.serving import export, exporting
 from act_inference_ros.serving.export import MODEL_SOURCE, export_policy
 from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt
-from test.checkpoints import STATE, golden_checkpoint, write_checkpoint
+from test.checkpoints import golden_checkpoint, write_checkpoint
 from test.serving.serving_helpers import CAMERAS, ENVIRONMENT, observation, small_checkpoint
 
 PROJECT = Path(__file__).parents[2]
@@ -21,8 +21,10 @@ PROJECT = Path(__file__).parents[2]
 ONE_CAMERA = dict(list(CAMERAS.items())[1:])
 
 VARIANTS = {
-    "no state, gelu": (ENVIRONMENT, {"feedforward_activation": "gelu", "n_decoder_layers": 2}),
-    "both states, pre_norm": ({**STATE, **ENVIRONMENT}, {"pre_norm": True}),
+    "no state, pre_norm, gelu": (
+        ENVIRONMENT,
+        {"pre_norm": True, "feedforward_activation": "gelu", "n_decoder_layers": 2},
+    ),
     "dilation": (ONE_CAMERA, {"vision_backbone": "resnet50", "replace_final_stride_with_dilation": True}),
 }
 

@@ -45,9 +45,10 @@ def repository(checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def command(repository: Path) -> Iterator[subprocess.Popen]:
+def command(repository: Path, tmp_path: Path) -> Iterator[subprocess.Popen]:
     """The executable, on free ports."""
     arguments = ["--model-repository", str(repository), "--grpc-port", "0", "--http-port", "0"]
+    arguments += ["--log-file", str(tmp_path / "server.log")]
     process = subprocess.Popen(
         [sys.executable, "-m", "act_inference_ros.serving.triton_server", *arguments],
         stdout=subprocess.PIPE,
@@ -229,3 +230,19 @@ def test_the_policy_without_cameras_is_served_right(checkpoint: str, repository:
         with grpc.InferenceServerClient(server.address) as client:
             got = client.infer("act_policy", infer_inputs([one])).as_numpy("action")[0]
         np.testing.assert_allclose(got, local.predict(one), rtol=1e-4, atol=1e-4)
+
+
+@needs_triton
+def test_a_signal_before_the_server_is_ready_leaves_nothing_behind(command: subprocess.Popen) -> None:
+    assert eventually(lambda: bool(children_of(command.pid)))
+    [server] = children_of(command.pid)
+    command.send_signal(signal.SIGTERM)
+    assert command.wait(DEADLINE_S) is not None
+    assert not is_running(server)
+    assert [name for name in shared_memory() if name.startswith(f"act_{command.pid}_")] == []
+
+
+@needs_triton
+def test_under_explicit_control_models_come_when_they_are_asked_for(repository: Path) -> None:
+    with TritonServer(repository, extra_flags=["--model-control-mode=explicit"]) as server:
+        assert server.wait_ready(DEADLINE_S) == []
