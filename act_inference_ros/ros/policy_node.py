@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -187,13 +188,12 @@ offers      ~/reset (std_srvs/Trigger): forget the plan, as between episodes; li
 
 def main(args: list[str] | None = None) -> int:
     """Run policy_node until it is told to stop; returns the exit status."""
-    # Blocked here, before any thread exists, so that sigtimedwait gets them whatever the executor is doing.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    stop_signal = _catch_stop_signals()
     try:
         initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, PARAMETERS)
         with readable_ros_errors():
             node = PolicyNode()
-        return _leave(_run(node))
+        return _leave(_run(node, stop_signal))
     except ActInferenceError as mistake:
         print(f"{NODE_NAME}: {mistake}", file=sys.stderr)
         return MISTAKE
@@ -201,7 +201,21 @@ def main(args: list[str] | None = None) -> int:
         rclpy.try_shutdown()
 
 
-def _run(node: PolicyNode) -> int:
+def _catch_stop_signals() -> int:
+    """Return a file descriptor that becomes readable when the node is told to stop.
+
+    Blocking the signals and waiting for them would not do: libraries have threads from import on that do not block
+    them, and a signal that finds the main thread busy would be theirs and end the process without a hold.
+    """
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+    signal.set_wakeup_fd(writable)
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: None)
+    return readable
+
+
+def _run(node: PolicyNode, stop_signal: int) -> int:
     """Spin in another thread, so that nothing the executor does delays the answer to a signal."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -226,7 +240,7 @@ def _run(node: PolicyNode) -> int:
     thread.start()
     told = False
     while not told and not over.is_set():
-        told = signal.sigtimedwait(STOP_SIGNALS, LOOK_S) is not None
+        told = bool(select.select([stop_signal], [], [], LOOK_S)[0])
     node.end()
     rclpy.try_shutdown()
     closing = threading.Thread(target=node.close_client, name="closing", daemon=True)

@@ -1,6 +1,8 @@
 """However the node is told to stop, the last thing each controller hears is to hold, soon, and nothing after it."""
 
+import ctypes
 import importlib.util
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -32,7 +34,21 @@ def terminate(stand: Stand) -> None:
     stand.node.send(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("stop", [deactivate, interrupt, terminate])
+def terminate_by_way_of_a_library(stand: Stand) -> None:
+    """The system hands a signal to whichever thread does not block it, if the main one is busy: here on purpose."""
+    pid = stand.node._process.pid
+    threads = sorted(int(thread) for thread in os.listdir(f"/proc/{pid}/task"))
+    unblocked = next(thread for thread in threads if thread != pid and not blocks(pid, thread, signal.SIGTERM))
+    assert ctypes.CDLL(None).tgkill(pid, unblocked, int(signal.SIGTERM)) == 0
+
+
+def blocks(pid: int, thread: int, number: int) -> bool:
+    status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.parametrize("stop", [deactivate, interrupt, terminate, terminate_by_way_of_a_library])
 def test_stopping_holds_where_the_arm_had_been_told_to_be(tmp_path: Path, stop: Callable[[Stand], None]) -> None:
     with running_policy_node(tmp_path) as stand:
         robot = stand.robot
