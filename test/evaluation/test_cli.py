@@ -158,6 +158,14 @@ def test_a_mistake_is_told_in_one_line(tmp_path, capsys, monkeypatch, checkpoint
     assert not (tmp_path / "evaluation" / "metrics.json").exists()
 
 
+@pytest.mark.parametrize("module", ["plotly.offline", "rich.console", "yaml", "PIL"])
+def test_a_missing_package_is_named_with_how_to_install_it(tmp_path, capsys, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    arguments = ["--episodes", "1", "--expert", "--limit-s", "0.1", "--out", str(tmp_path)]
+    assert cli.main(arguments) == 2
+    assert re.search(r"^eval_policy: .* needs? .*: pip install \w+$", capsys.readouterr().err, re.MULTILINE)
+
+
 def test_ctrl_c_writes_what_there_is(tmp_path):
     command = [sys.executable, "-u", "-m", "act_inference_ros.evaluation.cli", "--episodes", "100000", "--expert"]
     with subprocess.Popen(
