@@ -102,7 +102,7 @@ def measure(path: Path) -> dict[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the uncompressed bags (default: 30)")
-    parser.add_argument("--long", type=float, default=3600.0, help="length of the long bag, 0 for none (default: 3600)")
+    parser.add_argument("--long", type=float, default=600.0, help="length of the long bag, 0 for none (default: 600)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "evaluation.json")
     options = parser.parse_args()
     cases = {

@@ -1,0 +1,73 @@
+"""The executed plan of the evaluation is what the node's commanders publish, chunk for chunk, limits included."""
+
+import numpy as np
+import pytest
+
+from act_inference_ros.control.merging import MERGES
+from act_inference_ros.control.timeline import ActionTimeline
+from act_inference_ros.evaluation.plan import ExecutedPlan
+from test.evaluation import bags
+from test.evaluation.bags import CHUNK_SIZE, FPS, JOINTS, START_S
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+
+@pytest.mark.parametrize("merge", MERGES)
+def test_trajectories_up_to_the_next_one(merge):
+    from act_inference_ros.ros.commands import make_commander
+
+    configuration = bags.configuration(
+        **{
+            "controllers": ["arm"], "controller.arm.joints": list(JOINTS), "controller.arm.lead": 0.02,
+            "controller.arm.interface": "joint_trajectory",
+            **{f"controller.gripper.{key}": None for key in ("topic", "joints", "interface")},
+            "joint.pan.max_velocity": 1.5, "joint.lift.max": 0.4,
+        }
+    )  # fmt: skip
+    published = []
+    commander = make_commander(configuration.controllers[0], configuration, Recorder(published))
+    timeline = ActionTimeline(FPS, merge, configuration.blend_time, configuration.ensemble_coeff)
+    plan = ExecutedPlan(configuration, merge)
+    random = np.random.default_rng(0)
+    measured = dict.fromkeys(JOINTS, 0.1)
+    arrivals = START_S + np.arange(0, 40, 4) / FPS + 0.013
+    blocks = []
+    for arrival in arrivals:
+        t_obs = arrival - 0.013
+        chunk = random.normal(0.0, 0.3, (CHUNK_SIZE, 3)).astype(np.float32)
+        timeline.add(chunk, t_obs, arrival)
+        commander.follow(timeline, arrival, measured)
+        plan.accept(chunk, t_obs, arrival, measured)
+        blocks.append(plan.take())
+    told = commands_executed(published, arrivals + 0.02)
+    executed = {
+        round((time - START_S) * FPS): row
+        for block in blocks
+        if block is not None
+        for time, row in zip(block.times, block.limited, strict=True)
+        if np.isfinite(row).all()
+    }
+    assert len(executed) > 30
+    for place, row in executed.items():
+        np.testing.assert_allclose(row, told[place], atol=1e-5)
+
+
+def commands_executed(messages, stamps):
+    """Step -> the position of the trajectory in force at that time."""
+    told = {}
+    for message, stamp, end in zip(messages, stamps, [*stamps[1:], np.inf], strict=True):
+        for point in message.points:
+            time = stamp + point.time_from_start.sec + point.time_from_start.nanosec * 1e-9
+            if time <= end + 1e-6:
+                told[round((time - START_S) * FPS)] = np.array(point.positions)
+    return told
+
+
+class Recorder:
+    """Stands in for rclpy's publisher."""
+
+    def __init__(self, messages):
+        self._messages = messages
+
+    def publish(self, message):
+        self._messages.append(message)
