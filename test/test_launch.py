@@ -91,6 +91,22 @@ def test_an_argument_that_is_given_overrides_the_file():
     assert dict(overrides) == {"checkpoint": "/models/pick", "mode": "local", "autostart": False, "use_sim_time": True}
 
 
+def test_a_server_that_starts_with_the_node_is_the_one_it_asks():
+    context, actions = started(
+        "policy.launch.py", start_server="true", model_repository="models", server="localhost:8123"
+    )
+    (server,) = [action for action in actions if isinstance(action, IncludeLaunchDescription)]
+    assert dict(server.launch_arguments) == {"model_repository": "models", "grpc_port": "8123", "http_port": "0"}
+    waits, overrides = parameters_of(context, node_in(actions))
+    assert waits["server_timeout"] == 60.0
+    assert overrides == {"mode": "triton", "server": "localhost:8123"}
+
+
+def test_a_server_to_start_needs_a_model_repository():
+    with pytest.raises(ValueError, match="model_repository:=DIR"):
+        started("policy.launch.py", start_server="true")
+
+
 def test_what_is_neither_true_nor_false_is_refused():
     with pytest.raises(ValueError, match="autostart: expected true or false, got 'maybe'"):
         started("policy.launch.py", autostart="maybe")
