@@ -62,8 +62,8 @@ def comparison(runs: Sequence[Run]) -> str:
         [[name, str(first), str(second)] for name, (first, second) in differing.items()],
         "left",
     )
-    difference = chunk_difference(runs[0], runs[1])
-    return f'<h2>The two runs</h2><p class="lead">{_safe(difference.text.capitalize())}.</p>' + (
+    difference = chunk_difference(runs[0], runs[1]).text
+    return f'<h2>The two runs</h2><p class="lead">{_safe(difference[0].upper() + difference[1:])}.</p>' + (
         f'<div class="box scroll">{settings}</div>' if differing else ""
     )
 
