@@ -142,11 +142,10 @@ class ObservationInputs:
         """Return the first input that is missing, too old or from the future, or None when all are usable."""
         for name, history in self._histories.items():
             if history.newest is None:
-                last = self._last_refusal.get(name)
-                return Refusal(Reason.MISSING, name, f"nothing yet; last refused: {last}" if last else "nothing yet")
+                return Refusal(Reason.MISSING, name, f"nothing yet{self._since_refused(name)}")
             refusal = self._check_age(name, history.newest.stamp, now)
             if refusal is not None:
-                return refusal
+                return Refusal(refusal.reason, name, f"{refusal.detail}{self._since_refused(name)}")
         return None
 
     def select(self, now: float) -> Selection:
@@ -227,6 +226,7 @@ class ObservationInputs:
                 return self._refuse(Reason.STALE, name, f"arrived {received - stamp:.3f} s after its stamp")
             history.clear()  # the clock jumped back (a simulation restarted, a bag began anew)
         history.append(stamp, value)
+        self._last_refusal.pop(name, None)
         return None
 
     def _refuse(self, reason: Reason, name: str, detail: str) -> Refusal:
@@ -234,6 +234,10 @@ class ObservationInputs:
         self._last_refusal[name] = refusal
         self._count(refusal)
         return refusal
+
+    def _since_refused(self, name: str) -> str:
+        last = self._last_refusal.get(name)
+        return f"; last refused: {last}" if last else ""
 
     def _count(self, refusal: Refusal) -> None:
         self.refused[refusal.label] += 1

@@ -259,6 +259,18 @@ def test_without_cameras_the_state_gives_the_time():
     assert not inputs.has_news_since(1.0)
 
 
+def test_an_input_that_went_stale_on_bad_messages_says_what_was_wrong_with_the_last():
+    inputs = make_inputs()
+    fill(inputs, 1.0)
+    inputs.add_image("top", image(picture(), "yuv999", stamp=1.1), 1.1)
+    fill(inputs, 1.5, skip=["top"])
+    assert "last refused: invalid" in inputs.fresh(1.5).detail
+    fill(inputs, 1.5, skip=["wrist", "state"])
+    fill(inputs, 2.0, skip=["top"])
+    assert inputs.fresh(2.0).label == "stale: top"
+    assert "last refused" not in inputs.fresh(2.0).detail
+
+
 def test_a_renamed_state_is_found_under_the_name_the_policy_is_asked_by():
     spec = PolicySpec(chunk_size=10, action_dim=2, state_dim=2, state_key="observation.qpos")
     inputs = make_inputs(spec, cameras={})
