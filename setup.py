@@ -33,6 +33,7 @@ setup(
     python_requires=">=3.10",
     install_requires=["setuptools", "numpy"],
     extras_require={
+        "test": ["pytest", "hypothesis"],  # the name by which colcon finds out that pytest runs the tests
         "local": ["torch>=2.1", "safetensors>=0.4"],
         "hub": ["huggingface_hub"],
         "triton": ["tritonclient[grpc]>=2.40"],
