@@ -12,9 +12,9 @@ import threading
 from collections.abc import Sequence
 
 from act_inference_ros.configuration import RobotConfiguration
+from act_inference_ros.control.commander import Commander
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.observation.inputs import ObservationInputs
-from act_inference_ros.ros.commands import Commander
 from act_inference_ros.spec import Chunk
 
 CLOCK_JITTER_S = 0.001

@@ -16,10 +16,11 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from act_inference_ros.configuration import Controller, RobotConfiguration
+from act_inference_ros.control.commander import Commander
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
 from act_inference_ros.ros.arm import Arm
-from act_inference_ros.ros.commands import MESSAGE_TYPES, Commander, duration_message, make_commander, stamp_message
+from act_inference_ros.ros.commands import MESSAGE_TYPES, duration_message, make_commander, stamp_message
 from act_inference_ros.ros.diagnostics import DiagnosticReport
 from act_inference_ros.ros.statistics import Statistics
 from act_inference_ros.ros.worker import InferenceWorker
