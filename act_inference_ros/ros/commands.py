@@ -39,7 +39,7 @@ def make_commander(controller: Controller, configuration: RobotConfiguration, pu
 
 
 def _trajectory(joints: Sequence[str], command: Command) -> JointTrajectory:
-    message = JointTrajectory(joint_names=joints)
+    message = JointTrajectory(joint_names=list(joints))
     message.header.stamp = stamp_message(command.stamp)
     message.points = [
         JointTrajectoryPoint(positions=row, time_from_start=duration_message(time - command.stamp))
@@ -51,7 +51,7 @@ def _trajectory(joints: Sequence[str], command: Command) -> JointTrajectory:
 
 
 def _joint_state(joints: Sequence[str], command: Command) -> JointState:
-    message = JointState(name=joints, position=command.positions[0].tolist())
+    message = JointState(name=list(joints), position=command.positions[0].tolist())
     message.header.stamp = stamp_message(command.stamp)
     return message
 
