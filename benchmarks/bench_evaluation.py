@@ -29,6 +29,7 @@ FPS, HEIGHT, WIDTH, CHUNK_SIZE = 30.0, 480, 640, 50
 
 class InstantBackend:
     source = "benchmark"
+    takes_jpeg = False
     spec = PolicySpec(CHUNK_SIZE, 3, (ImageSpec("observation.images.top", HEIGHT, WIDTH),), state_dim=3)
 
     def infer(self, inputs):

@@ -29,7 +29,7 @@ from act_inference_ros.evaluation.episode_messages import (
     image_message,
     trajectory_message,
 )
-from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
+from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.observation.refusal import ObservationRefused
 from act_inference_ros.simulation.scene import DemoArm
 from act_inference_ros.spec import Chunk, Observation, PolicySpec
@@ -194,15 +194,7 @@ class _Loop:
         self._latency_s = latency_s
         self._publish = publish
         self._episode = episode
-        self._inputs = ObservationInputs(
-            spec=policy.spec,
-            state=configuration.state if policy.spec.state_dim is not None else None,
-            cameras={camera.name: CameraOptions(camera.transport) for camera in configuration.cameras},
-            max_age=configuration.max_age,
-            max_skew=configuration.max_skew,
-            stamps=configuration.stamps,
-            resize=configuration.resize,
-        )
+        self._inputs = bind_inputs(configuration, policy.spec)
         self._timeline = ActionTimeline(
             configuration.fps, configuration.merge, configuration.blend_time, configuration.ensemble_coeff
         )

@@ -28,7 +28,8 @@ from act_inference_ros.evaluation.series import thumbnail
 from act_inference_ros.evaluation.tally import Tally
 from act_inference_ros.evaluation.truth_comparison import TruthComparison
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs, Selection
+from act_inference_ros.observation.binding import bind_inputs
+from act_inference_ros.observation.inputs import Selection
 from act_inference_ros.observation.refusal import ObservationRefused, Refusal
 from act_inference_ros.spec import Chunk
 
@@ -67,15 +68,7 @@ class PolicyReplay:
         self._stride = stride
         self._taken = 0
         self._now = start_s
-        self._inputs = ObservationInputs(
-            spec=client.spec,
-            state=configuration.state if client.spec.state_dim is not None else None,
-            cameras={camera.name: CameraOptions(camera.transport) for camera in configuration.cameras},
-            max_age=configuration.max_age,
-            max_skew=configuration.max_skew,
-            stamps=configuration.stamps,
-            resize=configuration.resize,
-        )
+        self._inputs = bind_inputs(configuration, client.spec, client.takes_jpeg)
         self._plans = {merge: ExecutedPlan(configuration, merge) for merge in MERGES}
         streams = any(controller.interface != "joint_trajectory" for controller in configuration.controllers)
         self._tick_s = 1.0 / configuration.command_rate if streams else WATCH_PERIOD_S

@@ -18,7 +18,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from act_inference_ros.configuration import Controller, RobotConfiguration
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
+from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.ros.arm import Arm
 from act_inference_ros.ros.commands import MESSAGE_TYPES, duration_message, make_commander, stamp_message
 from act_inference_ros.ros.diagnostics import DiagnosticReport
@@ -50,7 +50,11 @@ class PolicySession:
         self._timer: Any = None
         self._chunk_publisher = node.create_publisher(JointTrajectory, "~/action_chunk", 10)
         self._command_publishers: list[Any] = []
-        self.arm = Arm(configuration, self._make_inputs(), [self._make_commander(c) for c in configuration.controllers])
+        self.arm = Arm(
+            configuration,
+            bind_inputs(configuration, client.spec, client.takes_jpeg),
+            [self._make_commander(c) for c in configuration.controllers],
+        )
 
     @property
     def active(self) -> bool:
@@ -137,19 +141,6 @@ class PolicySession:
 
     def _tick_period(self) -> float:
         return 1.0 / self.configuration.command_rate if self.arm.streams else WATCH_PERIOD_S
-
-    def _make_inputs(self) -> ObservationInputs:
-        return ObservationInputs(
-            spec=self._client.spec,
-            # Joint states are subscribed to in any case: they tell where a motion starts.
-            state=self.configuration.state if self._client.spec.state_dim is not None else None,
-            cameras={camera.name: CameraOptions(camera.transport) for camera in self.configuration.cameras},
-            max_age=self.configuration.max_age,
-            max_skew=self.configuration.max_skew,
-            stamps=self.configuration.stamps,
-            resize=self.configuration.resize,
-            keep_jpeg=self._client.takes_jpeg,
-        )
 
     def _make_commander(self, controller: Controller) -> Commander:
         kind = MESSAGE_TYPES[controller.interface]

@@ -35,6 +35,7 @@ class KnowingBackend:
     """Reads the time out of the image, and predicts `function` of it; in ROS units."""
 
     source = "test"
+    takes_jpeg = False
 
     def __init__(self, function=motion, spec=None):
         self.function = function

@@ -1,0 +1,25 @@
+"""From a robot's configuration to its inputs: the one place where the parameter file meets `ObservationInputs`."""
+
+from __future__ import annotations
+
+from act_inference_ros.configuration import RobotConfiguration
+from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
+from act_inference_ros.spec import PolicySpec
+
+
+def bind_inputs(configuration: RobotConfiguration, spec: PolicySpec, keep_jpeg: bool = False) -> ObservationInputs:
+    """Make the inputs that `spec` reads as `configuration` says. `keep_jpeg`: the policy takes JPEGs as they are.
+
+    Raises ConfigurationError where the two do not fit each other.
+    """
+    return ObservationInputs(
+        spec=spec,
+        # A policy may read no state; joint states then only tell where a motion starts.
+        state=configuration.state if spec.state_dim is not None else None,
+        cameras={camera.name: CameraOptions(camera.transport) for camera in configuration.cameras},
+        max_age=configuration.max_age,
+        max_skew=configuration.max_skew,
+        stamps=configuration.stamps,
+        resize=configuration.resize,
+        keep_jpeg=keep_jpeg,
+    )
