@@ -14,6 +14,8 @@ from torch import Tensor
 from act_inference_ros.errors import BadOutputError, ConfigurationError, InferenceError, NotReadyError
 from act_inference_ros.inference.client import ClientOptions
 from act_inference_ros.inference.jpeg import as_pixels
+from act_inference_ros.policy.graph import PolicyGraph
+from act_inference_ros.policy.kernels import POINTWISE
 from act_inference_ros.policy.load import load_policy
 from act_inference_ros.spec import PolicySpec
 
@@ -129,11 +131,16 @@ def _choose_precision(name: str) -> torch.dtype:
     return PRECISIONS[name]
 
 
-def _compiled(graph: torch.nn.Module, typical: list[Tensor]) -> Any:
+def _compiled(graph: PolicyGraph, typical: list[Tensor]) -> Any:
     """The graph compiled for one observation, its parameters frozen into it; compiles now, not at the first chunk."""
-    compiled = torch.compile(graph, fullgraph=True, dynamic=False, options={"freezing": True})
+    from torch._inductor import config as inductor_config  # takes a second to import
+
+    if typical[0].device.type == "cpu":
+        graph.network.use_kernels(POINTWISE)
+    compiled = torch.compile(graph, fullgraph=True, dynamic=False)
     try:
-        with torch.inference_mode():
+        # Not an option of torch.compile: by the time those are looked at, it is decided how to compile.
+        with torch.inference_mode(), inductor_config.patch(freezing=True):
             compiled(*typical)
     except Exception as error:  # a failing compiler shows as one of many exceptions
         raise ConfigurationError(

@@ -15,10 +15,13 @@ from torch.nn import functional
 
 from act_inference_ros.policy.backbone import RESNETS, ResNet
 from act_inference_ros.policy.config import ActConfig
+from act_inference_ros.policy.kernels import PLAIN, Kernels
 
 
 class Attention(nn.Module):
     """Multi-head attention with nn.MultiheadAttention's parameters: (B, L, D), (B, S, D), (B, S, D) -> (B, L, D)."""
+
+    kernels = PLAIN
 
     def __init__(self, config: ActConfig) -> None:
         super().__init__()
@@ -31,31 +34,30 @@ class Attention(nn.Module):
     def self_attention(self, x: Tensor, position: Tensor) -> Tensor:
         """Attend from x to x, (B, L, D); the position, broadcast to it, goes into queries and keys, never values."""
         dim = x.shape[-1]
-        query_key = functional.linear(x + position, self.in_proj_weight[: 2 * dim], self.in_proj_bias[: 2 * dim])
+        query_key = self.kernels.linear(x + position, self.in_proj_weight[: 2 * dim], self.in_proj_bias[: 2 * dim])
         return self.attend(query_key[..., :dim], query_key[..., dim:], self.values(x))
 
     def queries(self, x: Tensor) -> Tensor:
         """Project to queries, all heads side by side."""
         dim = x.shape[-1]
-        return functional.linear(x, self.in_proj_weight[:dim], self.in_proj_bias[:dim])
+        return self.kernels.linear(x, self.in_proj_weight[:dim], self.in_proj_bias[:dim])
 
     def keys(self, x: Tensor) -> Tensor:
         """Project to keys, all heads side by side."""
         dim = x.shape[-1]
-        return functional.linear(x, self.in_proj_weight[dim : 2 * dim], self.in_proj_bias[dim : 2 * dim])
+        return self.kernels.linear(x, self.in_proj_weight[dim : 2 * dim], self.in_proj_bias[dim : 2 * dim])
 
     def values(self, x: Tensor) -> Tensor:
         """Project to values, all heads side by side."""
         dim = x.shape[-1]
-        return functional.linear(x, self.in_proj_weight[2 * dim :], self.in_proj_bias[2 * dim :])
+        return self.kernels.linear(x, self.in_proj_weight[2 * dim :], self.in_proj_bias[2 * dim :])
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend with projected queries (B, L, D), keys and values (B, S, D)."""
         attended = functional.scaled_dot_product_attention(
             self._by_head(query), self._by_head(key), self._by_head(value)
         )
-        result: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
-        return result
+        return self.kernels.linear(attended.transpose(1, 2).flatten(2), self.out_proj.weight, self.out_proj.bias)
 
     def _by_head(self, x: Tensor) -> Tensor:
         batch, length, dim = x.shape
@@ -64,6 +66,8 @@ class Attention(nn.Module):
 
 class FeedForward(nn.Module):
     """The two linear layers of a transformer layer; a base class, because LeRobot names them in the layer itself."""
+
+    kernels = PLAIN
 
     def __init__(self, config: ActConfig) -> None:
         super().__init__()
@@ -74,8 +78,7 @@ class FeedForward(nn.Module):
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """linear2(activation(linear1(x)))."""
-        result: Tensor = self.linear2(self.activation(self.linear1(x)))
-        return result
+        return self.kernels.feed_forward(x, self.linear1, self.activation, self.linear2)
 
 
 class EncoderLayer(FeedForward):
@@ -189,6 +192,12 @@ class ActNetwork(nn.Module):
         self.encoder_1d_feature_pos_embed = nn.Embedding(n_vectors, dim)
         self.decoder_pos_embed = nn.Embedding(config.chunk_size, dim)
         self.action_head = nn.Linear(dim, config.action_dim)
+
+    def use_kernels(self, kernels: Kernels) -> None:
+        """Compute attention and feed-forward layers with these kernels from now on."""
+        for module in self.modules():
+            if isinstance(module, (Attention, FeedForward)):
+                module.kernels = kernels
 
     def act(
         self, features: Sequence[Tensor], state: Tensor | None = None, environment_state: Tensor | None = None
