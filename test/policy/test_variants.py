@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from act_inference_ros.policy.backbone import RESNETS, ResNet
+from act_inference_ros.policy.kernels import POINTWISE
 from act_inference_ros.policy.load import load_policy
 from act_inference_ros.spec import ENVIRONMENT_STATE_KEY
 from test.checkpoints import (
@@ -141,6 +142,20 @@ def test_a_range_of_zero_counts_as_eps(tmp_path):
     weights = load_file(tmp_path / "model.safetensors")
     expected = plain_chunk(config, weights, statistics, observation)
     np.testing.assert_allclose(predicted(tmp_path, observation), expected, rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("variant", [{}, {"pre_norm": True, "feedforward_activation": "gelu", "n_decoder_layers": 3}])
+def test_pointwise_kernels_give_the_same_numbers(tmp_path, variant):
+    config = write_checkpoint(tmp_path, **variant)
+    policy = load_policy(tmp_path)
+    observation = observation_of(config["input_features"])
+    inputs = [torch.from_numpy(observation[key]).unsqueeze(0) for key in policy.spec.keys]
+    with torch.inference_mode():
+        plain = policy.graph(*inputs)
+        policy.graph.network.use_kernels(POINTWISE)
+        pointwise = policy.graph(*inputs)
+    assert policy.graph.network.encoder.layers[0].self_attn.kernels is POINTWISE
+    torch.testing.assert_close(pointwise, plain, rtol=1e-4, atol=1e-4)
 
 
 def test_the_graph_takes_batches(tmp_path):
