@@ -1,5 +1,6 @@
 """An exported policy on Triton computes what the checkpoint does here: one call, two modes, the same numbers."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -12,44 +13,61 @@ from act_inference_ros.serving.model_config import ServingOptions
 from test.checkpoints import golden_arrays, golden_checkpoint
 from test.inference.triton_process import TritonProcess
 
-CASE = "a_small_1cam"
-IMAGE = "observation.images.front"
+CASES = ("a_small_1cam", "b_std_2cam", "c_old_format", "d_temporal_ensemble")
+JPEG_CASE, JPEG_MODEL, IMAGE = "a_small_1cam", "jpeg", "observation.images.front"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    repository = tmp_path_factory.mktemp("models")
-    for encoding in ("raw", "jpeg"):
-        options = ServingOptions(name=encoding, image_encoding=encoding)
-        export_policy(golden_checkpoint(CASE), Path(repository), options)
+    repository = Path(tmp_path_factory.mktemp("models"))
+    for case in CASES:
+        export_policy(golden_checkpoint(case), repository, ServingOptions(name=case))
+    export_policy(golden_checkpoint(JPEG_CASE), repository, ServingOptions(name=JPEG_MODEL, image_encoding="jpeg"))
     with TritonProcess(repository) as process:
-        yield process.wait_ready("jpeg").wait_ready("raw")
+        for model in (*CASES, JPEG_MODEL):
+            process.wait_ready(model)
+        yield process
 
 
-@pytest.fixture(scope="module")
-def local():
-    with InferenceClient.create("local", checkpoint=golden_checkpoint(CASE), device="cpu") as client:
-        yield client
+def local_client(case):
+    return InferenceClient.create("local", checkpoint=golden_checkpoint(case), device="cpu")
 
 
-@pytest.fixture
-def observation(local):
-    arrays = golden_arrays(CASE, "observation")
-    return {key: arrays[key] for key in local.spec.keys}
+def triton_client(server, model, **options):
+    return InferenceClient.create("triton", server=server.address, model=model, timeout_s=20.0, **options)
+
+
+def observation_of(case, spec):
+    arrays = golden_arrays(case, "observation")
+    return {key: arrays[key] for key in spec.keys}
+
+
+def assert_within(chunk, expected, share_of_range):
+    assert np.abs(chunk - expected).max() <= share_of_range * np.ptp(expected)
 
 
 @pytest.mark.parametrize("shared_memory", ["on", "off"])
-def test_triton_gives_lerobots_chunk(server, local, observation, shared_memory):
-    with InferenceClient.create(
-        "triton", server=server.address, model="raw", shared_memory=shared_memory, timeout_s=20.0
-    ) as client:
+@pytest.mark.parametrize("case", CASES)
+def test_triton_gives_lerobots_chunk_and_local_modes(server, case, shared_memory):
+    with local_client(case) as local, triton_client(server, case, shared_memory=shared_memory) as client:
         assert client.spec == local.spec
+        observation = observation_of(case, client.spec)
         chunk = client.predict(observation)
-    np.testing.assert_allclose(chunk, golden_arrays(CASE, "expected")["chunk"][0], rtol=1e-4, atol=2e-4)
+        assert_within(chunk, local.predict(observation), 1e-4)
+    np.testing.assert_allclose(chunk, golden_arrays(case, "expected")["chunk"][0], rtol=1e-4, atol=2e-4)
 
 
-def test_a_jpeg_gives_the_same_chunk_in_both_modes(server, local, observation):
-    observation[IMAGE] = cv2.imencode(".jpg", observation[IMAGE])[1].tobytes()
-    with InferenceClient.create("triton", server=server.address, model="jpeg", timeout_s=20.0) as client:
+def test_eight_clients_at_once_get_the_same_chunk(server):
+    with local_client(JPEG_CASE) as local, triton_client(server, JPEG_CASE) as client, ThreadPoolExecutor(8) as threads:
+        observation = observation_of(JPEG_CASE, client.spec)
+        expected = local.predict(observation)
+        for chunk in threads.map(lambda _: client.predict(observation), range(8)):
+            assert_within(chunk, expected, 1e-4)
+
+
+def test_a_jpeg_gives_the_same_chunk_in_both_modes(server):
+    with local_client(JPEG_CASE) as local, triton_client(server, JPEG_MODEL) as client:
+        observation = observation_of(JPEG_CASE, client.spec)
+        observation[IMAGE] = cv2.imencode(".jpg", observation[IMAGE])[1].tobytes()
         assert client.takes_jpeg
         np.testing.assert_allclose(client.predict(observation), local.predict(observation), rtol=1e-4, atol=2e-4)
