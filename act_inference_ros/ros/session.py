@@ -18,6 +18,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from act_inference_ros.configuration import Controller, RobotConfiguration
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.observation import optional
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.ros.arm import Arm
 from act_inference_ros.ros.commands import MESSAGE_TYPES, duration_message, make_commander, stamp_message
@@ -50,6 +51,8 @@ class PolicySession:
         self._timer: Any = None
         self._chunk_publisher = node.create_publisher(JointTrajectory, "~/action_chunk", 10)
         self._command_publishers: list[Any] = []
+        # Tried now: whether cv_bridge works takes most of a second to find out, too long once images come.
+        optional.cv_bridge()
         self.arm = Arm(
             configuration,
             bind_inputs(configuration, client.spec, client.takes_jpeg),
