@@ -14,6 +14,8 @@ from act_inference_ros.joints import UNITS, Joint, JointBinding
 from act_inference_ros.parameters import INFINITY, Value, complete, raise_problems
 from act_inference_ros.spec import PolicySpec
 
+WATCH_PERIOD_S = 0.02
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -128,6 +130,12 @@ class RobotConfiguration:
             "token_file": self.token_file,
             "fallback": self.fallback,
         }
+
+    @property
+    def tick_period_s(self) -> float:
+        """How often to command the streaming controllers; without any, how often to look whether the arm must hold."""
+        streams = any(controller.interface != "joint_trajectory" for controller in self.controllers)
+        return 1.0 / self.command_rate if streams else WATCH_PERIOD_S
 
     def check_fits(self, spec: PolicySpec) -> None:
         """Raise one ConfigurationError that shows both sides of everything in which file and policy differ."""

@@ -31,7 +31,8 @@ from act_inference_ros.evaluation.episode_messages import (
 )
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.observation.refusal import ObservationRefused
-from act_inference_ros.simulation.scene import DemoArm
+from act_inference_ros.simulation.episode import LIFT_HOLD_S
+from act_inference_ros.simulation.scene import JOINT_STATE_ORDER, DemoArm
 from act_inference_ros.spec import Chunk, Observation, PolicySpec
 
 CONTROL_RATE = 100
@@ -42,14 +43,8 @@ IMAGE_EVERY = 5
 START_NS = 1 * NANOSECONDS
 """An episode's clock begins here, not at 0: a stamp of zero means that there is none."""
 
-LIFT_HOLD_S = 0.25
-"""The cube must stay up for so long: knocked into the air is not lifted."""
-
 DEFAULT_LIMIT_S = 8.0
 DEFAULT_LATENCY_S = 0.05
-
-# Another order than the policy's, as on a real robot: joints are bound by name.
-JOINT_STATE_ORDER = ("wrist", "grip", "elbow", "pan", "roll", "shoulder")
 
 CHUNK_TOPIC = "/policy_node/action_chunk"
 

@@ -34,7 +34,6 @@ from act_inference_ros.observation.refusal import ObservationRefused, Refusal
 from act_inference_ros.spec import Chunk
 
 POLL_S = 0.05
-WATCH_PERIOD_S = 0.02
 MAX_GAP_S = 60.0
 """In a longer silence of the bag the node's timers are followed for this long only."""
 MAX_FAILURES = 10
@@ -70,8 +69,7 @@ class PolicyReplay:
         self._now = start_s
         self._inputs = bind_inputs(configuration, client.spec, client.takes_jpeg)
         self._plans = {merge: ExecutedPlan(configuration, merge) for merge in MERGES}
-        streams = any(controller.interface != "joint_trajectory" for controller in configuration.controllers)
-        self._tick_s = 1.0 / configuration.command_rate if streams else WATCH_PERIOD_S
+        self._tick_s = configuration.tick_period_s
         self._measured: dict[str, tuple[float, float]] = {}
         self._failures = 0
         self._begin(start_s)

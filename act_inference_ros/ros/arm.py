@@ -64,11 +64,6 @@ class Arm:
         """Targets changed by a limit since configure."""
         return sum(commander.clamped for commander in self._commanders)
 
-    @property
-    def streams(self) -> bool:
-        """Some controller wants one target per tick."""
-        return any(commander.streams for commander in self._commanders)
-
     def horizon(self, now: float) -> float:
         """Seconds of plan left."""
         return self._timeline.horizon(now)

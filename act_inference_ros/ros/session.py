@@ -29,8 +29,6 @@ from act_inference_ros.spec import Chunk
 
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 COMMAND_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-WATCH_PERIOD_S = 0.02
-"""How often a node without streaming controllers looks whether the arm must hold."""
 ACKNOWLEDGE_S = 0.1
 """How long the last command may take to be acknowledged when commanding ends."""
 
@@ -74,7 +72,7 @@ class PolicySession:
         worker.inference_rate = self.configuration.inference_rate
         self._worker = worker
         self._subscribe(worker)
-        self._timer = self._node.create_timer(self._tick_period(), self._tick)
+        self._timer = self._node.create_timer(self.configuration.tick_period_s, self._tick)
         worker.start()
         inputs = ", ".join(subscription.topic_name for subscription in self._subscriptions)
         self._node.get_logger().info(f"active: waiting for {inputs}")
@@ -129,7 +127,7 @@ class PolicySession:
         if self._worker is not None:
             self._worker.inference_rate = configuration.inference_rate
         if self._timer is not None:
-            self._timer.timer_period_ns = round(self._tick_period() * 1e9)
+            self._timer.timer_period_ns = round(self.configuration.tick_period_s * 1e9)
 
     def diagnose(self, report: DiagnosticReport, stamp: Time, period_s: float) -> DiagnosticArray:
         """Report what happened in the last `period_s`."""
@@ -141,9 +139,6 @@ class PolicySession:
     def _now(self) -> float:
         """ROS time (simulated where use_sim_time says so), s."""
         return float(self._node.get_clock().now().nanoseconds) * 1e-9
-
-    def _tick_period(self) -> float:
-        return 1.0 / self.configuration.command_rate if self.arm.streams else WATCH_PERIOD_S
 
     def _make_commander(self, controller: Controller) -> Commander:
         kind = MESSAGE_TYPES[controller.interface]

@@ -6,8 +6,7 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
-LIFT_HOLD_S = 0.25
-"""A cube must stay up for so long: a cube that is knocked into the air isn't lifted."""
+from act_inference_ros.simulation.episode import LIFT_HOLD_S
 
 SETTLE_S = 0.15
 """After a reset, before the policy is told: by then the images of the old episode have been replaced by new ones."""

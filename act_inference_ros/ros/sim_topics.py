@@ -18,15 +18,13 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
 from act_inference_ros.ros.sim_episodes import Outcome
+from act_inference_ros.simulation.scene import JOINT_STATE_ORDER
 
 CAMERA = "front"
 IMAGE_TOPIC = f"/{CAMERA}/image_raw"
 COMPRESSED_TOPIC = f"{IMAGE_TOPIC}/compressed"
 JOINT_STATE_TOPIC = "/joint_states"
 EPISODE_TOPIC = "~/episode"
-
-# Not the policy's order, as on a real robot, where the broadcaster's order is nobody's choice: bind joints by name.
-JOINT_STATE_ORDER = ("wrist", "grip", "elbow", "pan", "roll", "shoulder")
 
 _JPEG_QUALITY = 95
 _OUTCOMES_KEPT = 100

@@ -13,6 +13,9 @@ from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.simulation.scene import DemoArm
 from act_inference_ros.spec import IMAGE_PREFIX, STATE_KEY, Chunk, Observation
 
+LIFT_HOLD_S = 0.25
+"""The cube must stay up for so long: knocked into the air is not lifted."""
+
 MAX_STEPS = 100
 """Control steps in an episode; the expert needs 68."""
 

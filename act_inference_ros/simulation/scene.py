@@ -16,6 +16,8 @@ from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 SCENE_FILE = Path(__file__).with_name("tiny_arm.xml")
 
 LIFTED_RISE_M = 0.035
+# Not the policy's order, as on a real robot, where the broadcaster's order is nobody's choice: bind joints by name.
+JOINT_STATE_ORDER = ("wrist", "grip", "elbow", "pan", "roll", "shoulder")
 """The cube counts as lifted once its centre rose by more than this."""
 
 HOME_JITTER_RAD = 0.05
