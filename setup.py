@@ -24,7 +24,7 @@ setup(
     description="Runs trained ACT policies (LeRobot checkpoints) on ROS 2 robots.",
     license="Apache-2.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "simulation/*.xml", "evaluation/page/*"]},
+    package_data={NAME: ["py.typed", "simulation/*.xml", "evaluation/report/page/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),
@@ -45,11 +45,11 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "eval_policy = act_inference_ros.evaluation.cli:main",
+            "eval_policy = act_inference_ros.evaluation.cli.eval_policy:main",
             "export_policy = act_inference_ros.serving.export:main",
-            "policy_node = act_inference_ros.ros.policy_node:main",
-            "replay_bag = act_inference_ros.ros.replay_bag:main",
-            "sim_robot = act_inference_ros.ros.sim_robot:main",
+            "policy_node = act_inference_ros.ros.policy.policy_node:main",
+            "replay_bag = act_inference_ros.ros.replay.replay_bag:main",
+            "sim_robot = act_inference_ros.ros.sim.sim_robot:main",
             "triton_server = act_inference_ros.serving.triton_server:main",
         ]
     },

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from act_inference_ros.evaluation.bag_evaluation import evaluate_bags
+from act_inference_ros.evaluation.bags.bag_evaluation import evaluate_bags
 from act_inference_ros.evaluation.results import RunSettings
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.spec import ImageSpec, PolicySpec

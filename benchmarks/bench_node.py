@@ -60,7 +60,7 @@ def main() -> None:
 
 def measure(role: str, cameras: int, samples: int) -> dict[str, list[float]]:
     """Milliseconds of each command of one role, with the camera process beside it."""
-    from act_inference_ros.ros.domain import private_domain
+    from act_inference_ros.demo.domain import private_domain
 
     command = [sys.executable, str(Path(__file__).resolve()), "--cameras", str(cameras), "--samples", str(samples)]
     with private_domain() as domain, tempfile.TemporaryDirectory() as logs:
@@ -146,7 +146,7 @@ def play_node(cameras: int, samples: int) -> None:
     from sensor_msgs.msg import Image
 
     from act_inference_ros.inference import client
-    from act_inference_ros.ros import policy_node
+    from act_inference_ros.ros.policy import policy_node
     from act_inference_ros.spec import ImageSpec, PolicySpec
 
     watch = Stopwatch(samples, on_done=lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -203,8 +203,8 @@ def play_relay(cameras: int, samples: int) -> None:
     from sensor_msgs.msg import Image
     from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-    from act_inference_ros.ros.commands import duration_message
-    from act_inference_ros.ros.session import SENSOR_QOS
+    from act_inference_ros.ros.policy.commands import duration_message
+    from act_inference_ros.ros.policy.session import SENSOR_QOS
 
     rclpy.init()
     node = rclpy.create_node("relay")

@@ -53,7 +53,7 @@ def main() -> None:
 
 def start_server(repository: Path):
     """A server with one model for each number of cameras and encoding, and one that batches."""
-    from act_inference_ros.serving.server import TritonServer
+    from act_inference_ros.serving.triton_process import TritonServer
     from test.inference.triton_models import policy_spec, write_model
 
     for cameras in (1, 4):
@@ -68,7 +68,7 @@ def start_server(repository: Path):
 def measure_round_trips(address: str, cameras: int, repeat: int) -> dict:
     """Median seconds of each way, alternated with the bare call; CPU seconds of this process per 1000 observations."""
     from act_inference_ros.inference.client import InferenceClient
-    from act_inference_ros.inference.jpeg import encode_jpeg
+    from act_inference_ros.inference.images import encode_jpeg
     from test.inference.triton_models import policy_spec
 
     observation = camera_observation(policy_spec(cameras))

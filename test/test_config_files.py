@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
-from act_inference_ros.configuration import RobotConfiguration
 from act_inference_ros.control.limits import TargetLimiter
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
 CONFIG = Path(__file__).parents[1] / "config"

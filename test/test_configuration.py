@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from act_inference_ros.configuration import RobotConfiguration
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
 GIVEN = {

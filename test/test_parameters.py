@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.parameters import PARAMETERS, Parameter, complete, concrete_parameters
+from act_inference_ros.robot.parameters import PARAMETERS, Parameter, complete, concrete_parameters
 
 README = Path(__file__).parents[1] / "README.md"
 

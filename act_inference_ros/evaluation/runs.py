@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from act_inference_ros.evaluation.episodes import Episode
+from act_inference_ros.evaluation.episodes.closed_loop import Episode
 from act_inference_ros.evaluation.results import (
     COMPLETE,
     PARTIAL,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError, NotReadyError
-from act_inference_ros.inference.triton_options import (
+from act_inference_ros.inference.triton.options import (
     DEFAULT_TIMEOUT_S,
     DEFAULT_TOKEN_HEADER,
     DEFAULT_WAIT_S,
@@ -207,13 +207,13 @@ class InferenceClient:
 
 
 def _open_local(options: ClientOptions) -> Backend:
-    module = _import("local", needs=("torch", "safetensors"), install="torch safetensors")
+    module = _import("local", "torch_engine", needs=("torch", "safetensors"), install="torch safetensors")
     backend: Backend = module.LocalBackend(options)
     return backend
 
 
 def _open_triton(options: ClientOptions) -> Backend:
-    module = _import("triton", needs=("tritonclient", "grpc"), install="'tritonclient[grpc]'")
+    module = _import("triton", "backend", needs=("tritonclient", "grpc"), install="'tritonclient[grpc]'")
     backend: Backend = module.TritonBackend(options)
     return backend
 
@@ -233,9 +233,9 @@ def _with_fallback(primary: Backend, open_secondary: Callable[[], Backend]) -> B
         raise
 
 
-def _import(mode: str, needs: tuple[str, ...], install: str) -> Any:
+def _import(mode: str, module: str, needs: tuple[str, ...], install: str) -> Any:
     """The module of a mode, imported only now: each mode works on machines without the other's packages."""
-    name = f"act_inference_ros.inference.{mode}"
+    name = f"act_inference_ros.inference.{mode}.{module}"
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from act_inference_ros.configuration import RobotConfiguration
 from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
+from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import PolicySpec
 
 

@@ -11,7 +11,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.parameters import Parameter
+from act_inference_ros.robot.parameters import Parameter
 
 MISTAKE = 2
 """Exit status for a user's mistake."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from act_inference_ros.errors import ActInferenceError, NotReadyError
-from act_inference_ros.serving.server import LOOPBACK, READY_DEADLINE_S, TritonServer
+from act_inference_ros.serving.triton_process import LOOPBACK, READY_DEADLINE_S, TritonServer
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _KILLED_BY = 128

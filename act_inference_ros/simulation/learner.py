@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from act_inference_ros.policy.backbone import fold_batch_norms
 from act_inference_ros.policy.config import ACTION_KEY, ActConfig, Feature
 from act_inference_ros.policy.network import ActNetwork
-from act_inference_ros.simulation.recorder import Demonstration, Progress
+from act_inference_ros.simulation.demonstrations import Demonstration, Progress
 from act_inference_ros.simulation.scene import DemoArm
 from act_inference_ros.spec import IMAGE_PREFIX, STATE_KEY
 

@@ -16,12 +16,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
-from act_inference_ros.simulation.progress import progress_bar
-from act_inference_ros.simulation.recorder import record
+from act_inference_ros.program.lines_progress import progress_bar
+from act_inference_ros.simulation.demonstrations import record
 
 if TYPE_CHECKING:
+    from act_inference_ros.simulation.demonstrations import Demonstration, Progress
     from act_inference_ros.simulation.learner import TrainedPolicy
-    from act_inference_ros.simulation.recorder import Demonstration, Progress
 
     _Train = Callable[[Sequence[Demonstration], int, int, Progress], TrainedPolicy]
     _Write = Callable[[TrainedPolicy, Path], None]

@@ -4,8 +4,8 @@ import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from act_inference_ros.configuration import RobotConfiguration
 from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
 TYPES = get_typestore(Stores.LATEST)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from act_inference_ros.evaluation import demo_policy
-from act_inference_ros.evaluation.episode_expert import EXPERT_SPEC, expert_policy
-from act_inference_ros.evaluation.episodes import Episode, make_arm, run_episode
-from act_inference_ros.evaluation.parameter_file import read_configuration
-from act_inference_ros.evaluation.recorder import BagRecorder
+from act_inference_ros.evaluation.episodes import demo_policy
+from act_inference_ros.evaluation.episodes.bag_recorder import BagRecorder
+from act_inference_ros.evaluation.episodes.closed_loop import Episode, make_arm, run_episode
+from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, expert_policy
+from act_inference_ros.robot.parameter_file import read_configuration
 from test.checkpoints import write_checkpoint
 
 CHUNK_SIZE = 20

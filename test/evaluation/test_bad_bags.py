@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from act_inference_ros.errors import ConfigurationError, NotReadyError
-from act_inference_ros.evaluation.bag import find_bags
-from act_inference_ros.evaluation.bag_evaluation import EvaluationOptions, evaluate_bags
+from act_inference_ros.evaluation.bags.bag import find_bags
+from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, evaluate_bags
 from act_inference_ros.evaluation.results import COMPLETE, FAILED, PARTIAL, RunSettings
 from act_inference_ros.inference.client import InferenceClient
 from test.evaluation import bags

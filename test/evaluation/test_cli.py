@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from act_inference_ros.evaluation import cli, demo_policy
+from act_inference_ros.evaluation.cli import eval_policy as cli
+from act_inference_ros.evaluation.episodes import demo_policy
 from act_inference_ros.evaluation.results import METRICS_VERSION, EvaluationResult
 from act_inference_ros.inference import client
 from act_inference_ros.simulation.episode import success_line
@@ -167,7 +168,15 @@ def test_a_missing_package_is_named_with_how_to_install_it(tmp_path, capsys, mon
 
 
 def test_ctrl_c_writes_what_there_is(tmp_path):
-    command = [sys.executable, "-u", "-m", "act_inference_ros.evaluation.cli", "--episodes", "100000", "--expert"]
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "act_inference_ros.evaluation.cli.eval_policy",
+        "--episodes",
+        "100000",
+        "--expert",
+    ]
     with subprocess.Popen(
         [*command, "--out", str(tmp_path)], cwd=PROJECT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:

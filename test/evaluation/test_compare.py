@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.evaluation.compare import chunk_difference, differing_settings, read_metrics
-from act_inference_ros.evaluation.episodes import Episode, PredictedChunk
+from act_inference_ros.evaluation.episodes.closed_loop import Episode, PredictedChunk
+from act_inference_ros.evaluation.report.compare import chunk_difference, differing_settings, read_metrics
+from act_inference_ros.evaluation.report.summary import figure, rows
 from act_inference_ros.evaluation.results import EvaluationResult, RunSettings
 from act_inference_ros.evaluation.runs import Run, simulation_result
-from act_inference_ros.evaluation.summary import figure, rows
 
 SETTINGS = RunSettings("local", "a", joints=("pan", "lift"), fps=20.0)
 

@@ -9,9 +9,8 @@ from PIL import Image
 from rosbags.highlevel import AnyReader
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.evaluation.episode_expert import EXPERT_SPEC, expert_policy
-from act_inference_ros.evaluation.episode_film import FRAME_RATE, film
-from act_inference_ros.evaluation.episodes import (
+from act_inference_ros.evaluation.episodes.bag_recorder import BagRecorder
+from act_inference_ros.evaluation.episodes.closed_loop import (
     CONTROL_RATE,
     LIFT_HOLD_S,
     Policy,
@@ -19,7 +18,8 @@ from act_inference_ros.evaluation.episodes import (
     make_arm,
     run_episode,
 )
-from act_inference_ros.evaluation.recorder import BagRecorder
+from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, expert_policy
+from act_inference_ros.evaluation.episodes.film import FRAME_RATE, film
 from act_inference_ros.simulation.scene import DemoArm
 from act_inference_ros.spec import ImageSpec
 from test.evaluation.demo_runs import configuration, expert_episode

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from act_inference_ros.control.merging import MERGES
-from act_inference_ros.evaluation.bag_evaluation import EvaluationOptions, evaluate_bags
+from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, evaluate_bags
 from act_inference_ros.evaluation.results import COMPLETE, EvaluationResult, RunSettings, pooled
 from act_inference_ros.inference.client import InferenceClient
 from test.checkpoints import write_checkpoint

@@ -2,7 +2,7 @@
 
 import tracemalloc
 
-from act_inference_ros.evaluation.bag_evaluation import evaluate_bags
+from act_inference_ros.evaluation.bags.bag_evaluation import evaluate_bags
 from act_inference_ros.evaluation.results import CHUNKS_KEPT, PLAN_POINTS, RunSettings
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.spec import ImageSpec, PolicySpec

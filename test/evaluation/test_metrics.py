@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.evaluation.metrics import RESOLUTION, Distribution, ErrorSums
+from act_inference_ros.evaluation.comparison.track import Track
+from act_inference_ros.evaluation.comparison.truth import Truth
+from act_inference_ros.evaluation.metrics.running_sums import RESOLUTION, Distribution, ErrorSums
+from act_inference_ros.evaluation.metrics.seams import Differences
+from act_inference_ros.evaluation.metrics.series import ErrorPeaks, Thinned, WorstOf, encode_png, thumbnail
 from act_inference_ros.evaluation.results import ErrorStatistics, EvaluationResult, RunSettings, pooled
-from act_inference_ros.evaluation.seams import Differences
-from act_inference_ros.evaluation.series import ErrorPeaks, Thinned, WorstOf, encode_png, thumbnail
-from act_inference_ros.evaluation.track import Track
-from act_inference_ros.evaluation.truth import Truth
 from test.evaluation import bags
 from test.evaluation.bags import START_S
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.evaluation.parameter_file import read_configuration, read_parameters
+from act_inference_ros.robot.parameter_file import read_configuration, read_parameters
 
 CONFIG = Path(__file__).parents[2] / "config"
 

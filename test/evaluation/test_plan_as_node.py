@@ -5,7 +5,7 @@ import pytest
 
 from act_inference_ros.control.merging import MERGES
 from act_inference_ros.control.timeline import ActionTimeline
-from act_inference_ros.evaluation.plan import ExecutedPlan
+from act_inference_ros.evaluation.comparison.executed_plan import ExecutedPlan
 from test.evaluation import bags
 from test.evaluation.bags import CHUNK_SIZE, FPS, JOINTS, START_S
 
@@ -14,7 +14,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 @pytest.mark.parametrize("merge", MERGES)
 def test_trajectories_up_to_the_next_one(merge):
-    from act_inference_ros.ros.commands import make_commander
+    from act_inference_ros.ros.policy.commands import make_commander
 
     configuration = bags.configuration(
         **{

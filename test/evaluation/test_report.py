@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from act_inference_ros.evaluation.bag_evaluation import EvaluationOptions, evaluate_bags
-from act_inference_ros.evaluation.cli_runs import run_settings
-from act_inference_ros.evaluation.episode_expert import EXPERT_SPEC
-from act_inference_ros.evaluation.episode_film import film
-from act_inference_ros.evaluation.report import MOST_BYTES, render, write_report
+from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, evaluate_bags
+from act_inference_ros.evaluation.cli.runners import run_settings
+from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC
+from act_inference_ros.evaluation.episodes.film import film
+from act_inference_ros.evaluation.report.html_report import MOST_BYTES, render, write_report
 from act_inference_ros.evaluation.results import PLAN_POINTS, Finding, SampledChunk, Series
 from act_inference_ros.evaluation.runs import Film, Run, simulation_result
 from act_inference_ros.inference.client import InferenceClient

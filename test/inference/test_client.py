@@ -125,7 +125,7 @@ def test_local_mode_without_a_checkpoint_says_how_to_give_one():
 
 
 def test_missing_torch_is_named_with_its_installation(monkeypatch):
-    monkeypatch.delitem(sys.modules, "act_inference_ros.inference.local", raising=False)
+    monkeypatch.delitem(sys.modules, "act_inference_ros.inference.local.torch_engine", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingDependencyError, match="pip install torch safetensors"):
         InferenceClient.create("local", checkpoint=golden_checkpoint(CASE))

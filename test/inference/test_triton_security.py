@@ -9,8 +9,8 @@ import pytest
 
 from act_inference_ros.errors import ConfigurationError, NotReadyError, RejectedError
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.inference.triton_options import TritonOptions
-from act_inference_ros.inference.triton_security import read_token
+from act_inference_ros.inference.triton.options import TritonOptions
+from act_inference_ros.inference.triton.security import read_token
 from test.inference.triton_models import observation, policy_spec, write_model
 from test.inference.triton_process import TritonProcess, wait_until
 

@@ -8,8 +8,8 @@ import pytest
 
 from act_inference_ros.errors import InferenceError, InferenceTimeoutError, NotReadyError
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.inference.triton import TritonBackend
-from act_inference_ros.inference.triton_options import TritonOptions
+from act_inference_ros.inference.triton.backend import TritonBackend
+from act_inference_ros.inference.triton.options import TritonOptions
 from test.inference.triton_models import observation, policy_spec, write_model
 from test.inference.triton_process import TritonProcess, free_port, wait_until
 

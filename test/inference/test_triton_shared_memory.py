@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from act_inference_ros.errors import NotReadyError
-from act_inference_ros.inference import triton_shared_memory
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.inference.triton_regions import MAX_REGIONS
-from act_inference_ros.inference.triton_shared_memory import PREFIX, Region, remove_stale_regions
+from act_inference_ros.inference.triton import shared_memory as triton_shared_memory
+from act_inference_ros.inference.triton.regions import MAX_REGIONS
+from act_inference_ros.inference.triton.shared_memory import PREFIX, Region, remove_stale_regions
 from test.inference.triton_models import fingerprint, observation, policy_spec, write_model
 from test.inference.triton_process import TritonProcess
 

@@ -11,8 +11,8 @@ from act_inference_ros.errors import (
     NotReadyError,
     RejectedError,
 )
-from act_inference_ros.inference.triton_contract import Contract, RequestEncoder, SharedImage
-from act_inference_ros.inference.triton_errors import TABLE, CallFailed, row_of
+from act_inference_ros.inference.triton.contract import Contract, RequestEncoder, SharedImage
+from act_inference_ros.inference.triton.errors import TABLE, CallFailed, row_of
 from test.inference.triton_models import observation, policy_spec
 
 SPEC = policy_spec(cameras=2, height=7, width=9)

@@ -15,7 +15,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.serving.server import TritonServer
+from act_inference_ros.serving.triton_process import TritonServer
 
 
 def free_port() -> int:

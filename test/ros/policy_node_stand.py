@@ -23,7 +23,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from act_inference_ros.ros.domain import private_domain
+from act_inference_ros.demo.domain import private_domain
 
 STAND_IN = Path(__file__).parent / "policy_stand_in.py"
 ARM = ["roll", "pan", "wrist", "lift", "elbow"]
@@ -129,7 +129,7 @@ def running_policy_node(
             given["checkpoint"] = str(policy)
         else:
             environment["POLICY_STAND_IN"] = json.dumps(asdict(policy or Options()))
-        program = ["-m", "act_inference_ros.ros.policy_node"] if real else [str(STAND_IN)]
+        program = ["-m", "act_inference_ros.ros.policy.policy_node"] if real else [str(STAND_IN)]
         command = [sys.executable, *program, *write_parameters(directory, given)]
         cameras = {name: given[f"camera.{name}.transport"] for name in given["cameras"]}
         controllers = {name: KINDS[given[f"controller.{name}.interface"]] for name in given["controllers"]}

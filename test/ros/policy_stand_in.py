@@ -16,7 +16,7 @@ import numpy as np
 
 from act_inference_ros.errors import NotReadyError
 from act_inference_ros.inference import client
-from act_inference_ros.ros import policy_node
+from act_inference_ros.ros.policy import policy_node
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
 

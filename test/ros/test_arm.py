@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from robot_stand_in import is_hold, stamp
 
-from act_inference_ros.configuration import RobotConfiguration
+from act_inference_ros.execution.supervisor import Arm
 from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
-from act_inference_ros.ros.arm import Arm
-from act_inference_ros.ros.commands import make_commander
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.ros.policy.commands import make_commander
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
 START = 1.7e9

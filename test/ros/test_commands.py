@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from robot_stand_in import is_hold, seconds
 
-from act_inference_ros.configuration import RobotConfiguration
 from act_inference_ros.control.commander import SHORTEST_STEP_S, Commander
 from act_inference_ros.control.timeline import ActionTimeline
-from act_inference_ros.ros.commands import duration_message, make_commander, stamp_message
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.ros.policy.commands import duration_message, make_commander, stamp_message
 
 START = 1.7e9
 JOINTS = ["pan", "lift", "grip"]

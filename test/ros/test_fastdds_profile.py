@@ -18,7 +18,7 @@ def test_best_effort_vga_images_arrive_from_another_process(
     parameters = ["cover_camera:=true", "image_width:=640", "image_height:=480", f"camera_rate:={RATE_HZ}"]
     arguments = ["--ros-args", *(part for parameter in parameters for part in ("-p", parameter))]
     with NodeProcess.module(
-        "act_inference_ros.ros.sim_robot", *arguments, environment=environment, output=tmp_path / "robot.txt"
+        "act_inference_ros.ros.sim.sim_robot", *arguments, environment=environment, output=tmp_path / "robot.txt"
     ):
         wait_until(lambda: len(images) >= IMAGES, 30.0, "most images got lost")
     stamps = [image.header.stamp.sec + image.header.stamp.nanosec * 1e-9 for image in images[:IMAGES]]

@@ -9,7 +9,7 @@ from policy_node_stand import Stand, robot_parameters, running_policy_node
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import DescribeParameters, ListParameters
 
-from act_inference_ros.parameters import PARAMETERS
+from act_inference_ros.robot.parameters import PARAMETERS
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def test_a_mistake_on_the_command_line(
     tmp_path: Path, environment: dict[str, str], arguments: list[str], message: str
 ) -> None:
     output = tmp_path / "out.txt"
-    module = "act_inference_ros.ros.policy_node"
+    module = "act_inference_ros.ros.policy.policy_node"
     with NodeProcess.module(module, *arguments, environment=environment, output=output) as node:
         assert node.wait(30.0) == 2
         assert message in node.text.splitlines()[-1]
@@ -62,7 +62,7 @@ def test_a_mistake_on_the_command_line(
 
 def test_help_shows_every_parameter(tmp_path: Path, environment: dict[str, str]) -> None:
     output = tmp_path / "out.txt"
-    module = "act_inference_ros.ros.policy_node"
+    module = "act_inference_ros.ros.policy.policy_node"
     with NodeProcess.module(module, "--help", environment=environment, output=output) as node:
         assert node.wait(30.0) == 0
         assert "max_age:=0.2" in node.text

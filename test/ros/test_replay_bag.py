@@ -19,18 +19,18 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from act_inference_ros.evaluation.bag_evaluation import evaluate_bags
-from act_inference_ros.evaluation.episode_messages import JointState as RecordedJointState
-from act_inference_ros.evaluation.episode_messages import header, image_message, trajectory_message
-from act_inference_ros.evaluation.parameter_file import read_configuration
-from act_inference_ros.evaluation.recorder import BagRecorder
+from act_inference_ros.evaluation.bags.bag_evaluation import evaluate_bags
+from act_inference_ros.evaluation.episodes.bag_recorder import BagRecorder
+from act_inference_ros.evaluation.episodes.messages import JointState as RecordedJointState
+from act_inference_ros.evaluation.episodes.messages import header, image_message, trajectory_message
 from act_inference_ros.evaluation.results import RunSettings
 from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.robot.parameter_file import read_configuration
 
 sys.path.insert(0, str(PROJECT))
 from test.evaluation.demo_runs import write_demo_checkpoint
 
-REPLAY = "act_inference_ros.ros.replay_bag"
+REPLAY = "act_inference_ros.ros.replay.replay_bag"
 IMAGE, STATE, COMMAND = "/front/image_raw", "/joint_states", "/arm_controller/joint_trajectory"
 JOINTS = ["wrist", "grip", "elbow", "pan", "roll", "shoulder"]
 BEGIN_NS, MS = 5_000_000_000, 1_000_000
@@ -78,7 +78,7 @@ def test_a_live_node_says_what_the_evaluator_says(bag, participant, environment,
     files = [part for file in (robot, faster) for part in ("--params-file", str(file))]
     parameters = ["-p", "use_sim_time:=true", "-p", "mode:=local", "-p", f"checkpoint:={checkpoint}"]
     node = NodeProcess.module(
-        "act_inference_ros.ros.policy_node",
+        "act_inference_ros.ros.policy.policy_node",
         *("--ros-args", *files, *parameters),
         environment=environment,
         output=tmp_path / "policy_node.log",

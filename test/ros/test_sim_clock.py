@@ -2,8 +2,8 @@
 
 import pytest
 
-from act_inference_ros.ros.sim_clock import TickClock
-from act_inference_ros.ros.sim_episodes import LIFT_HOLD_S, EpisodeClock
+from act_inference_ros.simulation.episode_rules import LIFT_HOLD_S, EpisodeClock
+from act_inference_ros.simulation.tick_clock import TickClock
 
 
 class Wall:

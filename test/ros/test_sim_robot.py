@@ -40,7 +40,7 @@ def start_robot(tmp_path: Path, environment: dict[str, str]) -> Iterator[StartRo
         for name, value in parameters.items():
             arguments += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
         robot = NodeProcess.module(
-            "act_inference_ros.ros.sim_robot",
+            "act_inference_ros.ros.sim.sim_robot",
             *arguments,
             environment=environment,
             output=tmp_path / f"sim_robot_{len(running)}.txt",
@@ -261,7 +261,7 @@ def test_a_mistake_is_answered_with_one_line_and_status_2(
 ) -> None:
     output = tmp_path / "out.txt"
     with NodeProcess.module(
-        "act_inference_ros.ros.sim_robot", *arguments, environment=environment, output=output
+        "act_inference_ros.ros.sim.sim_robot", *arguments, environment=environment, output=output
     ) as robot:
         assert robot.wait(30.0) == 2
         assert message in robot.text.splitlines()[-1]

@@ -9,7 +9,7 @@ import pytest
 from act_inference_ros import InferenceClient
 from act_inference_ros.serving.export import export_policy
 from act_inference_ros.serving.model_config import ServingOptions
-from act_inference_ros.serving.server import TritonServer
+from act_inference_ros.serving.triton_process import TritonServer
 from test.serving.serving_helpers import DEADLINE_S, camera_checkpoint, serve_otherwise
 
 

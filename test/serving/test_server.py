@@ -18,7 +18,7 @@ import pytest
 from act_inference_ros.errors import ConfigurationError, NotReadyError
 from act_inference_ros.serving.export import export_policy
 from act_inference_ros.serving.exporting import load_policy
-from act_inference_ros.serving.server import TritonServer
+from act_inference_ros.serving.triton_process import TritonServer
 from test.serving.serving_helpers import (
     DEADLINE_S,
     children_of,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
-from act_inference_ros.simulation import recorder
+from act_inference_ros.simulation import demonstrations as recorder
+from act_inference_ros.simulation.demonstrations import IMAGE_STRIDE, record
 from act_inference_ros.simulation.expert import PLAN_STEPS, Expert
-from act_inference_ros.simulation.recorder import IMAGE_STRIDE, record
 from act_inference_ros.simulation.scene import DemoArm
 
 pytestmark = pytest.mark.skipif(find_spec("mujoco") is None, reason="needs MuJoCo")

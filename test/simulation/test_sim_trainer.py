@@ -13,7 +13,7 @@ if find_spec("mujoco") is None:
 
 from act_inference_ros.policy.load import load_policy  # noqa: E402
 from act_inference_ros.simulation import checkpoint, learner, trainer  # noqa: E402
-from act_inference_ros.simulation.recorder import record  # noqa: E402
+from act_inference_ros.simulation.demonstrations import record  # noqa: E402
 
 FILES = {
     "config.json",

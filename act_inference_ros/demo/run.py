@@ -1,0 +1,248 @@
+"""The demo: a policy is trained on the spot, and policy_node picks cubes with sim_robot over real topics.
+
+    python -m act_inference_ros.demo.run --episodes 20
+
+Both nodes run as processes of their own, in a ROS domain of their own, on simulated time: the robot's clock slows down
+with a busy machine, so that the result does not depend on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from act_inference_ros.demo.domain import private_domain
+from act_inference_ros.demo.server import demo_server
+from act_inference_ros.errors import ActInferenceError, CheckpointError, ConfigurationError
+from act_inference_ros.program.installed_files import share_directory
+from act_inference_ros.program.processes import ManagedProcess, StoppedBySignal, StopSignals
+
+TRAINER = "act_inference_ros.simulation.trainer"
+POLICY_NODE = "act_inference_ros.ros.policy.policy_node"
+SIM_ROBOT = "act_inference_ros.ros.sim.sim_robot"
+PARAMETER_FILE = "config/sim_arm.yaml"
+CHECKPOINT_FILES = ("config.json", "model.safetensors")
+
+FIRST_COMMAND_TIMEOUT_S = 120.0
+"""Loading a policy takes seconds, and some tens of them where it is compiled or the machine is busy."""
+
+TIMEOUT_PER_EPISODE_S = 60.0
+"""Of wall time: simulated seconds may take several."""
+
+EXIT_TIMEOUT_S = 10.0
+"""For the robot to exit after its last line."""
+
+_POLL_S = 0.05
+_SUCCESS = re.compile(r"^success: (\d+)/\d+ ")
+
+_INTERFACE_TOPICS = {
+    "joint_trajectory": ("/arm_controller/joint_trajectory", "/gripper_controller/joint_trajectory"),
+    "position_stream": ("/arm_controller/commands", "/gripper_controller/commands"),
+    "joint_state": ("/joint_commands", "/joint_commands"),
+}
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the demo; returns the exit status."""
+    options = _parser().parse_args(args)
+    try:
+        return run(options, StopSignals())
+    except StoppedBySignal as stopped:
+        print(f"demo: {stopped}", file=sys.stderr)
+        return stopped.exit_status
+    except ActInferenceError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2 if isinstance(error, (ConfigurationError, CheckpointError)) else 1
+
+
+def run(options: argparse.Namespace, signals: StopSignals) -> int:
+    """Train if need be, run the episodes, print the success line last. Raises ActInferenceError if that fails."""
+    share = share_directory()
+    checkpoint = _checkpoint(options, signals)
+    with _ros_environment(share) as environment, _log_directory(options.out, options.keep_logs) as logs:
+        environment["ROS_LOG_DIR"] = str(logs / "ros")
+        say(f"{options.episodes} episodes, {options.mode} mode, {options.interface}")
+        with (
+            _server(options, checkpoint, logs, environment, signals) as server,
+            ManagedProcess.module(
+                POLICY_NODE,
+                _policy_arguments(options, share, checkpoint, server),
+                environment,
+                logs / "policy_node.log",
+            ) as policy,
+            ManagedProcess.module(SIM_ROBOT, _robot_arguments(options), environment, logs / "sim_robot.log") as robot,
+        ):
+            timeout_s = FIRST_COMMAND_TIMEOUT_S + options.episodes * TIMEOUT_PER_EPISODE_S
+            success_line = _watch(policy, robot, signals, timeout_s)
+    print(success_line, flush=True)
+    match = _SUCCESS.match(success_line)
+    successes = int(match.group(1)) if match else 0
+    return 0 if successes >= options.min_success else 1
+
+
+def say(text: str) -> None:
+    """Progress, for people."""
+    print(f"[demo] {text}", flush=True)
+
+
+def _checkpoint(options: argparse.Namespace, signals: StopSignals) -> Path:
+    """The directory of a trained policy: the one given, or the demo's own, trained if it isn't there."""
+    if options.checkpoint is not None:
+        return _existing(options.checkpoint)
+    checkpoint: Path = options.out.resolve() / "checkpoint"
+    if _is_complete(checkpoint):
+        say(f"the policy in {checkpoint} is there already (delete it to train anew)")
+        return checkpoint
+    say("recording demonstrations and training a policy: about a minute or two")
+    with ManagedProcess.module(TRAINER, ["--out", str(checkpoint)], os.environ, log=None) as trainer:
+        while (status := trainer.wait(_POLL_S)) is None:
+            signals.check()
+    if status != 0:
+        raise ActInferenceError(f"training failed (exit status {status}); its messages are above")
+    return _existing(checkpoint)
+
+
+def _existing(checkpoint: Path) -> Path:
+    if not _is_complete(checkpoint):
+        raise CheckpointError(f"{checkpoint}: expected a checkpoint directory with {' and '.join(CHECKPOINT_FILES)}")
+    return checkpoint.resolve()
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    return all((checkpoint / name).is_file() for name in CHECKPOINT_FILES)
+
+
+def _server(
+    options: argparse.Namespace, checkpoint: Path, logs: Path, environment: dict[str, str], signals: StopSignals
+) -> contextlib.AbstractContextManager[str]:
+    """The address of the server to use: none in local mode, the one given, or one of the demo's own."""
+    if options.mode != "triton" or options.server:
+        return contextlib.nullcontext(options.server)
+    return demo_server(checkpoint, options.out, logs, environment, signals.check)
+
+
+@contextlib.contextmanager
+def _ros_environment(share: Path) -> Iterator[dict[str, str]]:
+    """What both nodes need to find each other and nobody else; what the user has set stays."""
+    environment = dict(os.environ)
+    environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    profile = str(share / "config" / "fastdds.xml")
+    if environment.get("ROS_DISTRO") == "humble":
+        environment.setdefault("ROS_LOCALHOST_ONLY", "1")
+        environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", profile)
+    environment.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", profile)
+    environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
+    with contextlib.ExitStack() as stack:
+        if "ROS_DOMAIN_ID" not in environment:
+            environment["ROS_DOMAIN_ID"] = str(stack.enter_context(private_domain()))
+        yield environment
+
+
+@contextlib.contextmanager
+def _log_directory(parent: Path, keep: bool) -> Iterator[Path]:
+    """A fresh directory for one run's logs; it stays if the run fails or `keep`."""
+    parent.mkdir(parents=True, exist_ok=True)
+    logs = Path(tempfile.mkdtemp(prefix="logs_", dir=parent.resolve()))
+    try:
+        yield logs
+    except ActInferenceError:
+        keep = True
+        raise
+    finally:
+        if keep:
+            say(f"the nodes' logs are in {logs}")
+        else:
+            shutil.rmtree(logs, ignore_errors=True)
+
+
+def _policy_arguments(options: argparse.Namespace, share: Path, checkpoint: Path, server: str) -> list[str]:
+    parameters = {"mode": options.mode, "checkpoint": str(checkpoint)}
+    if server:
+        parameters["server"] = server
+    for controller, topic in zip(("arm", "gripper"), _INTERFACE_TOPICS[options.interface], strict=True):
+        parameters[f"controller.{controller}.interface"] = options.interface
+        parameters[f"controller.{controller}.topic"] = topic
+    arguments = ["--ros-args", "--params-file", str(share / PARAMETER_FILE), "-p", "use_sim_time:=true"]
+    for name, value in parameters.items():
+        # Values are YAML: in quotes a path is text, whatever it looks like.
+        arguments += ["-p", f"{name}:={json.dumps(value)}"]
+    return arguments
+
+
+def _robot_arguments(options: argparse.Namespace) -> list[str]:
+    parameters = {
+        "interface": options.interface,
+        "episodes": options.episodes,
+        "episode_time_s": options.episode_time,
+        "seed": options.seed,
+        "cover_camera": str(options.cover_camera).lower(),
+        "publish_clock": "true",
+        "first_command_timeout_s": FIRST_COMMAND_TIMEOUT_S,
+    }
+    return ["--ros-args", *(part for name, value in parameters.items() for part in ("-p", f"{name}:={value}"))]
+
+
+def _watch(policy: ManagedProcess, robot: ManagedProcess, signals: StopSignals, timeout_s: float) -> str:
+    """Show each episode's outcome as it ends; return the success line. Raises ActInferenceError if a node fails."""
+    deadline = time.monotonic() + timeout_s
+    success_line: str | None = None
+    while time.monotonic() < deadline:
+        signals.check()
+        ended = [process for process in (robot, policy) if process.returncode is not None]
+        for line in robot.lines():
+            if _SUCCESS.match(line):
+                success_line = line
+            else:
+                print(line, flush=True)
+        if success_line is not None and (robot in ended or robot.wait(EXIT_TIMEOUT_S) is not None):
+            return success_line
+        if ended:
+            how = " and ".join(f"{process.name} (exit status {process.returncode})" for process in ended)
+            raise ActInferenceError(f"{how} ended too early\n{_last_words(policy, robot)}")
+        robot.wait(_POLL_S)
+    raise ActInferenceError(f"not over after {timeout_s:.0f} s\n{_last_words(policy, robot)}")
+
+
+def _last_words(*processes: ManagedProcess) -> str:
+    return "\n".join(f"--- the last lines of {process.name}:\n{process.last_lines()}" for process in processes)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="demo",
+        description="Trains a small ACT policy if there is none yet, then lets policy_node pick cubes with sim_robot.",
+    )
+    parser.add_argument("--episodes", type=_positive, default=20, help="cubes to pick (default: 20)")
+    parser.add_argument("--episode-time", type=float, default=8.0, help="s to lift a cube in (default: 8)")
+    parser.add_argument("--mode", choices=("local", "triton"), default="local", help="where the policy is computed")
+    parser.add_argument(
+        "--server", default="", help="triton mode: address of a running server (default: one is started)"
+    )
+    parser.add_argument("--interface", choices=tuple(_INTERFACE_TOPICS), default="joint_trajectory")
+    parser.add_argument("--cover-camera", action="store_true", help="black images: does the policy look at all?")
+    parser.add_argument("--seed", type=int, default=0, help="of the cubes' places (default: 0)")
+    parser.add_argument("--checkpoint", type=Path, help="another policy than the demo's own")
+    parser.add_argument("--out", type=Path, default=Path(".demo"), help="for the policy and logs (default: .demo)")
+    parser.add_argument("--min-success", type=int, default=0, help="exit status 1 if fewer cubes are lifted")
+    parser.add_argument("--keep-logs", action="store_true", help="keep the nodes' logs of a run that went well, too")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

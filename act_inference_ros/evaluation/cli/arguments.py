@@ -1,0 +1,131 @@
+"""What eval_policy can be told."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from act_inference_ros.evaluation.episodes.closed_loop import DEFAULT_LATENCY_S, DEFAULT_LIMIT_S
+from act_inference_ros.robot.parameters import MODES
+
+MEASURED = "measured"
+"""For --latency-s: the wall time that inference takes."""
+
+_DESCRIPTION = """\
+Evaluates a policy with the node's own code, before a robot is risked.
+
+  eval_policy --mode local --episodes 5          does it do the task? (demo simulator)
+  eval_policy --bag recorded/ --mode triton      does it say what the operator did? (recorded bags)
+"""
+_EPILOG = """\
+Writes metrics.json (for machines) and report.html (for people; opens without a network) into --out.
+exit status: 0 ok, 1 a threshold is not met or nothing could be evaluated, 2 a mistake in what was asked for,
+130 interrupted (what there is, is written)
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="eval_policy",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what to evaluate on (one of them)").add_mutually_exclusive_group(required=True)
+    what.add_argument("--bag", nargs="+", type=Path, metavar="DIR", help="recorded bags (rosbag2: sqlite3 or mcap)")
+    what.add_argument("--episodes", type=_count, metavar="N", help="closed-loop episodes in the demo simulator")
+
+    policy = parser.add_argument_group("the policy (default: as the parameter file and the environment say)")
+    policy.add_argument(
+        "--mode", type=_modes, default=(), metavar="M[,M]", help="local or triton; local,triton compares the two"
+    )
+    policy.add_argument("--checkpoint", metavar="DIR", help="local mode: LeRobot checkpoint directory or hub id")
+    policy.add_argument("--device", help="local mode: auto, cpu, cuda, cuda:N or mps")
+    policy.add_argument("--server", metavar="HOST:PORT", help="triton mode: address of the server")
+    policy.add_argument("--model", metavar="NAME", help="triton mode: the model's name")
+    policy.add_argument(
+        "--params", nargs="+", type=Path, default=[], metavar="FILE", help="the node's parameter file (default: demo)"
+    )
+
+    how = parser.add_argument_group("how")
+    how.add_argument("--seed", type=_whole, default=0, help="episodes: of the cube's places (default: 0)")
+    how.add_argument(
+        "--latency-s",
+        type=_latency,
+        metavar="S",
+        help="pretended time from an observation to its chunk, or for bags: measured "
+        f"(default: episodes {DEFAULT_LATENCY_S}, bags 0)",
+    )
+    how.add_argument(
+        "--limit-s", type=_positive, metavar="S", help=f"length of an episode ({DEFAULT_LIMIT_S:g}), or of each bag"
+    )
+    how.add_argument("--stride", type=_count, default=1, metavar="N", help="bags: every Nth observation (default: 1)")
+    how.add_argument(
+        "--truth", choices=("auto", "commands", "state"), default="auto", help="bags: what to compare with"
+    )
+    how.add_argument("--expert", action="store_true", help="episodes: the scripted expert drives; needs no policy")
+
+    out = parser.add_argument_group("results")
+    out.add_argument("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="(default: evaluation)")
+    out.add_argument("--compare", type=Path, metavar="JSON", help="an earlier metrics.json to show beside this run")
+    out.add_argument("--record", type=Path, metavar="DIR", help="episodes: write each as a bag (mcap) into DIR")
+
+    bounds = parser.add_argument_group("thresholds (exit status 1 if one is not met)")
+    bounds.add_argument("--max-error", type=_positive, metavar="E", help="mean error of the worst joint, rad or m")
+    bounds.add_argument("--min-success", type=_rate, metavar="R", help="success rate of the episodes, 0 to 1")
+    bounds.add_argument("--max-latency-p95", type=_positive, metavar="S", help="95th percentile of inference, s")
+    return parser
+
+
+def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with one line for options that do not go together."""
+    if options.episodes is None:
+        for name in ("record", "expert", "min_success"):
+            if getattr(options, name):
+                parser.error(f"--{name.replace('_', '-')} is for --episodes")
+    elif options.max_error is not None:
+        parser.error("--max-error is for --bag: an episode has no operator to compare with")
+    if options.expert and (options.mode or options.checkpoint):
+        parser.error("--expert takes the policy's place: leave out --mode and --checkpoint")
+    if len(options.mode) > 1 and options.compare:
+        parser.error("--compare shows one run beside another; --mode with two modes already is two runs")
+
+
+def _modes(text: str) -> tuple[str, ...]:
+    modes = tuple(text.split(","))
+    if not set(modes) <= set(MODES) or len(set(modes)) != len(modes):
+        raise argparse.ArgumentTypeError(f"expected local, triton or local,triton, got {text!r}")
+    return modes
+
+
+def _count(text: str) -> int:
+    return int(_number(text, "a whole number from 1", lambda value: value >= 1 and value == int(value)))
+
+
+def _whole(text: str) -> int:
+    return int(_number(text, "a whole number from 0", lambda value: 0 <= value < 2**31 and value == int(value)))
+
+
+def _positive(text: str) -> float:
+    return _number(text, "a number above 0", lambda value: value > 0.0)
+
+
+def _latency(text: str) -> float | str:
+    return MEASURED if text == MEASURED else _number(text, "seconds from 0, or measured", lambda value: value >= 0.0)
+
+
+def _rate(text: str) -> float:
+    return _number(text, "a rate from 0 to 1", lambda value: 0.0 <= value <= 1.0)
+
+
+def _number(text: str, expected: str, holds: Callable[[float], bool]) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and holds(value)):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value

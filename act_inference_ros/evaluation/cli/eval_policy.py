@@ -1,0 +1,139 @@
+"""eval_policy: does the policy do the task (simulated episodes), does it say what the operator did (recorded bags)?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from act_inference_ros.errors import ActInferenceError, ConfigurationError
+from act_inference_ros.evaluation.cli.arguments import check, make_parser
+from act_inference_ros.evaluation.cli.runners import run_bags, run_episodes
+from act_inference_ros.evaluation.cli.thresholds import unmet
+from act_inference_ros.evaluation.episodes import demo_policy
+from act_inference_ros.evaluation.report.compare import chunk_difference, read_metrics
+from act_inference_ros.evaluation.report.html_report import plotly_javascript, write_report
+from act_inference_ros.evaluation.report.table import make_console, print_tables
+from act_inference_ros.evaluation.results import FAILED, PARTIAL
+from act_inference_ros.evaluation.runs import Run
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.parameter_file import read_configuration
+from act_inference_ros.simulation.episode import success_line
+
+OK, NOT_MET, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+class StopRequest:
+    """Ctrl-C or SIGTERM: the first ends the evaluation and keeps what there is, the second ends the program."""
+
+    def __init__(self) -> None:
+        self.given = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def __call__(self) -> bool:
+        """Whether the evaluation shall end."""
+        return self.given
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if self.given:
+            raise KeyboardInterrupt
+        self.given = True
+        say("stopping; once more to leave at once")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run eval_policy; returns the exit status."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    check(parser, options)
+    try:
+        return evaluate(options)
+    except ActInferenceError as error:
+        print(f"eval_policy: {error}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("eval_policy: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Evaluate, write, print; the exit status. Raises ActInferenceError for what cannot be done."""
+    # What will be needed at the end is looked at first: nobody wants to wait an hour for it to be missing.
+    plotly_javascript()
+    make_console()
+    other = read_metrics(options.compare) if options.compare else None
+    _make_directory(options.out)
+    files = options.params or [demo_policy.parameter_file()]
+    configuration = read_configuration(*files)
+    runs, stopped = [], StopRequest()
+    for mode in options.mode or (configuration.mode or os.environ.get("INFERENCE_MODE") or "local",):
+        if not stopped():
+            runs.append(_run(mode, options, configuration, files, stopped))
+    shown = [*runs, Run(_label(options.compare, runs[0]), other)] if other else runs
+    written = [_write_metrics(options.out / run.label if len(runs) > 1 else options.out, run) for run in runs]
+    write_report(options.out / "report.html", shown)
+    print_tables(shown)
+    if len(shown) > 1:
+        say(chunk_difference(shown[0], shown[1]).text)
+    say(f"wrote {', '.join(str(path) for path in written)} and {options.out / 'report.html'}")
+    missed = [line for run in runs for line in unmet(run, options, named=len(runs) > 1)]
+    for line in missed:
+        say(f"not met: {line}")
+    for run in runs:
+        if run.result.simulation is not None:
+            line = success_line(run.result.simulation.successes, len(run.result.simulation.episodes))
+            say(f"{run.label}: {line}" if len(runs) > 1 else line)
+    if stopped():
+        return INTERRUPTED
+    return NOT_MET if missed or any(run.result.status == FAILED for run in runs) else OK
+
+
+def say(text: str) -> None:
+    """A line for people, seen at once in a log file, too."""
+    print(text, flush=True)
+
+
+def _run(
+    mode: str,
+    options: argparse.Namespace,
+    configuration: RobotConfiguration,
+    files: Sequence[Path],
+    stopped: Callable[[], bool],
+) -> Run:
+    run = run_bags if options.bag else run_episodes
+    found = run(mode, options, configuration, files, stopped, say)
+    if found.result.status == PARTIAL:
+        say(f"{mode}: partial: {'; '.join(found.result.reasons) or 'see the report'}")
+    return found
+
+
+def _label(path: Path, run: Run) -> str:
+    """A name for the other run: its folder's, unless that is this run's label."""
+    name = (path if path.is_dir() else path.parent).resolve().name or str(path)
+    return f"{name} (compared)" if name == run.label else name
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--out {path}: cannot be made: {error}") from error
+
+
+def _write_metrics(directory: Path, run: Run) -> Path:
+    path = directory / "metrics.json"
+    _make_directory(directory)
+    try:
+        path.write_text(run.result.to_json() + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error}") from error
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""One run of eval_policy, in one mode: the client, the settings that will be reported, the evaluation itself."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.evaluation.bags.bag_evaluation import BagProgress, EvaluationOptions, evaluate_bags
+from act_inference_ros.evaluation.cli.arguments import MEASURED
+from act_inference_ros.evaluation.episodes import demo_policy
+from act_inference_ros.evaluation.episodes.bag_recorder import BagRecorder
+from act_inference_ros.evaluation.episodes.closed_loop import (
+    DEFAULT_LATENCY_S,
+    DEFAULT_LIMIT_S,
+    Episode,
+    Policy,
+    check_configuration,
+    make_arm,
+    run_episode,
+)
+from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, expert_policy
+from act_inference_ros.evaluation.episodes.film import film
+from act_inference_ros.evaluation.report.report_data import failures_first, outcome
+from act_inference_ros.evaluation.results import RunSettings
+from act_inference_ros.evaluation.runs import Film, Run, simulation_result
+from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.inference.triton.options import DEFAULT_MODEL, DEFAULT_SERVER
+from act_inference_ros.program.progress import progress_bar
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.parameter_file import unit_texts
+from act_inference_ros.spec import PolicySpec
+
+Say = Callable[[str], None]
+EXPERT = "expert"
+
+
+def run_episodes(
+    mode: str,
+    options: argparse.Namespace,
+    configuration: RobotConfiguration,
+    files: Sequence[Path],
+    stopped: Callable[[], bool],
+    say: Say,
+) -> Run:
+    """Simulated episodes. Raises ActInferenceError."""
+    if options.latency_s == MEASURED:
+        raise ConfigurationError("--latency-s measured is for bags: an episode would depend on the machine's speed")
+    latency_s = DEFAULT_LATENCY_S if options.latency_s is None else options.latency_s
+    limit_s = options.limit_s or DEFAULT_LIMIT_S
+    with ExitStack() as stack:
+        if options.expert:
+            check_configuration(configuration, EXPERT_SPEC)
+            arm = make_arm(EXPERT_SPEC)
+            policy, name, mode = expert_policy(arm), "the scripted expert", EXPERT
+        else:
+            arguments = client_arguments(mode, options, configuration, train=say)
+            client = stack.enter_context(InferenceClient.create(**arguments))
+            policy, name = Policy(client.spec, client.predict), policy_name(mode, arguments)
+            check_configuration(configuration, client.spec)
+            arm = make_arm(client.spec)
+        stack.callback(arm.close)
+        episodes: list[Episode] = []
+        with progress_bar(f"{mode}: episodes", "episodes", say) as progress:
+            for index in range(options.episodes):
+                with ExitStack() as recording:
+                    publish = None
+                    if options.record:
+                        directory = options.record / f"seed{options.seed + index}_{mode}"
+                        publish = recording.enter_context(BagRecorder(directory)).write
+                    episode = run_episode(
+                        arm, policy, configuration, index, options.seed, limit_s, latency_s, publish, stopped
+                    )
+                episodes.append(episode)
+                if episode.interrupted:
+                    break
+                say(episode.line(options.episodes))
+                progress(index + 1, options.episodes)
+    settings = run_settings(mode, name, configuration, files, policy.spec, latency=f"{latency_s:g}")
+    finished = tuple(episode for episode in episodes if not episode.interrupted)
+    result = simulation_result(settings, finished, options.episodes)
+    return Run(mode, result, finished, tuple(_films(finished)))
+
+
+def run_bags(
+    mode: str,
+    options: argparse.Namespace,
+    configuration: RobotConfiguration,
+    files: Sequence[Path],
+    stopped: Callable[[], bool],
+    say: Say,
+) -> Run:
+    """Recorded bags. Raises ActInferenceError."""
+    how = EvaluationOptions(
+        truth=options.truth,
+        latency_s=None if options.latency_s == MEASURED else options.latency_s or 0.0,
+        stride=options.stride,
+        limit_s=options.limit_s,
+    )
+    arguments = client_arguments(mode, options, configuration)
+    with InferenceClient.create(**arguments) as client, progress_bar(mode, "bags", say) as progress:
+        configuration.check_fits(client.spec)
+        settings = run_settings(mode, policy_name(mode, arguments), configuration, files, client.spec)
+
+        def report(at: BagProgress) -> None:
+            where = f"{at.name} ({at.index + 1}/{at.episodes})"
+            progress(at.index + at.fraction, at.episodes, f"{where}, {at.speed:.1f} times real time")
+
+        result = evaluate_bags(options.bag, configuration, client, settings, how, report, stopped)
+    return Run(mode, result)
+
+
+def client_arguments(
+    mode: str, options: argparse.Namespace, configuration: RobotConfiguration, train: Say | None = None
+) -> dict[str, Any]:
+    """For `InferenceClient.create`: as the node's, with what the command line says instead.
+
+    With the demo robot's parameters and no policy named it is the demo's; `train` tells how it is made, if it must be.
+    """
+    given = {name: getattr(options, name) for name in ("checkpoint", "device", "server", "model")}
+    arguments = {**configuration.client_arguments, "mode": mode, **{k: v for k, v in given.items() if v}}
+    if mode == "local" and not (arguments["checkpoint"] or os.environ.get("CHECKPOINT_DIR")):
+        if options.params or (train is None and not demo_policy.is_trained()):
+            raise ConfigurationError("name the policy: --checkpoint DIR, or CHECKPOINT_DIR in the environment")
+        arguments["checkpoint"] = str(demo_policy.checkpoint(train or (lambda _: None)))
+    return arguments
+
+
+def policy_name(mode: str, arguments: dict[str, Any]) -> str:
+    """What to call the policy in the report: the checkpoint, or model@server."""
+    if mode == "local":
+        return str(arguments["checkpoint"] or os.environ.get("CHECKPOINT_DIR", ""))
+    server = arguments["server"] or os.environ.get("TRITON_URL") or DEFAULT_SERVER
+    return f"{arguments['model'] or os.environ.get('MODEL_NAME') or DEFAULT_MODEL}@{server}"
+
+
+def run_settings(
+    mode: str,
+    name: str,
+    configuration: RobotConfiguration,
+    files: Sequence[Path],
+    spec: PolicySpec,
+    **more: Any,
+) -> RunSettings:
+    """What will be said to have produced the numbers."""
+    return RunSettings(
+        mode=mode,
+        policy=name,
+        parameter_files=tuple(str(file) for file in files),
+        fps=configuration.fps,
+        inference_rate=configuration.inference_rate,
+        merge=configuration.merge,
+        blend_time_s=configuration.blend_time,
+        ensemble_coeff=configuration.ensemble_coeff,
+        max_age_s=configuration.max_age,
+        max_skew_s=configuration.max_skew,
+        stamps=configuration.stamps,
+        resize=configuration.resize,
+        chunk_size=spec.chunk_size,
+        joints=tuple(configuration.action.names),
+        units=unit_texts(configuration),
+        cameras=tuple(camera.name for camera in configuration.cameras),
+        package_version=_version(),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **more,
+    )
+
+
+def _films(episodes: Sequence[Episode]) -> list[Film]:
+    ranked = failures_first(episodes)
+    chosen = {"worst": ranked[:1], "best": ranked[-1:] if len(ranked) > 1 else []}
+    return [
+        Film(f"{which}: episode {episode.index + 1}, {outcome(episode)}", film(episode))
+        for which, found in chosen.items()
+        for episode in found
+    ]
+
+
+def _version() -> str:
+    try:
+        return metadata.version("act_inference_ros")
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,51 @@
+"""The thresholds that set eval_policy's exit status."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+from act_inference_ros.evaluation.report.summary import inference_time, worst_joint
+from act_inference_ros.evaluation.results import EvaluationResult
+from act_inference_ros.evaluation.runs import Run
+
+
+def unmet(run: Run, options: argparse.Namespace, named: bool = False) -> list[str]:
+    """One line for each threshold that the run does not meet; a number that does not exist meets none."""
+    found = [
+        *_error(run.result, options.max_error),
+        *_success(run.result, options.min_success),
+        *_latency(run.result, options.max_latency_p95),
+    ]
+    return [f"{run.label}: {line}" for line in found] if named else found
+
+
+def _error(result: EvaluationResult, most: float | None) -> list[str]:
+    if most is None:
+        return []
+    worst = worst_joint(result.total) if result.total is not None else None
+    if worst is None:
+        return [f"--max-error {most:g}: nothing could be compared"]
+    joint, error = worst
+    if error.mae_ros_units <= most:
+        return []
+    return [f"--max-error {most:g}: the mean error of {joint} is {error.mae_ros_units:.4g} (rad or m)"]
+
+
+def _success(result: EvaluationResult, least: float | None) -> list[str]:
+    if least is None or result.simulation is None:
+        return []
+    rate = result.simulation.success_rate
+    if math.isfinite(rate) and rate >= least:
+        return []
+    return [f"--min-success {least:g}: {result.simulation.successes} of {len(result.simulation.episodes)} episodes"]
+
+
+def _latency(result: EvaluationResult, most: float | None) -> list[str]:
+    if most is None:
+        return []
+    time = inference_time(result)
+    p95_s = math.nan if time is None else time.p95_s
+    if p95_s <= most:
+        return []
+    return [f"--max-latency-p95 {most:g}: the 95th percentile of the inference time is {p95_s:.4g} s"]

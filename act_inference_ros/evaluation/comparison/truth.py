@@ -1,0 +1,163 @@
+"""What the operator did: the position of every joint of the action at any instant, from commands or joint states.
+
+Commands are read as their controller would execute them, bound by name (Float64MultiArray: in the controller's order)
+and in ROS units:
+
+* joint_trajectory: from its stamp (its arrival, if that is zero or earlier) a trajectory replaces the one before; the
+  joints go linearly from where they were commanded to be through the points, and hold the last.
+* position_stream and joint_state: each command holds until the next.
+* state, for want of commands: the measured positions, linear between two messages at most MAX_STATE_GAP_S apart. An
+  arm lags behind its commands, so a policy is then expected to be ahead by that lag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.errors import ObservationError
+from act_inference_ros.evaluation.comparison.track import SNAP_S, Track
+from act_inference_ros.robot.configuration import Controller, RobotConfiguration
+
+COMMANDS, STATE, NONE = "commands", "state", "none"
+MAX_STATE_GAP_S = 0.2
+CLOCK_JUMP_S = 1.0
+
+Floats = npt.NDArray[np.float64]
+
+
+class Truth:
+    """The truth of one episode. `sources` says for each controller's name what its joints' truth is.
+
+    Times are seconds on the bag's clock. Not thread-safe.
+    """
+
+    def __init__(self, configuration: RobotConfiguration, sources: Mapping[str, str]) -> None:
+        self.sources = dict(sources)
+        self.newest_s: dict[str, float] = {}
+        """Controller -> when its last command (or state) came."""
+        self._known_until: dict[str, float] = {}
+        self._by_header = configuration.stamps == "header"
+        self._controllers = {controller.name: controller for controller in configuration.controllers}
+        self._columns = {name: configuration.action.indices(c.joints) for name, c in self._controllers.items()}
+        self._tracks = {name: Track(len(c.joints)) for name, c in self._controllers.items()}
+        self._width = len(configuration.action)
+
+    def add_command(self, controller: str, msg: Any, received: float) -> None:
+        """Take a message from a controller's command topic; None is a damaged one.
+
+        Raises ObservationError for one that says nothing. Until the next good one the truth is then not known.
+        """
+        try:
+            self._add_command(self._controllers[controller], controller, msg, received)
+        except ObservationError:
+            self._tracks[controller].forget_from(received)
+            raise
+        self.newest_s[controller] = received
+
+    def _add_command(self, what: Controller, controller: str, msg: Any, received: float) -> None:
+        if msg is None:
+            raise ObservationError("a damaged message")
+        if what.interface == "joint_trajectory":
+            self._add_trajectory(what, msg, received)
+        elif what.interface == "joint_state":
+            self._append(controller, self._stamp(msg, received), _by_name(what.joints, msg.name, msg.position))
+        else:
+            if len(msg.data) != len(what.joints):
+                raise ObservationError(f"expected {len(what.joints)} numbers for {list(what.joints)}: {len(msg.data)}")
+            self._tracks[controller].append(received, _finite(what.joints, np.asarray(msg.data, dtype=np.float64)))
+
+    def add_state(self, msg: Any, received: float) -> None:
+        """Take a message from the state topic. Raises ObservationError if a joint that is compared is not in it."""
+        for name, source in self.sources.items():
+            if source == STATE:
+                row = _by_name(self._controllers[name].joints, msg.name, msg.position)
+                self._append(name, self._stamp(msg, received), row)
+                self.newest_s[name] = received
+
+    def at(self, times: npt.ArrayLike) -> Floats:
+        """Return the truth (n, joints of the action) at `times` (n,), ROS units; nan where it is not known."""
+        instants = np.asarray(times, dtype=np.float64)
+        values = np.full((len(instants), self._width), np.nan)
+        for name, track in self._tracks.items():
+            if self.sources[name] == STATE:
+                found = track.linear(instants, MAX_STATE_GAP_S)
+            elif self._controllers[name].interface == "joint_trajectory":
+                found = track.linear_then_held(instants)
+            else:
+                found = track.held(instants)
+            found[instants > self._known_until.get(name, np.inf) + SNAP_S] = np.nan
+            values[:, self._columns[name]] = found
+        return values
+
+    def end_with_newest(self) -> None:
+        """The rest of the bag is not read: no command is known to have been held after the last that was."""
+        self._known_until = {name: self.newest_s.get(name, -np.inf) for name in self._tracks}
+
+    def clear(self) -> None:
+        """Forget everything: the clock was set back."""
+        for track in self._tracks.values():
+            track.clear()
+
+    def forget_before(self, time: float) -> None:
+        """Drop what is not needed for instants from `time` on."""
+        for track in self._tracks.values():
+            track.forget_before(time)
+
+    def _add_trajectory(self, controller: Controller, msg: Any, received: float) -> None:
+        if not msg.points:  # stops the trajectory being executed: the joints stay where they were commanded to be
+            here = self._tracks[controller.name].linear_then_held(np.array([received]))[0]
+            if np.isfinite(here).all():
+                self._tracks[controller.name].replace_from(received, np.array([received]), here[None])
+            return
+        stamp = msg.header.stamp.sec + msg.header.stamp.nanosec * 1e-9
+        begin = max(stamp, received)
+        start = stamp if stamp > 0.0 else received
+        times = np.array(
+            [start + point.time_from_start.sec + point.time_from_start.nanosec * 1e-9 for point in msg.points]
+        )
+        if not (np.diff(times) > 0.0).all():
+            raise ObservationError(f"time_from_start must increase from point to point, got {times - start}")
+        if times[-1] < received:
+            raise ObservationError(f"the trajectory was over {received - times[-1]:.3f} s before it came")
+        rows = np.array([_by_name(controller.joints, msg.joint_names, point.positions) for point in msg.points])
+        track = self._tracks[controller.name]
+        if times[0] <= begin + SNAP_S and not np.isfinite(track.linear_then_held(np.array([begin]))).all():
+            # Nothing was commanded before: the trajectory itself says where the joints are as it begins.
+            track.forget_from(begin)
+            track.append(begin, np.array([np.interp(begin, times, column) for column in rows.T]))
+        ahead = times > begin + SNAP_S
+        track.replace_from(begin, times[ahead], rows[ahead])
+
+    def _append(self, controller: str, stamp: float, row: Floats) -> None:
+        track = self._tracks[controller]
+        if len(track) and stamp < track.times[-1] - CLOCK_JUMP_S:
+            back = track.times[-1] - stamp
+            track.clear()
+            raise ObservationError(f"stamped {back:.3f} s before the one before: the clock jumped back")
+        track.append(stamp, row)
+
+    def _stamp(self, msg: Any, received: float) -> float:
+        stamp = msg.header.stamp.sec + msg.header.stamp.nanosec * 1e-9
+        return float(stamp) if self._by_header and stamp > 0.0 else received
+
+
+def _by_name(joints: Sequence[str], names: Sequence[str], positions: Sequence[float]) -> Floats:
+    """Pick `joints` from a message's names and positions, both in its order."""
+    if len(names) != len(positions):
+        raise ObservationError(f"{len(names)} joint names but {len(positions)} positions")
+    places = {name: place for place, name in enumerate(names)}
+    missing = [joint for joint in joints if joint not in places]
+    if missing:
+        raise ObservationError(f"missing joints {missing}; the message has {list(names)}")
+    return _finite(joints, np.array([positions[places[joint]] for joint in joints], dtype=np.float64))
+
+
+def _finite(joints: Sequence[str], row: Floats) -> Floats:
+    if not np.isfinite(row).all():
+        bad = {joint: float(value) for joint, value in zip(joints, row, strict=True) if not np.isfinite(value)}
+        raise ObservationError(f"expected finite positions, got {bad}")
+    return row

@@ -1,0 +1,286 @@
+"""Closed-loop episodes in the demo simulator, in this process and on simulated time.
+
+A policy sees the arm's camera and joint states as messages and drives it through controllers: the node's own
+`ObservationInputs`, `ActionTimeline` and limits, called in the order in which the node calls them. Nothing depends on
+how fast the machine is: inference takes `latency_s` of simulated time, whatever it takes in truth, so the same seed
+and policy give the same episode.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.control.timeline import ActionTimeline
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.evaluation.episodes.controlled_joints import ControlledJoints
+from act_inference_ros.evaluation.episodes.messages import (
+    NANOSECONDS,
+    JointState,
+    Message,
+    header,
+    image_message,
+    trajectory_message,
+)
+from act_inference_ros.observation.binding import bind_inputs
+from act_inference_ros.observation.refusal import ObservationRefused
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.simulation.episode import LIFT_HOLD_S
+from act_inference_ros.simulation.scene import JOINT_STATE_ORDER, DemoArm
+from act_inference_ros.spec import Chunk, Observation, PolicySpec
+
+CONTROL_RATE = 100
+JOINT_STATE_EVERY = 2
+IMAGE_EVERY = 5
+"""In control steps: joint states at 50 Hz and images at 20 Hz, as the simulated robot publishes them."""
+
+START_NS = 1 * NANOSECONDS
+"""An episode's clock begins here, not at 0: a stamp of zero means that there is none."""
+
+DEFAULT_LIMIT_S = 8.0
+DEFAULT_LATENCY_S = 0.05
+
+CHUNK_TOPIC = "/policy_node/action_chunk"
+
+Floats = npt.NDArray[np.float64]
+Publish = Callable[[str, Message, int], None]
+"""Called with topic, message and time in ns, for each message of an episode."""
+
+
+class Policy:
+    """What drives the arm: an InferenceClient, or anything with its `spec` and `predict`."""
+
+    def __init__(self, spec: PolicySpec, predict: Callable[[Observation], Chunk]) -> None:
+        self.spec = spec
+        self.predict = predict
+
+
+@dataclass(frozen=True)
+class PredictedChunk:
+    """A chunk (chunk_size, action_dim) of the observation at `t_obs` s, in policy and ROS units; wall time it took."""
+
+    t_obs: float
+    rows: Chunk
+    ros_rows: Floats
+    inference_s: float
+
+
+@dataclass
+class Episode:
+    """What happened: T samples at CONTROL_RATE, in the order of the action's joints and ROS units.
+
+    `times` are s since the episode began, like the chunks' `t_obs`; `arm_targets` (T, 6) are what the arm was given,
+    in the order of DemoArm.JOINTS.
+    """
+
+    index: int
+    seed: int
+    success: bool = False
+    interrupted: bool = False
+    times: list[float] = field(default_factory=list)
+    targets: list[Floats] = field(default_factory=list)
+    measured: list[Floats] = field(default_factory=list)
+    arm_targets: list[Floats] = field(default_factory=list)
+    cube_height_m: list[float] = field(default_factory=list)
+    chunks: list[PredictedChunk] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    clamped: int = 0
+
+    @property
+    def duration_s(self) -> float:
+        """Simulated seconds."""
+        return len(self.times) / CONTROL_RATE
+
+    def line(self, episodes: int) -> str:
+        """One line for people: `episode  3/20: lifted after 3.9 s`."""
+        outcome = f"lifted after {self.duration_s:.1f} s" if self.success else f"not lifted in {self.duration_s:.1f} s"
+        return f"episode {self.index + 1:{len(str(episodes))}}/{episodes}: {outcome}"
+
+
+def check_configuration(configuration: RobotConfiguration, spec: PolicySpec) -> None:
+    """Raise ConfigurationError unless parameters and policy are for the demo robot."""
+    configuration.check_fits(spec)
+    problems = [f"joint {name}" for name in configuration.action.names if name not in DemoArm.JOINTS]
+    problems += [f"camera {name}" for name in spec.cameras if name not in DemoArm.CAMERAS]
+    problems += [f"{camera.name}'s transport" for camera in configuration.cameras if camera.transport != "raw"]
+    if spec.environment_state_dim is not None:
+        problems.append("environment_state")
+    if problems:
+        raise ConfigurationError(
+            f"episodes are run with the demo robot, which does not have {', '.join(problems)}; "
+            "evaluate another robot's policy on a recorded bag: --bag DIR --params FILE"
+        )
+
+
+def make_arm(spec: PolicySpec) -> DemoArm:
+    """The demo arm, with a camera of the size that the policy reads."""
+    sizes = {(image.height, image.width) for image in spec.images}
+    if len(sizes) > 1:
+        raise ConfigurationError(f"the demo robot's cameras have one size, the policy reads {sorted(sizes)}")
+    return DemoArm(0, *sizes.pop()) if sizes else DemoArm(0, render=False)
+
+
+def run_episode(
+    arm: DemoArm,
+    policy: Policy,
+    configuration: RobotConfiguration,
+    index: int,
+    seed: int,
+    limit_s: float = DEFAULT_LIMIT_S,
+    latency_s: float = DEFAULT_LATENCY_S,
+    publish: Publish | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Episode:
+    """Run one episode from a reset with seed + index until the cube is lifted, `limit_s` has passed, or `stopped`.
+
+    Args:
+        arm: as `make_arm` makes it; left at the episode's end.
+        policy: its spec fits the configuration, see `check_configuration`.
+        configuration: the robot's parameters, as the node reads them.
+        index: of the episode, from 0.
+        seed: of the run; episode i of seed s is episode 0 of seed s + i.
+        limit_s: simulated seconds after which the episode has failed.
+        latency_s: simulated seconds from an observation to its chunk.
+        publish: takes every message of the episode, for a recording.
+        stopped: looked at before each control step; the episode is marked as interrupted then.
+
+    Raises ActInferenceError where the policy does.
+    """
+    arm.reset(seed + index)
+    episode = Episode(index, seed)
+    loop = _Loop(arm, policy, configuration, latency_s, publish or (lambda *_: None), episode)
+    lifted_steps = 0
+    step = 0
+    while step < round(limit_s * CONTROL_RATE) or lifted_steps > 0:
+        if stopped():
+            episode.interrupted = True
+            break
+        loop.step(step)
+        step += 1
+        lifted_steps = lifted_steps + 1 if arm.cube_lifted else 0
+        if lifted_steps >= LIFT_HOLD_S * CONTROL_RATE:
+            episode.success = True
+            break
+    loop.finish()
+    return episode
+
+
+class _Loop:
+    """One control step after the other: sensors, policy, controllers, physics."""
+
+    def __init__(
+        self,
+        arm: DemoArm,
+        policy: Policy,
+        configuration: RobotConfiguration,
+        latency_s: float,
+        publish: Publish,
+        episode: Episode,
+    ) -> None:
+        self._arm = arm
+        self._policy = policy
+        self._configuration = configuration
+        self._latency_s = latency_s
+        self._publish = publish
+        self._episode = episode
+        self._inputs = bind_inputs(configuration, policy.spec)
+        self._timeline = ActionTimeline(
+            configuration.fps, configuration.merge, configuration.blend_time, configuration.ensemble_coeff
+        )
+        start = self._positions()
+        self._rest = np.array([start[name] for name in DemoArm.JOINTS])
+        self._measured = start
+        self._controllers = [ControlledJoints(each, configuration, start) for each in configuration.controllers]
+        self._coming: PredictedChunk | None = None
+        self._last_taken = self._last_t_obs = float("-inf")
+
+    def step(self, number: int) -> None:
+        time_ns = START_NS + number * NANOSECONDS // CONTROL_RATE
+        now = time_ns / NANOSECONDS
+        self._sense(number, time_ns, now)
+        self._think(now)
+        self._act(now)
+        self._move(number, now)
+
+    def finish(self) -> None:
+        self._episode.refused += self._inputs.refused
+        self._episode.clamped = sum(controller.clamped for controller in self._controllers)
+
+    def _sense(self, number: int, time_ns: int, now: float) -> None:
+        if number % JOINT_STATE_EVERY == 0:
+            self._measured = self._positions()
+            velocities = dict(zip(DemoArm.JOINTS, self._arm.velocities.tolist(), strict=True))
+            state = JointState(
+                header(time_ns),
+                list(JOINT_STATE_ORDER),
+                np.array([self._measured[name] for name in JOINT_STATE_ORDER]),
+                np.array([velocities[name] for name in JOINT_STATE_ORDER]),
+            )
+            self._publish(self._configuration.state_topic, state, time_ns)
+            if self._policy.spec.state_dim is not None:
+                self._inputs.add_state(state, now)
+        if number % IMAGE_EVERY == 0:
+            for camera in self._configuration.cameras:
+                image = image_message(self._arm.render(camera.name), time_ns, camera.name)
+                self._publish(camera.topic, image, time_ns)
+                self._inputs.add_image(camera.name, image, now)
+
+    def _think(self, now: float) -> None:
+        """As the node's inference thread: one chunk at a time, of the newest observation, `inference_rate` at most."""
+        half_step = 0.5 / CONTROL_RATE
+        due = now >= self._last_taken + 1.0 / self._configuration.inference_rate - half_step
+        if self._coming is not None or not due or not self._inputs.has_news_since(self._last_t_obs):
+            return
+        try:
+            selection = self._inputs.select(now)
+            observation = self._inputs.decode(selection)
+        except ObservationRefused:
+            return  # counted by the inputs
+        self._last_taken, self._last_t_obs = now, selection.t_obs
+        started = time.perf_counter()
+        rows = self._policy.predict(observation)
+        took_s = time.perf_counter() - started
+        self._coming = PredictedChunk(selection.t_obs, rows, self._configuration.action.to_ros(rows), took_s)
+
+    def _act(self, now: float) -> None:
+        coming, arrived = self._coming, False
+        if coming is not None and now >= coming.t_obs + self._latency_s - 0.5 / CONTROL_RATE:
+            self._coming, arrived = None, True
+            self._timeline.add(coming.rows, coming.t_obs, now)
+            self._remember(coming, now)
+        for controller in self._controllers:
+            if self._timeline.newest is not None and (arrived or controller.streams):
+                command = controller.follow(self._timeline, now, self._measured)
+                if command is not None:
+                    self._publish(controller.topic, command, round(now * NANOSECONDS))
+
+    def _remember(self, chunk: PredictedChunk, now: float) -> None:
+        begin = START_NS / NANOSECONDS
+        self._episode.chunks.append(replace(chunk, t_obs=chunk.t_obs - begin))
+        times = np.arange(len(chunk.rows)) / self._configuration.fps
+        names = self._configuration.action.names
+        stamp_ns = round(chunk.t_obs * NANOSECONDS)
+        message = trajectory_message(names, times, chunk.rows.astype(np.float64), stamp_ns, at_rest=False)
+        self._publish(CHUNK_TOPIC, message, round(now * NANOSECONDS))
+
+    def _move(self, number: int, now: float) -> None:
+        target = dict(zip(DemoArm.JOINTS, self._rest, strict=True))
+        for controller in self._controllers:
+            target.update(zip(controller.joints, controller.target(now), strict=True))
+        arm_target = np.array([target[name] for name in DemoArm.JOINTS])
+        self._arm.step(arm_target, 1.0 / CONTROL_RATE)
+        here, names = self._positions(), self._configuration.action.names
+        self._episode.times.append(number / CONTROL_RATE)
+        self._episode.targets.append(np.array([target[name] for name in names]))
+        self._episode.measured.append(np.array([here[name] for name in names]))
+        self._episode.arm_targets.append(arm_target)
+        self._episode.cube_height_m.append(self._arm.cube_height_m)
+
+    def _positions(self) -> dict[str, Any]:
+        return dict(zip(DemoArm.JOINTS, self._arm.positions.tolist(), strict=True))

@@ -1,0 +1,91 @@
+"""Tally: all running sums of one episode, or of all of them; becomes `results.Metrics`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from act_inference_ros.control.merging import MERGES
+from act_inference_ros.evaluation.metrics.findings import SystematicDifferences
+from act_inference_ros.evaluation.metrics.running_sums import ClampCounts, Distribution, ErrorSums
+from act_inference_ros.evaluation.metrics.seams import SeamSums
+from act_inference_ros.evaluation.results import MergeResult, Metrics
+
+
+class MergeTally:
+    """One way of merging."""
+
+    def __init__(self, joints: int) -> None:
+        self.executed = ErrorSums(joints)
+        self.seams = SeamSums(joints)
+        self.clamps = ClampCounts(joints)
+
+    def merge(self, other: MergeTally) -> None:
+        """Add all that `other` has."""
+        self.executed.merge(other.executed)
+        self.seams.merge(other.seams)
+        self.clamps.merge(other.clamps)
+
+
+class Tally:
+    """Filled by `PolicyReplay` and `TruthComparison`."""
+
+    def __init__(self, joints: Sequence[str], chunk_size: int, fps: float) -> None:
+        self.joints = tuple(joints)
+        n = len(self.joints)
+        self.observations = 0
+        self.chunks = 0
+        self.horizon = ErrorSums(chunk_size, n)
+        self.by_merge = {merge: MergeTally(n) for merge in MERGES}
+        self.differences = SystematicDifferences(n, fps)
+        self.inference = Distribution()
+        self.age = Distribution()
+        self.skew = Distribution()
+        self.refused: Counter[str] = Counter()
+        self.refused_examples: dict[str, str] = {}
+        self.failures: Counter[str] = Counter()
+        self.holds: Counter[str] = Counter()
+
+    def merge(self, other: Tally) -> None:
+        """Add all that `other`, of the same joints and policy, has."""
+        self.observations += other.observations
+        self.chunks += other.chunks
+        self.horizon.merge(other.horizon)
+        for merge, tally in self.by_merge.items():
+            tally.merge(other.by_merge[merge])
+        self.differences.merge(other.differences)
+        for name in ("inference", "age", "skew"):
+            getattr(self, name).merge(getattr(other, name))
+        for name in ("refused", "failures", "holds"):
+            getattr(self, name).update(getattr(other, name))
+        self.refused_examples = {**other.refused_examples, **self.refused_examples}
+
+    def refuse(self, label: str, detail: str) -> None:
+        """Count something not used; the first detail of each label is kept."""
+        self.refused[label] += 1
+        self.refused_examples.setdefault(label, detail)
+
+    def metrics(self) -> Metrics:
+        """The numbers so far."""
+        return Metrics(
+            observations=self.observations,
+            chunks=self.chunks,
+            chunk_error=self.horizon.summed().statistics(self.joints),
+            horizon_error=self.horizon.horizon(self.joints),
+            by_merge={
+                merge: MergeResult(
+                    executed=tally.executed.statistics(self.joints),
+                    seams=tally.seams.statistics(self.joints),
+                    clamps=tally.clamps.statistics(self.joints),
+                )
+                for merge, tally in self.by_merge.items()
+            },
+            inference_time=self.inference.statistics(),
+            observation_age=self.age.statistics(),
+            observation_skew=self.skew.statistics(),
+            refused=dict(self.refused),
+            refused_examples=self.refused_examples,
+            failed_inferences=dict(self.failures),
+            holds=dict(self.holds),
+            findings=self.differences.findings(self.joints),
+        )

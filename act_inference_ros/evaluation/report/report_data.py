@@ -1,0 +1,178 @@
+"""What the report's plots are drawn from: plain JSON data of bounded size. Times in s, positions in ROS units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.evaluation.episodes.closed_loop import Episode
+from act_inference_ros.evaluation.report.summary import figure
+from act_inference_ros.evaluation.results import EpisodeResult, pooled
+from act_inference_ros.evaluation.runs import Run
+from act_inference_ros.simulation.scene import LIFTED_RISE_M
+
+EPISODES_SHOWN = 6
+"""Episodes whose motion is plotted: the worst ones. All are in the table."""
+POINTS_SHOWN = 1000
+"""Of each line: more than a screen has columns."""
+CHUNKS_SHOWN = 40
+LATENCIES_SHOWN = 2000
+
+Json = dict[str, Any]
+
+
+def plot_data(runs: Sequence[Run], episodes_shown: int = EPISODES_SHOWN) -> Json:
+    """Everything that report.js reads; `episodes_shown` bounds its size."""
+    settings = runs[0].result.settings
+    simulated = any(run.episodes for run in runs)
+    return {
+        "runs": [run.label for run in runs],
+        "fps": settings.fps,
+        "joints": list(settings.joints),
+        "episodes": (_simulated(runs) if simulated else _recorded(runs))[:episodes_shown],
+        "horizon": [line for index, run in enumerate(runs) for line in _horizon(index, run)],
+        "latency": [each for index, run in enumerate(runs) for each in _latency(index, run)],
+        "height": [line for index, run in enumerate(runs) for line in _heights(index, run, len(runs) > 1)],
+        "lifted_mm": LIFTED_RISE_M * 1e3,
+    }
+
+
+def worst_first(episodes: Iterable[EpisodeResult]) -> list[EpisodeResult]:
+    """By mean error of the chunks; those without one at the end."""
+
+    def error(episode: EpisodeResult) -> float:
+        mae = pooled(episode.metrics.chunk_error).mae_ros_units
+        return -mae if math.isfinite(mae) else 0.0
+
+    return sorted(episodes, key=error)
+
+
+def failures_first(episodes: Iterable[Episode]) -> list[Episode]:
+    """Failures, then the slowest successes."""
+    return sorted(episodes, key=lambda episode: (episode.success, -episode.duration_s))
+
+
+def _recorded(runs: Sequence[Run]) -> list[Json]:
+    """One entry per bag of the first run, with what the other run says about it."""
+    shown = []
+    for episode in worst_first(runs[0].result.episodes):
+        if not episode.series.plan_times_s:
+            continue
+        others = [[e for e in run.result.episodes if e.name == episode.name] for run in runs[1:]]
+        pair = [episode, *(found[0] if found else None for found in others)]
+        times, truth = episode.series.plan_times_s, np.asarray(episode.series.truth, dtype=float)
+        shown.append(
+            {
+                "name": episode.name,
+                "lines": [_line("commanded", times, truth)] if truth.ndim == 2 else [],
+                "runs": [_recorded_run(each) if each is not None else None for each in pair],
+            }
+        )
+    return shown
+
+
+def _recorded_run(episode: EpisodeResult) -> Json:
+    series = episode.series
+    error = figure(pooled(episode.metrics.chunk_error).mae_ros_units)
+    return {
+        "verdict": f"mean error {error}" + (f", {episode.status}" if episode.status != "complete" else ""),
+        "plan": _line("", series.plan_times_s, np.asarray(series.plan, dtype=float)),
+        "chunks": [_chunk(chunk.t_s, np.asarray(chunk.rows)) for chunk in _evenly(series.chunks, CHUNKS_SHOWN)],
+    }
+
+
+def _simulated(runs: Sequence[Run]) -> list[Json]:
+    shown = []
+    for episode in failures_first(runs[0].episodes):
+        pair = [next((each for each in run.episodes if each.index == episode.index), None) for run in runs]
+        shown.append(
+            {
+                "name": f"episode {episode.index + 1}",
+                "lines": [_line("measured", episode.times, np.array(episode.measured), dash="dot")],
+                "runs": [_simulated_run(each) if each is not None else None for each in pair],
+            }
+        )
+    return shown
+
+
+def _simulated_run(episode: Episode) -> Json:
+    return {
+        "verdict": outcome(episode),
+        "plan": _line("", episode.times, np.array(episode.targets)),
+        "chunks": [_chunk(chunk.t_obs, chunk.ros_rows) for chunk in _evenly(episode.chunks, CHUNKS_SHOWN)],
+    }
+
+
+def outcome(episode: Episode) -> str:
+    """`lifted after 2.7 s`, in words for people."""
+    if episode.interrupted:
+        return f"interrupted after {episode.duration_s:.1f} s"
+    return f"{'lifted after' if episode.success else 'not lifted in'} {episode.duration_s:.1f} s"
+
+
+def _horizon(index: int, run: Run) -> list[Json]:
+    if run.result.total is None:
+        return []
+    lines = []
+    for colour, (joint, error) in enumerate(run.result.total.horizon_error.items()):
+        steps = [i for i, count in enumerate(error.count) if count]
+        if steps:
+            ms = [_rounded(1e3 * i / run.result.settings.fps) for i in steps]
+            mae = [_rounded(error.mae_ros_units[i]) for i in steps]
+            lines.append({"run": index, "joint": joint, "colour": colour, "ms": ms, "mae": mae})
+    return lines
+
+
+def _latency(index: int, run: Run) -> list[Json]:
+    if run.episodes:
+        seconds = [chunk.inference_s for episode in run.episodes for chunk in episode.chunks]
+    else:
+        seconds = [value for episode in run.result.episodes for value in episode.series.inference_s]
+    finite = [value for value in seconds if math.isfinite(value)]
+    ms = [_rounded(value * 1e3) for value in _evenly(finite, LATENCIES_SHOWN)]
+    return [{"run": index, "ms": ms}] if ms else []
+
+
+def _heights(index: int, run: Run, several: bool) -> list[Json]:
+    return [
+        {
+            "run": index,
+            "name": f"{run.label}: episode {episode.index + 1}" if several else f"episode {episode.index + 1}",
+            "success": episode.success,
+            "t": [_rounded(time) for time in _evenly(episode.times, POINTS_SHOWN // 4)],
+            "mm": [_rounded(height * 1e3) for height in _evenly(episode.cube_height_m, POINTS_SHOWN // 4)],
+        }
+        for episode in run.episodes
+    ]
+
+
+def _line(name: str, times: Sequence[float], values: npt.NDArray[Any], dash: str = "solid") -> Json:
+    """`values` (n, joints) at `times` (n,), thinned; a gap where a value is not finite."""
+    keep = _evenly(range(len(times)), POINTS_SHOWN)
+    columns: Iterable[Any] = values[keep].T if len(values) else []
+    return {
+        "name": name,
+        "dash": dash,
+        "t": [_rounded(times[i]) for i in keep],
+        "y": [[_rounded(value) for value in column] for column in columns],
+    }
+
+
+def _chunk(time: float, rows: npt.NDArray[Any]) -> Json:
+    return {"t": _rounded(time), "y": [[_rounded(value) for value in column] for column in rows.T]}
+
+
+def _evenly(values: Sequence[Any], most: int) -> list[Any]:
+    """At most `most` of the values, evenly spread, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[i] for i in np.linspace(0, len(values) - 1, most).round().astype(int)]
+
+
+def _rounded(value: float) -> float | None:
+    """Five significant digits or microunits: a plot shows no more, and JSON gets half as long."""
+    return round(float(value), 5) if math.isfinite(value) else None

@@ -1,0 +1,296 @@
+"""The sections of the report as HTML. Every text that is not ours is escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from act_inference_ros.evaluation.report.compare import chunk_difference, differing_settings
+from act_inference_ros.evaluation.report.report_data import Json, failures_first, outcome, worst_first
+from act_inference_ros.evaluation.report.summary import NOTHING, Number, figure, rows
+from act_inference_ros.evaluation.results import COMPLETE, Metrics, Thumbnail, pooled
+from act_inference_ros.evaluation.runs import Run
+
+_COLOURS = ("first", "second")
+EPISODES_LISTED = 200
+THUMBNAILS_SHOWN = 12
+ROS_UNITS = "policy = 1 * ros + 0"
+
+
+def heading(runs: Sequence[Run]) -> str:
+    """Title, status, what was evaluated."""
+    settings = runs[0].result.settings
+    status = next((run.result.status for run in runs if run.result.status != COMPLETE), COMPLETE)
+    bags = len(runs[0].result.episodes)
+    what = f"{bags} recorded bag{'s' * (bags != 1)}" if settings.bags else "demo simulator"
+    created = settings.created.replace("T", " ").replace("+00:00", " UTC")
+    names = " against ".join(f"<code>{_safe(run.result.settings.policy)}</code> ({_safe(run.label)})" for run in runs)
+    return (
+        f'<header><h1>Policy evaluation</h1><span class="badge {status}">{status}</span></header>'
+        f'<p class="lead">{names} · {what} · {_safe(created)}</p>{_keys(runs)}{_reasons(runs)}'
+    )
+
+
+def cards(runs: Sequence[Run]) -> str:
+    """The numbers that matter."""
+    made = [_card(name, found, len(runs) > 1) for name, found in rows([run.result for run in runs])]
+    return f'<section class="cards">{"".join(made)}</section>'
+
+
+def findings(runs: Sequence[Run]) -> str:
+    """Systematic differences, if any."""
+    found = [
+        (f"{run.label}: " if len(runs) > 1 else "") + each.text
+        for run in runs
+        for each in (run.result.total.findings if run.result.total else ())
+    ]
+    if not found:
+        return ""
+    return f'<div class="box callout"><h3>Look at this first</h3>{_list(found)}</div>'
+
+
+def comparison(runs: Sequence[Run]) -> str:
+    """How far apart two runs are, and which settings differ."""
+    if len(runs) < 2:
+        return ""
+    differing = differing_settings(runs[0].result, runs[1].result)
+    settings = _table(
+        ["setting", *(run.label for run in runs)],
+        [[name, str(first), str(second)] for name, (first, second) in differing.items()],
+        "left",
+    )
+    difference = chunk_difference(runs[0], runs[1]).text
+    return f'<h2>The two runs</h2><p class="lead">{_safe(difference[0].upper() + difference[1:])}.</p>' + (
+        f'<div class="box scroll">{settings}</div>' if differing else ""
+    )
+
+
+def motion(runs: Sequence[Run], data: Json) -> str:
+    """The joints' plots, for one episode at a time."""
+    if not data["episodes"]:
+        return ""
+    options = "".join(
+        f'<option value="{i}">{_safe(each["name"])}: {_safe(next(run["verdict"] for run in each["runs"] if run))}'
+        for i, each in enumerate(data["episodes"])
+    )
+    plots = "".join(
+        f'<div class="box"><h3>{_safe(joint)}</h3><div class="plot" id="joint-{i}"></div></div>'
+        for i, joint in enumerate(data["joints"])
+    )
+    simulated = any(run.episodes for run in runs)
+    reference = ("dots", "measured on the arm") if simulated else ("black", "commanded when it was recorded")
+    keys = (("", "plan as executed, after merging and limits"), ("pale", "chunks it was made of"), reference)
+    legend = "".join(f'<span class="key"><i class="{kind}"></i>{text}</span>' for kind, text in keys)
+    title = "What the arm was told" if simulated else "Predicted against commanded"
+    return (
+        f"<h2>{title}</h2><p>{legend}</p>"
+        f'<div class="chooser"><label for="episode">Episode</label><select id="episode">{options}</select></div>'
+        f'<div class="grid">{plots}</div>'
+    )
+
+
+def horizon(data: Json) -> str:
+    """Error against how far ahead was predicted."""
+    if not data["horizon"]:
+        return ""
+    return (
+        "<h2>Error against horizon</h2>"
+        '<p class="note">Mean error of the raw chunks, by how far after its observation a target lies. What is '
+        "executed is mostly the beginning; a steep rise asks for chunks more often.</p>"
+        '<div class="box"><div class="plot tall" id="horizon"></div></div>'
+    )
+
+
+def latency(data: Json) -> str:
+    """Inference times."""
+    if not data["latency"]:
+        return ""
+    return (
+        '<h2>Inference time</h2><p class="note">From observation to checked chunk, as the node would have waited; '
+        "the last bar of the histogram holds everything beyond it.</p>"
+        '<div class="grid"><div class="box"><div class="plot" id="latency"></div></div>'
+        '<div class="box"><div class="plot" id="latency-time"></div></div></div>'
+    )
+
+
+def simulation(runs: Sequence[Run], data: Json) -> str:
+    """Films and heights of simulated episodes."""
+    films = [
+        f'<figure class="box"><img alt="{_safe(film.caption)}" src="{_data_uri("gif", film.gif)}">'
+        f"<figcaption>{_safe((run.label + ': ') * (len(runs) > 1) + film.caption)}</figcaption></figure>"
+        for run in runs
+        for film in run.films
+    ]
+    shown = f'<h2>Best and worst episode</h2><div class="films">{"".join(films)}</div>' if films else ""
+    if data["height"]:
+        shown += (
+            '<h2>The cube</h2><p class="note">Its height in every episode; red: not lifted.</p>'
+            '<div class="box"><div class="plot tall" id="height"></div></div>'
+        )
+    return shown
+
+
+def joints(runs: Sequence[Run]) -> str:
+    """Errors per joint."""
+    tables = [(run, run.result.total) for run in runs if run.result.total is not None and run.result.total.chunk_error]
+    if not tables:
+        return ""
+    return (
+        '<h2>Error per joint</h2><p class="note">rad or m, predicted minus commanded, over every row of every chunk; '
+        "<em>executed</em> is what is left after merging and limits, <em>jump</em> the plan's step when a chunk "
+        "arrives, <em>clamped</em> the share of targets that a limit changed.</p>"
+        + "".join(f'<div class="box scroll">{_joint_table(run, total, len(runs) > 1)}</div>' for run, total in tables)
+    )
+
+
+def episodes(runs: Sequence[Run]) -> str:
+    """Every episode, the worst first."""
+    header, lines = ["episode", "run", "result", "chunks", "refused"], []
+    for run in runs:
+        for each in failures_first(run.episodes):
+            lines.append(
+                [f"episode {each.index + 1}", run.label, outcome(each), len(each.chunks), each.refused.total()]
+            )
+        for bag in worst_first(run.result.episodes):
+            error = pooled(bag.metrics.chunk_error).mae_ros_units
+            told = "; ".join((*bag.reasons, *bag.notes))
+            result = f"mean error {figure(error)}" + (f" ({bag.status})" if bag.status != COMPLETE else "")
+            refused = sum(bag.metrics.refused.values())
+            lines.append([bag.name, run.label, f"{result} {told}".strip(), bag.metrics.chunks, refused])
+    if not lines:
+        return ""
+    more = f'<p class="note">and {len(lines) - EPISODES_LISTED} more</p>' if len(lines) > EPISODES_LISTED else ""
+    table = _table(header, [[str(cell) for cell in line] for line in lines[:EPISODES_LISTED]], "wide")
+    return f'<h2>Episodes</h2><div class="box scroll">{table}</div>{more}'
+
+
+def thumbnails(runs: Sequence[Run]) -> str:
+    """What the cameras saw where the error peaks."""
+    found = [
+        (episode.name, thumbnail)
+        for run in runs
+        for episode in run.result.episodes
+        for thumbnail in episode.series.thumbnails
+    ]
+    found.sort(key=lambda pair: -pair[1].error_ros_units)
+    shown = [_thumbnail(name, thumbnail) for name, thumbnail in found[:THUMBNAILS_SHOWN]]
+    if not shown:
+        return ""
+    return f'<h2>Where the error peaks</h2><div class="thumbs">{"".join(shown)}</div>'
+
+
+def refused(runs: Sequence[Run]) -> str:
+    """Inputs that were not used, by reason, with the first of each."""
+    lines = []
+    for run in runs:
+        total = run.result.total
+        if total is not None:
+            lines += [
+                [label, str(n), run.label, total.refused_examples.get(label, "")] for label, n in total.refused.items()
+            ]
+            lines += [[f"inference failed: {k}", str(n), run.label, ""] for k, n in total.failed_inferences.items()]
+            lines += [[f"the arm would have held: {k}", str(n), run.label, ""] for k, n in total.holds.items()]
+        for label, n in (
+            sum((each.refused for each in run.episodes), start=type(run.episodes[0].refused)()).items()
+            if (run.episodes)
+            else ()
+        ):
+            lines.append([label, str(n), run.label, ""])
+    if not lines:
+        return ""
+    table = _table(["what", "times", "run", "the first"], lines, "left")
+    return f'<h2>Not used</h2><div class="box scroll">{table}</div>'
+
+
+def settings(runs: Sequence[Run]) -> str:
+    """What produced the numbers."""
+    columns = [asdict(run.result.settings) for run in runs]
+    lines = [[name.replace("_", " "), *(_setting(column[name]) for column in columns)] for name in columns[0]]
+    lines = [line for line in lines if any(line[1:])]
+    return f'<h2>Settings</h2><div class="box scroll">{_table(["", *(run.label for run in runs)], lines, "left")}</div>'
+
+
+def _keys(runs: Sequence[Run]) -> str:
+    if len(runs) < 2:
+        return ""
+    keys = [f'<span class="key{" b" * i}"><i></i>{_safe(run.label)}</span>' for i, run in enumerate(runs)]
+    return f"<p>{''.join(keys)}</p>"
+
+
+def _reasons(runs: Sequence[Run]) -> str:
+    told = [
+        *((run.label, reason) for run in runs for reason in run.result.reasons),
+        *((e.name, reason) for run in runs for e in run.result.episodes for reason in e.reasons),
+    ]
+    return f'<div class="box reasons">{_list(f"{who}: {reason}" for who, reason in told[:20])}</div>' if told else ""
+
+
+def _card(name: str, found: Sequence[Number | None], several: bool) -> str:
+    values = "".join(
+        f'<div class="value{" " + _COLOURS[i] if several else ""}">{_safe(number.value)}'
+        f"{f' <small>{_safe(number.unit)}</small>' if number.unit else ''}</div>"
+        for i, number in enumerate(found)
+        if number is not None
+    )
+    hints = [number.hint for number in found if number is not None and number.hint]
+    hint = f'<div class="hint">{_safe(hints[0])}</div>' if hints and not several else ""
+    return f'<div class="card"><div class="name">{_safe(name)}</div>{values}{hint}</div>'
+
+
+def _joint_table(run: Run, total: Metrics, several: bool) -> str:
+    merged = total.by_merge.get(run.result.settings.merge)
+    lines = []
+    for joint, error in total.chunk_error.items():
+        executed = merged.executed.get(joint) if merged else None
+        seams = merged.seams.get(joint) if merged else None
+        clamps = merged.clamps.get(joint) if merged else None
+        changed = clamps.clamped_position + clamps.clamped_velocity if clamps else 0
+        clamped = 100.0 * changed / clamps.targets if clamps and clamps.targets else math.nan
+        numbers = [error.mae_ros_units, error.rmse_ros_units, error.max_ros_units, error.bias_ros_units]
+        numbers += [executed.mae_ros_units if executed else math.nan, seams.jump_mean_ros_units if seams else math.nan]
+        lines.append([joint, *map(figure, numbers), f"{clamped:.1f} %" if math.isfinite(clamped) else NOTHING])
+    first = f"{run.label}: joint" if several else "joint"
+    return _table([first, "mean", "rms", "largest", "bias", "executed", "jump", "clamped"], lines)
+
+
+def _thumbnail(episode: str, thumbnail: Thumbnail) -> str:
+    caption = (
+        f"{episode}, {thumbnail.t_s:.1f} s, {thumbnail.camera}: {thumbnail.joint} is "
+        f"{figure(thumbnail.error_ros_units)} off, {thumbnail.ahead_s * 1e3:.0f} ms ahead"
+    )
+    source = _data_uri("png", thumbnail.png)
+    return (
+        f'<figure class="box"><img alt="{_safe(caption)}" src="{source}">'
+        f"<figcaption>{_safe(caption)}</figcaption></figure>"
+    )
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, (tuple, list)):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {item}" for name, item in value.items() if item != ROS_UNITS) or "ROS units (rad, m)"
+    if isinstance(value, float):
+        return f"{value:g}" if math.isfinite(value) else ""
+    return str(value)
+
+
+def _table(header: Sequence[str], lines: Iterable[Sequence[str]], style: str = "") -> str:
+    head = "".join(f"<th>{_safe(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{_safe(cell)}</td>" for cell in line) + "</tr>" for line in lines)
+    return f'<table class="{style}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _list(items: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{_safe(item)}</li>' for item in items)}</ul>"
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _safe(text: str) -> str:
+    return html.escape(text)

@@ -1,0 +1,160 @@
+"""Local mode: the policy in this process, with PyTorch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from act_inference_ros.errors import BadOutputError, ConfigurationError, InferenceError, NotReadyError
+from act_inference_ros.inference.client import ClientOptions
+from act_inference_ros.inference.images import as_pixels
+from act_inference_ros.policy.graph import PolicyGraph
+from act_inference_ros.policy.kernels import POINTWISE
+from act_inference_ros.policy.load import load_policy
+from act_inference_ros.spec import PolicySpec
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_WARM_UPS = 2
+
+
+class LocalBackend:
+    """A checkpoint on one device, warmed up: the first chunk takes no longer than the hundredth."""
+
+    def __init__(self, options: ClientOptions) -> None:
+        if not options.checkpoint:
+            raise ConfigurationError("mode local needs a checkpoint: give checkpoint=DIR or set CHECKPOINT_DIR")
+        self._device = choose_device(options.device)
+        dtype = _choose_precision(options.precision)
+        if options.threads is not None:
+            if options.threads < 1:
+                raise ConfigurationError(f"threads: expected at least 1, got {options.threads}")
+            torch.set_num_threads(options.threads)
+        policy = load_policy(options.checkpoint)
+        self._spec = policy.spec
+        self._lock = threading.Lock()  # guards _run: one chunk at a time, for two would only slow each other down
+        self._run: Any = None
+        policy.graph.set_precision(dtype)
+        graph = policy.graph.to(self._device)
+        typical = graph.typical_inputs()
+        if options.compile:
+            self._run = _compiled(graph, typical)
+        else:
+            self._run = graph
+        self._warm_up(typical, options.precision)
+
+    @property
+    def spec(self) -> PolicySpec:
+        """What the policy reads and writes."""
+        return self._spec
+
+    @property
+    def source(self) -> str:
+        """The device, for messages."""
+        return f"the policy on {self._device}"
+
+    @property
+    def takes_jpeg(self) -> bool:
+        """The network takes pixels."""
+        return False
+
+    @property
+    def reconnects(self) -> int:
+        """There is nothing to connect to."""
+        return 0
+
+    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> npt.NDArray[np.float32]:
+        """Checked inputs -> float32 (chunk_size, action_dim)."""
+        images = {image.key: image for image in self._spec.images}
+        arrays = [as_pixels(images[key], x) if key in images else np.asarray(x) for key, x in inputs.items()]
+        tensors = [_tensor(array).unsqueeze(0) for array in arrays]
+        with self._lock:
+            if self._run is None:
+                raise NotReadyError("the inference client is closed; create another one")
+            try:
+                return self._chunk(tensors)
+            except RuntimeError as error:
+                raise InferenceError(f"{self.source} failed: {_first_line(error)}") from error
+
+    def close(self) -> None:
+        """Let go of the network, after the chunk that is being computed."""
+        with self._lock:
+            self._run = None
+
+    def _chunk(self, tensors: list[Tensor]) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            actions: Tensor = self._run(*(tensor.to(self._device) for tensor in tensors))
+            return np.asarray(actions[0].cpu().numpy(), np.float32)
+
+    def _warm_up(self, typical: list[Tensor], precision: str) -> None:
+        try:
+            for _ in range(_WARM_UPS):
+                chunk = self._chunk(typical)
+        except (RuntimeError, NotImplementedError) as error:
+            raise ConfigurationError(
+                f"the policy does not run on {self._device} in {precision}: {_first_line(error)}"
+            ) from error
+        try:
+            self._spec.check_chunk(chunk, self.source)
+        except BadOutputError as error:
+            raise ConfigurationError(f"{error} (at the warm-up in {precision}); try another precision") from error
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is cuda, else mps, else cpu. Raises ConfigurationError if the device is unknown or not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
+    kind, _, index = name.partition(":")
+    if name not in ("cpu", "cuda", "mps") and not (kind == "cuda" and index.isdecimal()):
+        raise ConfigurationError(f"device {name!r}: expected auto, cpu, cuda, cuda:N or mps")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError(f"device {name}: torch {torch.__version__} finds no CUDA device on this machine")
+    if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
+        raise ConfigurationError(f"device {name}: this machine has {torch.cuda.device_count()} CUDA device(s)")
+    if kind == "mps" and not _has_mps():
+        raise ConfigurationError(f"device {name}: torch {torch.__version__} finds no Apple GPU on this machine")
+    return torch.device(name)
+
+
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()
+
+
+def _choose_precision(name: str) -> torch.dtype:
+    if name not in PRECISIONS:
+        raise ConfigurationError(f"precision {name!r}: expected one of {', '.join(PRECISIONS)}")
+    return PRECISIONS[name]
+
+
+def _compiled(graph: PolicyGraph, typical: list[Tensor]) -> Any:
+    """The graph compiled for one observation, its parameters frozen into it; compiles now, not at the first chunk."""
+    from torch._inductor import config as inductor_config  # takes a second to import
+
+    if typical[0].device.type == "cpu":
+        graph.network.use_kernels(POINTWISE)
+    compiled = torch.compile(graph, fullgraph=True, dynamic=False)
+    try:
+        # Not an option of torch.compile: by the time those are looked at, it is decided how to compile.
+        with torch.inference_mode(), inductor_config.patch(freezing=True):
+            compiled(*typical)
+    except Exception as error:  # a failing compiler shows as one of many exceptions
+        raise ConfigurationError(
+            f"compile: torch.compile failed (it needs a C++ compiler, such as g++); set compile to false: "
+            f"{_first_line(error)}"
+        ) from error
+    return compiled
+
+
+def _tensor(array: npt.NDArray[Any]) -> Tensor:
+    """A tensor with the array's numbers, sharing its memory where torch can."""
+    contiguous = np.ascontiguousarray(array)  # torch knows no negative strides
+    return torch.from_numpy(contiguous if contiguous.flags.writeable else contiguous.copy())
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

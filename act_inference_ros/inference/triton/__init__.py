@@ -1,0 +1,4 @@
+"""Triton mode: the policy on one or several NVIDIA Triton servers, over gRPC.
+
+This file imports nothing, and `options` nothing of Triton, so that local mode works without tritonclient.
+"""

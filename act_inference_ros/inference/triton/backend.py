@@ -1,0 +1,148 @@
+"""Triton mode: the policy on one or several Triton servers, over gRPC. Works without torch."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.errors import BadOutputError, InferenceError, NotReadyError
+from act_inference_ros.inference.triton.contract import Contract
+from act_inference_ros.inference.triton.errors import CallFailed
+from act_inference_ros.inference.triton.options import TritonOptions
+from act_inference_ros.inference.triton.remote_server import TritonServer
+from act_inference_ros.spec import PolicySpec
+
+RETRY_S = 0.1
+"""Between two looks whether a server is there."""
+
+_log = logging.getLogger(__name__)
+
+
+class TritonBackend:
+    """A policy on Triton, agreed upon and tried once: every server that answered has computed a valid chunk.
+
+    Requests go to the servers in turn; where one fails another is asked within the same deadline, which is safe, for
+    inference changes nothing. Servers that fail are asked last, and tried by a thread until an inference works there.
+    """
+
+    def __init__(self, options: TritonOptions) -> None:
+        """Wait up to `options.wait_s` for a server.
+
+        Raises ConfigurationError for options that cannot be used, NotReadyError, RejectedError or BadOutputError if
+        no server has the policy.
+        """
+        options.check()
+        self._options = options
+        self._closed = threading.Event()
+        self._servers = [TritonServer(address, options) for address in options.addresses]
+        # Also when the program ends without close: a server would keep its shared memory until another client came.
+        self._release = weakref.finalize(self, _close_all, self._servers)
+        self._turn = itertools.count()
+        try:
+            contract = self._agree(time.monotonic() + options.wait_s)
+        except BaseException:
+            self.close()
+            raise
+        self._spec = contract.spec
+        self._takes_jpeg = contract.jpeg
+        if len(self._servers) > 1:
+            threading.Thread(target=self._look_after_servers, name="triton_servers", daemon=True).start()
+
+    @property
+    def spec(self) -> PolicySpec:
+        """What the policy reads and writes, as the server told."""
+        return self._spec
+
+    @property
+    def source(self) -> str:
+        """Model and servers, for messages."""
+        return f"model {self._options.model} on {', '.join(self._options.addresses)}"
+
+    @property
+    def takes_jpeg(self) -> bool:
+        """Whether the model decodes images itself."""
+        return self._takes_jpeg
+
+    @property
+    def reconnects(self) -> int:
+        """How often a server answered again after it had not."""
+        return sum(server.reconnects for server in self._servers)
+
+    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> npt.NDArray[np.float32]:
+        """Checked inputs -> float32 (chunk_size, action_dim), within `timeout_s` or not at all."""
+        deadline = time.monotonic() + self._options.timeout_s
+        failures: list[CallFailed] = []
+        for server in self._in_turn():
+            if self._closed.is_set():
+                raise NotReadyError("the inference client is closed; create another one")
+            try:
+                return server.infer(inputs, deadline)
+            except CallFailed as failed:
+                failures.append(failed)
+                if not failed.elsewhere or time.monotonic() >= deadline:
+                    break
+        raise CallFailed.together(failures) from failures[-1].__cause__
+
+    def close(self) -> None:
+        """Release connections and shared memory; a request in flight ends with NotReadyError."""
+        self._closed.set()
+        self._release()
+
+    def _in_turn(self) -> list[TritonServer]:
+        """Those that answer, beginning with another one each time; then the others."""
+        first = next(self._turn) % len(self._servers)
+        rotated = self._servers[first:] + self._servers[:first]
+        return sorted(rotated, key=lambda server: not server.answers)
+
+    def _agree(self, end: float) -> Contract:
+        """Try every server until one has the policy; the others must then have the same."""
+        agreed: Contract | None = None
+        while True:
+            failures: list[CallFailed] = []
+            for server in self._servers:
+                share = (end - time.monotonic()) / len(self._servers) if agreed is None else 0.0
+                try:
+                    contract = server.probe(time.monotonic() + max(self._options.timeout_s, share))
+                except CallFailed as failed:
+                    failures.append(failed)
+                    continue
+                except BadOutputError as error:
+                    failures.append(CallFailed(error, passing=False))
+                    continue
+                if agreed is None:
+                    agreed = contract
+                    for each in self._servers:
+                        each.expected = contract.spec
+            if agreed is not None:
+                for failure in failures:
+                    _log.warning("going on without a server: %s", failure)
+                return agreed
+            if not any(failure.passing for failure in failures):
+                raise CallFailed.together(failures) from failures[-1]
+            if time.monotonic() + RETRY_S > end:
+                reasons = CallFailed.together(failures)
+                raise NotReadyError(f"no server ready within {self._options.wait_s:g} s: {reasons}") from failures[-1]
+            self._closed.wait(RETRY_S)
+
+    def _look_after_servers(self) -> None:
+        """Ask servers that failed, apart from requests: one that does not answer would cost a request its deadline."""
+        while not self._closed.wait(RETRY_S):
+            for server in self._servers:
+                if not server.answers:
+                    try:
+                        server.probe(time.monotonic() + self._options.timeout_s)
+                    except (CallFailed, InferenceError) as error:
+                        _log.debug("%s: still not there: %s", server.address, error)
+
+
+def _close_all(servers: Sequence[TritonServer]) -> None:
+    for server in servers:
+        server.close()

@@ -1,0 +1,85 @@
+"""One gRPC channel to one Triton: calls with a deadline, errors translated, the token added to each."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from act_inference_ros.errors import ConfigurationError, NotReadyError
+from act_inference_ros.inference.triton.errors import CallFailed
+from act_inference_ros.inference.triton.options import TritonOptions
+from act_inference_ros.inference.triton.security import channel_credentials, read_token
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # A server that is back must be found within a second.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 300),
+    # In spite of its name this is also how long one attempt to connect may take; a poor wireless link needs a while.
+    ("grpc.min_reconnect_backoff_ms", 2000),
+    ("grpc.dns_min_time_between_resolutions_ms", 500),
+    # A new channel is to be a new connection, not the shared one that no longer answers.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+_INFER = f"/{service_pb2.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/ModelInfer"
+
+
+class TritonChannel:
+    """Calls may be made from any thread; `reconnect` and `close` end those in flight."""
+
+    def __init__(self, address: str, options: TritonOptions) -> None:
+        """Raises ConfigurationError if certificates or token cannot be read."""
+        self.address = address
+        self._options = options
+        self._credentials = channel_credentials(options)
+        self._token = read_token(options)
+        self._open()
+
+    def call(self, method: str, request: Any, deadline: float) -> Any:
+        """Call a method of Triton's service by name. `deadline` on the monotonic clock, s. Raises CallFailed."""
+        return self._call(getattr(self._stub, method), request, deadline)
+
+    def infer(self, request: bytes, deadline: float) -> Any:
+        """Send a serialised ModelInferRequest, return the ModelInferResponse. Raises CallFailed."""
+        return self._call(self._infer, request, deadline)
+
+    def reconnect(self) -> None:
+        """Begin a new connection."""
+        old = self._channel
+        self._open()
+        old.close()
+
+    def renew_token(self) -> None:
+        """Take the token that its file holds now; the old one if that cannot be read."""
+        with contextlib.suppress(ConfigurationError):
+            self._token = read_token(self._options)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._channel.close()
+
+    def _open(self) -> None:
+        if self._credentials is None:
+            self._channel = grpc.insecure_channel(self.address, CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(self.address, self._credentials, CHANNEL_OPTIONS)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        # Requests are serialised by RequestEncoder.
+        self._infer = self._channel.unary_unary(_INFER, response_deserializer=service_pb2.ModelInferResponse.FromString)
+
+    def _call(self, call: Any, request: Any, deadline: float) -> Any:
+        left = deadline - time.monotonic()
+        if left <= 0.0:
+            raise CallFailed.timed_out(self.address)
+        metadata = ((self._options.token_header, self._token),) if self._token else None
+        try:
+            return call(request, timeout=left, metadata=metadata)
+        except grpc.RpcError as error:
+            raise CallFailed.of(error, self.address) from error
+        except ValueError as error:  # what gRPC raises for a closed channel
+            raise CallFailed(NotReadyError(f"{self.address}: the connection was closed meanwhile")) from error

@@ -1,0 +1,116 @@
+"""Inference with the images in shared memory: regions made, registered with the server, reused and released."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from tritonclient.grpc import service_pb2
+
+from act_inference_ros.inference.triton.channel import TritonChannel
+from act_inference_ros.inference.triton.contract import Contract, Inputs, RequestEncoder
+from act_inference_ros.inference.triton.errors import UNKNOWN_REGION, CallFailed
+from act_inference_ros.inference.triton.options import TritonOptions
+from act_inference_ros.inference.triton.shared_memory import Region, is_stale, remove_stale_regions
+
+MAX_REGIONS = 4
+"""Requests at a time; more of them go over the wire."""
+RELEASE_S = 0.5
+"""How long telling the server that a region ends may take."""
+
+
+class Regions:
+    """The regions of one client on one server, one for each request in flight. For any thread."""
+
+    def __init__(self, contract: Contract, channel: TritonChannel, options: TritonOptions) -> None:
+        self.contract = contract
+        self._channel = channel
+        self._options = options
+        self._free: list[tuple[Region, RequestEncoder]] = []
+        self._made = 0
+        self._closed = False
+        self._lock = threading.Lock()  # guards _free, _made and _closed: a region serves one request at a time
+
+    def start(self, deadline: float) -> None:
+        """Find out whether the server shares memory with this process, by trying. Raises OSError or CallFailed.
+
+        Removes what crashed clients left behind, here and there.
+        """
+        remove_stale_regions()
+        taken = self._take()
+        if taken is not None:
+            try:
+                self._register(taken[0], deadline)
+            finally:
+                self._give_back(taken)
+        known = self._channel.call("SystemSharedMemoryStatus", service_pb2.SystemSharedMemoryStatusRequest(), deadline)
+        for name in known.regions:
+            if is_stale(name):
+                self._unregister(name, deadline)
+
+    def infer(self, inputs: Inputs, deadline: float) -> Any | None:
+        """Return the ModelInferResponse; None if there is no region to be had. Raises CallFailed."""
+        try:
+            taken = self._take()
+        except OSError:
+            return None
+        if taken is None:
+            return None
+        region, encoder = taken
+        try:
+            region.write(inputs)
+            request = encoder.encode(inputs)
+            if not region.registered:
+                self._register(region, deadline)
+            return self._channel.infer(request, deadline)
+        except CallFailed as failed:
+            if failed.row is UNKNOWN_REGION:
+                region.registered = False
+            raise
+        finally:
+            self._give_back(taken)
+
+    def close(self) -> None:
+        """Release the regions: those of requests in flight when these end."""
+        with self._lock:
+            self._closed = True
+            free, self._free = self._free, []
+        deadline = time.monotonic() + RELEASE_S
+        for region, _ in free:
+            self._release(region, deadline)
+
+    def _take(self) -> tuple[Region, RequestEncoder] | None:
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+            if self._closed or self._made >= MAX_REGIONS:
+                return None
+            region = Region(self.contract.spec.images)
+            self._made += 1
+        return region, RequestEncoder(self.contract, self._options.model, self._options.version, region.images)
+
+    def _give_back(self, taken: tuple[Region, RequestEncoder]) -> None:
+        with self._lock:
+            if not self._closed:
+                self._free.append(taken)
+                return
+        self._release(taken[0], time.monotonic() + RELEASE_S)
+
+    def _register(self, region: Region, deadline: float) -> None:
+        request = service_pb2.SystemSharedMemoryRegisterRequest(name=region.name, key=region.key, byte_size=region.size)
+        self._channel.call("SystemSharedMemoryRegister", request, deadline)
+        region.registered = True
+
+    def _release(self, region: Region, deadline: float) -> None:
+        if region.registered:
+            self._unregister(region.name, deadline)
+        region.close()
+
+    def _unregister(self, name: str, deadline: float) -> None:
+        request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
+        try:
+            self._channel.call("SystemSharedMemoryUnregister", request, deadline)
+        except CallFailed:
+            # Gone, or used by a request that was given up: then the next client to connect finds it stale.
+            return

@@ -1,0 +1,231 @@
+"""One Triton server as a client sees it: its contract, its shared memory, whether it answers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import service_pb2
+
+from act_inference_ros.errors import BadOutputError, InferenceTimeoutError, NotReadyError, RejectedError
+from act_inference_ros.inference.triton.channel import TritonChannel
+from act_inference_ros.inference.triton.contract import (
+    Contract,
+    Inputs,
+    RequestEncoder,
+    read_contract,
+    spec_differences,
+)
+from act_inference_ros.inference.triton.diagnosis import why_closed
+from act_inference_ros.inference.triton.errors import (
+    CONNECTION_CLOSED,
+    NO_MODEL,
+    UNKNOWN_REGION,
+    WRONG_TOKEN,
+    CallFailed,
+)
+from act_inference_ros.inference.triton.options import TritonOptions
+from act_inference_ros.inference.triton.regions import Regions
+from act_inference_ros.spec import PolicySpec
+
+TIMEOUTS_BEFORE_RECONNECT = 3
+"""A connection whose other end vanished without a word only shows as silence; a new one finds out."""
+
+_log = logging.getLogger(__name__)
+
+
+class TritonServer:
+    """Infers on one server. After any failure the contract is checked anew: the model may be another one by then.
+
+    `expected` is the spec that the model must have, once a client has agreed on one. All methods may be called from any
+    thread.
+    """
+
+    def __init__(self, address: str, options: TritonOptions) -> None:
+        self.address = address
+        self.expected: PolicySpec | None = None
+        self.answers = False
+        """Whether the last inference was answered, with whatever."""
+        self.reconnects = 0
+        """How often it answered again after it had not."""
+        self._options = options
+        self._channel = TritonChannel(address, options)
+        self._regions: Regions | None = None
+        self._share = options.shared_memory != "off"
+        self._agreed: tuple[Contract, RequestEncoder] | None = None
+        self._version = ""
+        self._timeouts = 0
+        self._answered = False
+        self._lost_at = float("-inf")
+        self._closed = False
+        self._lock = threading.Lock()  # guards the making of an agreement: one thread asks, the others wait for it
+
+    def infer(self, inputs: Inputs, deadline: float) -> npt.NDArray[np.float32]:
+        """Return the chunk, not checked for finite numbers. Raises CallFailed, BadOutputError or ObservationError."""
+        began = time.monotonic()
+        try:
+            try:
+                chunk, version = self._infer(inputs, deadline)
+            except CallFailed as failed:
+                if failed.row is not UNKNOWN_REGION:
+                    raise
+                self._agreed = None  # it was started again: agree, register and ask once more
+                chunk, version = self._infer(inputs, deadline)
+        except CallFailed as failed:
+            self._note_failure(failed)
+            raise
+        except BadOutputError:
+            self._agreed = None
+            raise
+        self._note_answer(version, began)
+        return chunk
+
+    def probe(self, deadline: float) -> Contract:
+        """Infer on an observation of zeros, for what a server says of its health proves nothing. Raises as `infer`."""
+        try:
+            contract, _ = self._agree(deadline)
+        except CallFailed as failed:
+            self._note_failure(failed)
+            raise
+        spec = contract.spec
+        zeros: dict[str, Any] = {key: np.zeros(dim, np.float32) for key, dim in spec.vectors.items()}
+        zeros |= {image.key: np.zeros(image.shape, np.uint8) for image in spec.images}
+        spec.check_chunk(self.infer(zeros, deadline), f"model {self._options.model} on {self.address}")
+        return contract
+
+    def close(self) -> None:
+        """Release shared memory and connection."""
+        self._closed = True
+        regions, self._regions = self._regions, None
+        if regions is not None:
+            regions.close()
+        self._channel.close()
+
+    def _infer(self, inputs: Inputs, deadline: float) -> tuple[npt.NDArray[np.float32], str]:
+        """Return the chunk, and the model's version that computed it."""
+        contract, encoder = self._agree(deadline)
+        encoded = contract.encoded(inputs)
+        regions = self._regions
+        response = regions.infer(encoded, deadline) if regions is not None else None
+        if response is None:
+            response = self._channel.infer(encoder.encode(encoded), deadline)
+        return contract.chunk_of(response, f"model {self._options.model} on {self.address}"), response.model_version
+
+    def _agree(self, deadline: float) -> tuple[Contract, RequestEncoder]:
+        agreed = self._agreed
+        if agreed is not None:
+            return agreed
+        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise CallFailed.timed_out(self.address)
+        try:
+            if self._agreed is None:
+                self._channel.renew_token()
+                contract = self._read_contract(deadline)
+                encoder = RequestEncoder(contract, self._options.model, self._options.version)
+                self._start_sharing(contract, deadline)
+                self._agreed = contract, encoder
+            return self._agreed
+        finally:
+            self._lock.release()
+
+    def _read_contract(self, deadline: float) -> Contract:
+        request = service_pb2.ModelConfigRequest(name=self._options.model, version=self._options.version)
+        try:
+            answer = self._channel.call("ModelConfig", request, deadline)
+        except CallFailed as failed:
+            if failed.row is NO_MODEL:
+                raise self._what_is_there(deadline) from failed
+            reason = None
+            if failed.row is CONNECTION_CLOSED:
+                reason = why_closed(self.address, self._options, max(0.1, deadline - time.monotonic()))
+            if reason is not None:
+                raise CallFailed(RejectedError(f"{self.address}: {reason}"), passing=False) from failed
+            raise
+        try:
+            contract = read_contract(answer.config, f"model {self._options.model} on {self.address}")
+        except NotReadyError as error:
+            raise CallFailed(error, passing=False) from error
+        differences = spec_differences(self.expected or contract.spec, contract.spec)
+        if differences:
+            raise CallFailed(
+                NotReadyError(
+                    f"{self.address}: model {self._options.model} is another policy than this client began with: "
+                    f"{differences}; create another client"
+                ),
+                passing=False,
+            )
+        return contract
+
+    def _what_is_there(self, deadline: float) -> CallFailed:
+        """An error that lists the server's models, instead of one that says no."""
+        wanted = self._options.model + (f" version {self._options.version}" if self._options.version else "")
+        models = self._channel.call("RepositoryIndex", service_pb2.RepositoryIndexRequest(), deadline).models
+        there = [f"{m.name} {f'version {m.version} ' if m.version else ''}{m.state or 'not loaded'}" for m in models]
+        may_come = any(m.name == self._options.model and m.state != "READY" for m in models)
+        return CallFailed(
+            NotReadyError(f"{self.address}: no model {wanted} is ready there; there are: {', '.join(there) or 'none'}"),
+            passing=may_come,
+        )
+
+    def _start_sharing(self, contract: Contract, deadline: float) -> None:
+        if self._regions is not None:
+            if self._regions.contract == contract:
+                return
+            self._regions.close()
+            self._regions = None
+        if not self._share or contract.jpeg or not contract.spec.images:
+            return
+        regions = Regions(contract, self._channel, self._options)
+        try:
+            regions.start(deadline)
+        except (OSError, CallFailed) as failure:
+            regions.close()
+            self._go_without_sharing(failure)
+            return
+        self._regions = regions
+        if self._closed:
+            regions.close()
+
+    def _go_without_sharing(self, failure: OSError | CallFailed) -> None:
+        """Images go over gRPC from now on, unless that is not wanted or the failure says nothing about it."""
+        must_share = self._options.shared_memory == "on"
+        if isinstance(failure, CallFailed):
+            if isinstance(failure.error, (NotReadyError, InferenceTimeoutError)):
+                raise failure
+            if failure.row is WRONG_TOKEN:
+                if must_share:
+                    raise failure
+                return  # inference will tell whether the token is wrong for everything
+        if must_share:
+            message = f"{self.address}: shared_memory is on, but not possible with this server: {failure}"
+            raise CallFailed(NotReadyError(message), passing=False) from failure
+        self._share = False
+        _log.info("%s: images go over gRPC; no shared memory with this server: %s", self.address, failure)
+
+    def _note_answer(self, version: str, began: float) -> None:
+        self._timeouts = 0
+        if version != self._version:  # another version may be another policy: look before the next one
+            self._agreed = None if self._version else self._agreed
+            self._version = version
+        # A server that drains still answers what it was asked before it began to refuse.
+        if not self.answers and began > self._lost_at:
+            self.answers = True
+            if self._answered:
+                self.reconnects += 1
+                _log.warning("%s answers again", self.address)
+            self._answered = True
+
+    def _note_failure(self, failed: CallFailed) -> None:
+        self._agreed = None
+        if self.answers and isinstance(failed.error, (NotReadyError, InferenceTimeoutError)):
+            self.answers = False
+            self._lost_at = time.monotonic()
+            _log.warning("lost a server, trying on: %s", failed)
+        self._timeouts = self._timeouts + 1 if isinstance(failed.error, InferenceTimeoutError) else 0
+        if self._timeouts >= TIMEOUTS_BEFORE_RECONNECT and not self._closed:
+            self._timeouts = 0
+            self._channel.reconnect()

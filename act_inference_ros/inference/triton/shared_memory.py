@@ -1,0 +1,104 @@
+"""Regions of POSIX shared memory for the images of requests to a server on this machine.
+
+A region is a file in /dev/shm that its maker holds locked (flock): the kernel lets go of the lock however the process
+ends, so that a file nobody locks was left behind by a crash. Process ids would not tell that across containers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.inference.triton.contract import SharedImage
+from act_inference_ros.spec import ImageSpec
+
+DIRECTORY = Path("/dev/shm")  # noqa: S108 - where shm_open keeps its objects on Linux
+PREFIX = "act_inference_"
+
+
+class Region:
+    """Room for one observation's images. Raises OSError if the machine has no (more) shared memory.
+
+    `name` is how a server is to call it, `key` what it hands to shm_open. Not thread-safe.
+    """
+
+    def __init__(self, images: tuple[ImageSpec, ...]) -> None:
+        self.images: dict[str, SharedImage] = {}
+        self.registered = False
+        self.size = 0
+        self._descriptor, self.name = _create_locked()
+        for image in images:
+            size = image.height * image.width * 3
+            self.images[image.key] = SharedImage(self.name, self.size, size)
+            self.size += size
+        try:
+            # Reserved now: writing to a sparse file when the memory is full would end the process (SIGBUS).
+            os.posix_fallocate(self._descriptor, 0, self.size)
+            self._map = mmap.mmap(self._descriptor, self.size)
+        except OSError:
+            self._unlink()
+            raise
+        self._views: dict[str, npt.NDArray[np.uint8]] = {
+            image.key: np.frombuffer(self._map, np.uint8, place.size, place.offset).reshape(image.shape)
+            for image, place in zip(images, self.images.values(), strict=True)
+        }
+
+    @property
+    def key(self) -> str:
+        """The name for shm_open."""
+        return f"/{self.name}"
+
+    def write(self, inputs: Mapping[str, Any]) -> None:
+        """Copy the images into the region."""
+        for key, view in self._views.items():
+            np.copyto(view, inputs[key])
+
+    def close(self) -> None:
+        """Give the memory back, once the server does so too; a second call does nothing."""
+        if self._views:
+            self._views = {}
+            self._map.close()
+            self._unlink()
+
+    def _unlink(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(DIRECTORY / self.name)
+        os.close(self._descriptor)
+
+
+def remove_stale_regions() -> None:
+    """Remove the regions of processes that have ended without doing so."""
+    for path in DIRECTORY.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # another user's, or removed meanwhile
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def is_stale(name: str) -> bool:
+    """Whether a server knows a region of ours that is there no more."""
+    return name.startswith(PREFIX) and not (DIRECTORY / name).exists()
+
+
+def _create_locked() -> tuple[int, str]:
+    """A new file of this user's only, locked; and its name, which no other process can guess."""
+    while True:
+        name = f"{PREFIX}{os.getpid()}_{secrets.token_hex(8)}"
+        descriptor = os.open(DIRECTORY / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:  # else remove_stale_regions was here before the lock
+                return descriptor, name
+        os.close(descriptor)

@@ -1,0 +1,88 @@
+"""The parameters of act_inference_ros.robot.parameters on a ROS node: declared with types, ranges and descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.parameters import Parameter, concrete_parameters, raise_problems
+
+_RCLPY_PREFIXES = ("use_sim_time", "qos_overrides.", "start_type_description_service")
+
+
+def declare_all(node: Node) -> None:
+    """Declare the policy node's parameters: also those of each camera, joint and controller named by now."""
+    declare(node, concrete_parameters(given(node)).values())
+
+
+def declare(node: Node, parameters: Iterable[Parameter]) -> None:
+    """Declare parameters on a node that was made with `automatically_declare_parameters_from_overrides`.
+
+    A value of the wrong type or out of range keeps its loose declaration: `given` returns it, and `complete` names it
+    together with the others.
+    """
+    values = given(node)
+    for parameter in parameters:
+        if parameter.name in values:
+            try:
+                value = parameter.converted(values[parameter.name])
+            except ConfigurationError:
+                continue
+            node.undeclare_parameter(parameter.name)
+        else:
+            value = parameter.default
+        node.declare_parameter(parameter.name, value, descriptor(parameter), ignore_override=True)
+
+
+def given(node: Node) -> dict[str, Any]:
+    """Name -> value of all the node's parameters but those that rclpy itself keeps."""
+    parameters: Mapping[str, RosParameter] = node.get_parameters_by_prefix("")
+    return {
+        name: parameter.value
+        for name, parameter in parameters.items()
+        if not name.startswith(_RCLPY_PREFIXES) and parameter.type_ != RosParameter.Type.NOT_SET
+    }
+
+
+def descriptor(parameter: Parameter) -> ParameterDescriptor:
+    """Describe a parameter to ROS tools; the type and range are enforced by rclpy from then on."""
+    choices = f" One of: {', '.join(choice or '(empty)' for choice in parameter.choices)}." if parameter.choices else ""
+    when = "" if parameter.live else " Cannot be changed while running."
+    made = ParameterDescriptor(name=parameter.name, description=parameter.description + choices + when)
+    # A list may come as an empty one, which ROS 2 parameter files cannot type.
+    made.dynamic_typing = isinstance(parameter.default, list)
+    if parameter.minimum is not None and parameter.maximum is not None:
+        if isinstance(parameter.default, float):
+            made.floating_point_range = [FloatingPointRange(from_value=parameter.minimum, to_value=parameter.maximum)]
+        else:
+            made.integer_range = [IntegerRange(from_value=int(parameter.minimum), to_value=int(parameter.maximum))]
+    return made
+
+
+def check_topics(node: Node, configuration: RobotConfiguration) -> None:
+    """Raise one ConfigurationError that names every parameter whose topic is not a valid topic name."""
+    topics = {
+        "state.topic": configuration.state_topic,
+        "environment_state.topic": configuration.environment_state_topic,
+        **{f"camera.{camera.name}.topic": camera.topic for camera in configuration.cameras},
+        **{f"controller.{controller.name}.topic": controller.topic for controller in configuration.controllers},
+    }
+    problems = []
+    for name, topic in topics.items():
+        try:
+            if topic:
+                node.resolve_topic_name(topic)
+        except RuntimeError as error:  # rcl's message ends with a place in its C code
+            problems.append(f"{name}: {topic!r}: {str(error).partition('name: ')[2].partition(', at ')[0]}")
+    raise_problems("parameters", problems)
+
+
+def live_names(values: Mapping[str, Any]) -> set[str]:
+    """Names of the parameters that take effect while the node runs."""
+    return {name for name, parameter in concrete_parameters(values).items() if parameter.live}

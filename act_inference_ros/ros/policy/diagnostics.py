@@ -1,0 +1,102 @@
+"""What /diagnostics says: one status, built from the arm, the inputs and the statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from act_inference_ros.execution.inference_statistics import Statistics
+from act_inference_ros.execution.supervisor import Arm
+from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.robot.configuration import RobotConfiguration
+
+STARTING = ("no plan yet", "reset")
+"""Reasons to hold that every healthy start goes through."""
+
+
+class DiagnosticReport:
+    """Makes the status message; remembers the counts of the last report, to tell rates and what is new."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._chunks = 0
+        self._clamped = 0
+        self._refused = 0
+
+    def idle(self, stamp: Time, state: str, failure: Exception | None) -> DiagnosticArray:
+        """Report a node that is not active; `failure` is why it could not be configured."""
+        if failure is not None:
+            return self._message(stamp, DiagnosticStatus.ERROR, f"{state}: {failure}", {"state": state})
+        return self._message(stamp, DiagnosticStatus.OK, f"{state}: not commanding", {"state": state})
+
+    def active(
+        self,
+        stamp: Time,
+        period_s: float,
+        configuration: RobotConfiguration,
+        client: InferenceClient,
+        arm: Arm,
+        statistics: Statistics,
+        now: float,
+    ) -> DiagnosticArray:
+        """Report an active node; call with the arm's lock held, every `period_s`."""
+        inputs = arm.inputs
+        refused = sum(inputs.refused.values())
+        values: dict[str, Any] = {
+            "state": "active",
+            "commanding": arm.holding is None,
+            "holding because": arm.holding or "",
+            "detail": arm.detail,
+            "mode": configuration.mode or "from the environment",
+            "server": client.source,
+            "chunk rate [1/s]": f"{(statistics.chunks - self._chunks) / period_s:.2f}",
+            "chunks": statistics.chunks,
+            "chunks dropped": statistics.dropped,
+            "inference time p50 [ms]": f"{statistics.inference_ms(50):.1f}",
+            "inference time p95 [ms]": f"{statistics.inference_ms(95):.1f}",
+            "observation age p50 [ms]": f"{statistics.observation_age_ms(50):.1f}",
+            "observation age p95 [ms]": f"{statistics.observation_age_ms(95):.1f}",
+            "timeline horizon [s]": f"{arm.horizon(now):.2f}",
+            "clamped targets": arm.clamped,
+            "reconnects": client.reconnects,
+            "refused observations": refused,
+            "last inference error": statistics.last_error,
+        }
+        values |= {f"age of {name} [s]": _age(age) for name, age in inputs.ages(now).items()}
+        values |= {f"refused: {reason}": count for reason, count in sorted(inputs.refused.items())}
+        values |= {f"inference failed: {name}": count for name, count in sorted(statistics.failures.items())}
+        values |= {f"held: {reason}": count for reason, count in sorted(arm.holds.items())}
+        level, message = self._verdict(arm, refused)
+        self._chunks, self._clamped, self._refused = statistics.chunks, arm.clamped, refused
+        return self._message(stamp, level, message, values)
+
+    def _verdict(self, arm: Arm, refused: int) -> tuple[bytes, str]:
+        if arm.holding in STARTING:
+            return DiagnosticStatus.WARN, f"holding: {arm.holding}"
+        if arm.holding is not None:
+            return DiagnosticStatus.ERROR, f"holding: {arm.holding}" + (f" ({arm.detail})" if arm.detail else "")
+        if refused > self._refused:
+            return (
+                DiagnosticStatus.WARN,
+                f"commanding; {refused - self._refused} observations refused since the last report",
+            )
+        if arm.clamped > self._clamped:
+            return (
+                DiagnosticStatus.WARN,
+                f"commanding; {arm.clamped - self._clamped} targets clamped since the last report",
+            )
+        return DiagnosticStatus.OK, "commanding"
+
+    def _message(self, stamp: Time, level: bytes, message: str, values: Mapping[str, Any]) -> DiagnosticArray:
+        status = DiagnosticStatus(level=level, name=self._name, message=message)
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = stamp
+        return array
+
+
+def _age(age: float | None) -> str:
+    return "never arrived" if age is None else f"{age:.3f}"

@@ -1,0 +1,270 @@
+"""policy_node: camera images and joint states in, commands out, as a managed (lifecycle) node."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import traceback
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
+from rclpy.parameter import Parameter as RosParameter
+from std_srvs.srv import Trigger
+
+from act_inference_ros.control.limits import TargetLimiter
+from act_inference_ros.errors import ActInferenceError
+from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.parameters import PARAMETERS
+from act_inference_ros.ros import declared_parameters as parameters
+from act_inference_ros.ros.command_line import FAULT, MISTAKE, initialise, readable_ros_errors
+from act_inference_ros.ros.policy.diagnostics import DiagnosticReport
+from act_inference_ros.ros.policy.session import PolicySession
+
+NODE_NAME = "policy_node"
+DIAGNOSTICS_PERIOD_S = 1.0
+
+STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+LOOK_S = 0.2
+"""How often the main thread looks whether the executor has ended by itself."""
+EXIT_S = 1.0
+"""How long the executor, and then the client, may take to end; what takes longer is left behind."""
+
+
+class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
+    """The managed node.
+
+    `failure` is set when a transition is refused: the one error that says why. `ending`: told to end by `end`.
+    """
+
+    def __init__(self, **node_options: Any) -> None:
+        super().__init__(NODE_NAME, automatically_declare_parameters_from_overrides=True, **node_options)
+        self.failure: Exception | None = None
+        self._session: PolicySession | None = None
+        self.ending = False
+        parameters.declare_all(self)
+        self._report = DiagnosticReport(self.get_fully_qualified_name())
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Wall time: a simulation's clock that stands still is worth a diagnosis, too.
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_service(Trigger, "~/reset", self._reset)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+
+    @property
+    def starts_by_itself(self) -> bool:
+        """Nobody else manages this node's lifecycle."""
+        return self.get_parameter("autostart").value is not False
+
+    def start(self) -> bool:
+        """Configure and activate; False if that was refused."""
+        succeeded = TransitionCallbackReturn.SUCCESS
+        return bool(self.trigger_configure() == succeeded and self.trigger_activate() == succeeded)
+
+    def on_configure(self, state: State) -> TransitionCallbackReturn:
+        """Read the parameters, make the client, check that parameters and policy fit each other."""
+        try:
+            self._session = self._configure()
+        except Exception as problem:  # rclpy would swallow it
+            return self._failed("configure", problem)
+        self.failure = None
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: State) -> TransitionCallbackReturn:
+        """Subscribe, infer, command."""
+        if self.ending or self._session is None:
+            return TransitionCallbackReturn.FAILURE
+        try:
+            self._session.activate()
+        except Exception as problem:
+            self._session.deactivate()
+            return self._failed("activate", problem)
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: State) -> TransitionCallbackReturn:
+        """Stop commanding at once and hold."""
+        if self._session is not None:
+            self._session.deactivate()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: State) -> TransitionCallbackReturn:
+        """Release the client and the topics."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: State) -> TransitionCallbackReturn:
+        """Hold, then release everything."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def end(self) -> None:
+        """Hold, in whatever state, and become active no more; safe from any thread."""
+        self.ending = True
+        if self._session is not None:
+            self._session.stop("shutting down")
+
+    def close_client(self) -> None:
+        """Release what the policy holds of this machine and of a server; may wait for a chunk being computed."""
+        if self._session is not None:
+            self._session.close_client()
+
+    def _failed(self, transition: str, problem: Exception) -> TransitionCallbackReturn:
+        """Say and remember why; a traceback is for what is not a user's mistake."""
+        if self.ending:  # ROS was shut down under us
+            return TransitionCallbackReturn.FAILURE
+        self.failure = problem
+        if isinstance(problem, ActInferenceError):
+            self.get_logger().error(f"{transition} refused: {problem}")
+        else:
+            self.get_logger().error(f"{transition} failed:\n{''.join(traceback.format_exception(problem))}")
+        return TransitionCallbackReturn.FAILURE
+
+    def _configure(self) -> PolicySession:
+        parameters.declare_all(self)
+        configuration = RobotConfiguration.from_parameters(parameters.given(self))
+        parameters.check_topics(self, configuration)
+        client = InferenceClient.create(**configuration.client_arguments)
+        try:
+            configuration.check_fits(client.spec)
+        except ActInferenceError:
+            client.close()
+            raise
+        unlimited = TargetLimiter(configuration.action.joints).unlimited_joints
+        if unlimited:
+            self.get_logger().warning(f"no position limits for {', '.join(unlimited)}: give joint.<joint>.min and .max")
+        return PolicySession(self, configuration, client)
+
+    def _release(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._session = None
+
+    def _diagnose(self) -> None:
+        stamp = self.get_clock().now().to_msg()
+        if self._session is not None and self._session.active:
+            report = self._session.diagnose(self._report, stamp, DIAGNOSTICS_PERIOD_S)
+        else:
+            report = self._report.idle(stamp, "inactive" if self._session else "unconfigured", self.failure)
+        self._diagnostics.publish(report)
+
+    def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Forget the plan between episodes."""
+        if self._session is not None:
+            self._session.reset()
+        response.success, response.message = True, "the plan is forgotten"
+        return response
+
+    def _on_set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
+        if self._session is None:
+            return SetParametersResult(successful=True)  # configure will check everything together
+        before = parameters.given(self)
+        values = before | {change.name: change.value for change in changes}
+        fixed = {change.name for change in changes if change.name in before} - parameters.live_names(values)
+        if fixed:
+            reason = f"{', '.join(sorted(fixed))}: read at configure; deactivate and clean up first"
+            return SetParametersResult(successful=False, reason=reason)
+        try:
+            self._session.apply(RobotConfiguration.from_parameters(values))
+        except ActInferenceError as refusal:
+            return SetParametersResult(successful=False, reason=str(refusal))
+        return SetParametersResult(successful=True)
+
+
+_DESCRIPTION = """\
+Runs a trained ACT policy (LeRobot checkpoint) on a robot: camera images and joint states in, arm commands out.
+
+listens to  each camera's topic, state.topic
+publishes   each controller's topic, ~/action_chunk (JointTrajectory in the policy's units), /diagnostics
+offers      ~/reset (std_srvs/Trigger): forget the plan, as between episodes; lifecycle transitions
+"""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run policy_node until it is told to stop; returns the exit status."""
+    stop_signal = _catch_stop_signals()
+    try:
+        initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, PARAMETERS)
+        with readable_ros_errors():
+            node = PolicyNode()
+        return _leave(_run(node, stop_signal))
+    except ActInferenceError as mistake:
+        print(f"{NODE_NAME}: {mistake}", file=sys.stderr)
+        return MISTAKE
+    finally:
+        rclpy.try_shutdown()
+
+
+def _catch_stop_signals() -> int:
+    """Return a file descriptor that becomes readable when the node is told to stop.
+
+    Blocking the signals and waiting for them would not do: libraries have threads from import on that do not block
+    them, and a signal that finds the main thread busy would be theirs and end the process without a hold.
+    """
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+    signal.set_wakeup_fd(writable)
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: None)
+    return readable
+
+
+def _run(node: PolicyNode, stop_signal: int) -> int:
+    """Spin in another thread, so that nothing the executor does delays the answer to a signal."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    faults: list[BaseException] = []
+    over = threading.Event()
+
+    def spin() -> None:
+        try:
+            if node.starts_by_itself and not node.start():
+                return
+            executor.spin()
+        except ExternalShutdownException:
+            pass
+        except BaseException as fault:
+            if not node.ending:  # else ROS was shut down under us
+                faults.append(fault)
+                traceback.print_exception(fault)
+        finally:
+            over.set()
+
+    thread = threading.Thread(target=spin, name="executor", daemon=True)
+    thread.start()
+    told = False
+    while not told and not over.is_set():
+        told = bool(select.select([stop_signal], [], [], LOOK_S)[0])
+    node.end()
+    rclpy.try_shutdown()
+    closing = threading.Thread(target=node.close_client, name="closing", daemon=True)
+    closing.start()
+    for each in (thread, closing):
+        each.join(EXIT_S)
+    if told:
+        return 0
+    if node.failure is not None and node.starts_by_itself:
+        return MISTAKE if isinstance(node.failure, ActInferenceError) else FAULT
+    return FAULT if faults else 0
+
+
+def _leave(status: int) -> int:
+    """Return the status; or end right here if a thread is still computing a chunk or loading a policy.
+
+    A thread that comes back from torch while the interpreter is torn down ends in std::terminate.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
