@@ -184,7 +184,7 @@ def play_node(cameras: int, samples: int) -> None:
                 publisher.publish = lambda message: (publish(message), watch.commanded())
             return publisher
 
-    client.MODES["local"] = lambda _options: Nothing()  # type: ignore[index]
+    client.BACKENDS["local"] = lambda _options: Nothing()  # type: ignore[index]
     policy_node.PolicyNode = TimedNode  # type: ignore[misc]
     parameters = {
         "mode": "local", "inference_rate": 1000.0, "fps": FPS, "max_age": 1.0, "state.topic": "/joint_states",

@@ -53,14 +53,14 @@ def main() -> None:
 
 def start_server(repository: Path):
     """A server with one model for each number of cameras and encoding, and one that batches."""
-    from act_inference_ros.serving.triton_process import TritonServer
+    from act_inference_ros.serving.triton_process import TritonProcess
     from test.inference.triton_models import policy_spec, write_model
 
     for cameras in (1, 4):
         for encoding in ("raw", "jpeg"):
             write_model(repository, policy_spec(cameras), f"{encoding}{cameras}", encoding)
     write_model(repository, policy_spec(1), "batching1", batching=True)
-    server = TritonServer(repository)
+    server = TritonProcess(repository)
     server.wait_ready()
     return server.address, server
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ import numpy.typing as npt
 from act_inference_ros.control.limits import TargetLimiter
 from act_inference_ros.control.motion import CommandedMotion
 from act_inference_ros.control.timeline import ActionTimeline
+from act_inference_ros.interfaces import Command
 from act_inference_ros.joints import Joint, JointBinding
+from act_inference_ros.robot.configuration import Controller, RobotConfiguration
 
 Positions: TypeAlias = npt.NDArray[np.float64]
 
@@ -27,17 +29,6 @@ SHORTEST_STEP_S = 1e-6
 """The first point of a trajectory lies at least this long after its stamp, so that no rounding puts it on it."""
 
 NOTHING: Mapping[str, float] = {}
-
-
-class Command(NamedTuple):
-    """Positions (n, joints) for the instants `times` (n,), said at `stamp`.
-
-    A trajectory has two or more points after its stamp and ends at rest; a stream's command is one position for now.
-    """
-
-    stamp: float
-    times: Positions
-    positions: Positions
 
 
 Send: TypeAlias = Callable[[Command], None]
@@ -161,3 +152,9 @@ class StreamCommander(Commander):
 
     def _tell(self, now: float, position: Positions) -> None:
         self._send(Command(now, np.array([now]), position[None]))
+
+
+def make_commander(controller: Controller, configuration: RobotConfiguration, send: Send) -> Commander:
+    """Return the commander that the controller's interface asks for; what it commands goes to `send`."""
+    kind = StreamCommander if controller.interface.streams else TrajectoryCommander
+    return kind(controller.joints, configuration.action, controller.lead_s, configuration.command_rate, send)

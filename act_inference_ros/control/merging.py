@@ -9,11 +9,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-BLEND = "blend"
-TEMPORAL_ENSEMBLE = "temporal_ensemble"
-LATEST = "latest"
-MERGES = (BLEND, TEMPORAL_ENSEMBLE, LATEST)
-
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from act_inference_ros.control import merging
 from act_inference_ros.errors import BadOutputError, ConfigurationError
+from act_inference_ros.interfaces import BLEND, LATEST, MERGES, TEMPORAL_ENSEMBLE
 
 SNAP_S = 1e-6
 """Instants closer than this are one instant: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
@@ -36,8 +37,8 @@ class ActionTimeline:
     def __init__(self, fps: float, merge: str = "blend", blend_time: float = 0.2, ensemble_coeff: float = 0.01) -> None:
         if not (math.isfinite(fps) and 0.0 < fps <= 1e4):
             raise ConfigurationError(f"fps: expected a number above 0 and up to 10000, got {fps}")
-        if merge not in merging.MERGES:
-            raise ConfigurationError(f"merge: expected one of {list(merging.MERGES)}, got {merge!r}")
+        if merge not in MERGES:
+            raise ConfigurationError(f"merge: expected one of {list(MERGES)}, got {merge!r}")
         if not (math.isfinite(blend_time) and blend_time >= 0.0):
             raise ConfigurationError(f"blend_time: expected a number of seconds, 0 or more, got {blend_time}")
         if not math.isfinite(ensemble_coeff):
@@ -145,9 +146,9 @@ class ActionTimeline:
         return np.asarray((weights[:, :, None] * rows).sum(axis=0)), covered.any(axis=0)
 
     def _weights(self, times: Floats, covered: npt.NDArray[np.bool_]) -> Floats:
-        if self._merge == merging.TEMPORAL_ENSEMBLE:
+        if self._merge == TEMPORAL_ENSEMBLE:
             return merging.ensemble_weights(covered, self._ensemble_coeff)
-        if self._merge == merging.LATEST:
+        if self._merge == LATEST:
             return merging.latest_weights(covered)
         return merging.blend_weights(covered, merging.fade(times, self._arrivals, self._fade_ends(), SNAP_S))
 
@@ -164,9 +165,9 @@ class ActionTimeline:
         first = int(np.searchsorted(self._starts, newest - self._duration - SNAP_S))
         # Faster than one chunk per step would pile up chunks without bound; LeRobot's ensembler holds this many too.
         first = max(first, len(self) - self._chunks.shape[1])
-        if self._merge == merging.LATEST:
+        if self._merge == LATEST:
             first = len(self) - 1
-        elif self._merge == merging.BLEND:
+        elif self._merge == BLEND:
             over = np.flatnonzero((self._fade_ends() <= newest) & (self._arrivals + SNAP_S < newest))
             first = max(first, int(over[-1]) if len(over) else 0)
         self._starts, self._arrivals, self._chunks = self._starts[first:], self._arrivals[first:], self._chunks[first:]

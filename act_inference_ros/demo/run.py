@@ -23,14 +23,16 @@ from pathlib import Path
 from act_inference_ros.demo.domain import private_domain
 from act_inference_ros.demo.server import demo_server
 from act_inference_ros.errors import ActInferenceError, CheckpointError, ConfigurationError
+from act_inference_ros.interfaces import COMMAND_INTERFACES, DEFAULT_MODE, MODES
+from act_inference_ros.policy import checkpoint_files
 from act_inference_ros.program.installed_files import share_directory
 from act_inference_ros.program.processes import ManagedProcess, StoppedBySignal, StopSignals
+from act_inference_ros.simulation.command_inputs import DEMO_CONTROLLERS, demo_topic
 
 TRAINER = "act_inference_ros.simulation.trainer"
 POLICY_NODE = "act_inference_ros.ros.policy.policy_node"
 SIM_ROBOT = "act_inference_ros.ros.sim.sim_robot"
 PARAMETER_FILE = "config/sim_arm.yaml"
-CHECKPOINT_FILES = ("config.json", "model.safetensors")
 
 FIRST_COMMAND_TIMEOUT_S = 120.0
 """Loading a policy takes seconds, and some tens of them where it is compiled or the machine is busy."""
@@ -43,12 +45,6 @@ EXIT_TIMEOUT_S = 10.0
 
 _POLL_S = 0.05
 _SUCCESS = re.compile(r"^success: (\d+)/\d+ ")
-
-_INTERFACE_TOPICS = {
-    "joint_trajectory": ("/arm_controller/joint_trajectory", "/gripper_controller/joint_trajectory"),
-    "position_stream": ("/arm_controller/commands", "/gripper_controller/commands"),
-    "joint_state": ("/joint_commands", "/joint_commands"),
-}
 
 
 def main(args: list[str] | None = None) -> int:
@@ -99,7 +95,7 @@ def _checkpoint(options: argparse.Namespace, signals: StopSignals) -> Path:
     if options.checkpoint is not None:
         return _existing(options.checkpoint)
     checkpoint: Path = options.out.resolve() / "checkpoint"
-    if _is_complete(checkpoint):
+    if checkpoint_files.is_complete(checkpoint):
         say(f"the policy in {checkpoint} is there already (delete it to train anew)")
         return checkpoint
     say("recording demonstrations and training a policy: about a minute or two")
@@ -112,13 +108,11 @@ def _checkpoint(options: argparse.Namespace, signals: StopSignals) -> Path:
 
 
 def _existing(checkpoint: Path) -> Path:
-    if not _is_complete(checkpoint):
-        raise CheckpointError(f"{checkpoint}: expected a checkpoint directory with {' and '.join(CHECKPOINT_FILES)}")
+    if not checkpoint_files.is_complete(checkpoint):
+        raise CheckpointError(
+            f"{checkpoint}: expected a checkpoint directory with {' and '.join(checkpoint_files.FILES)}"
+        )
     return checkpoint.resolve()
-
-
-def _is_complete(checkpoint: Path) -> bool:
-    return all((checkpoint / name).is_file() for name in CHECKPOINT_FILES)
 
 
 def _server(
@@ -168,9 +162,10 @@ def _policy_arguments(options: argparse.Namespace, share: Path, checkpoint: Path
     parameters = {"mode": options.mode, "checkpoint": str(checkpoint)}
     if server:
         parameters["server"] = server
-    for controller, topic in zip(("arm", "gripper"), _INTERFACE_TOPICS[options.interface], strict=True):
-        parameters[f"controller.{controller}.interface"] = options.interface
-        parameters[f"controller.{controller}.topic"] = topic
+    for controller in DEMO_CONTROLLERS:
+        prefix = f"controller.{controller.removesuffix('_controller')}"
+        parameters[f"{prefix}.interface"] = options.interface
+        parameters[f"{prefix}.topic"] = demo_topic(options.interface, controller)
     arguments = ["--ros-args", "--params-file", str(share / PARAMETER_FILE), "-p", "use_sim_time:=true"]
     for name, value in parameters.items():
         # Values are YAML: in quotes a path is text, whatever it looks like.
@@ -223,11 +218,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--episodes", type=_positive, default=20, help="cubes to pick (default: 20)")
     parser.add_argument("--episode-time", type=float, default=8.0, help="s to lift a cube in (default: 8)")
-    parser.add_argument("--mode", choices=("local", "triton"), default="local", help="where the policy is computed")
+    parser.add_argument("--mode", choices=MODES, default=DEFAULT_MODE, help="where the policy is computed")
     parser.add_argument(
         "--server", default="", help="triton mode: address of a running server (default: one is started)"
     )
-    parser.add_argument("--interface", choices=tuple(_INTERFACE_TOPICS), default="joint_trajectory")
+    parser.add_argument("--interface", choices=tuple(COMMAND_INTERFACES), default="joint_trajectory")
     parser.add_argument("--cover-camera", action="store_true", help="black images: does the policy look at all?")
     parser.add_argument("--seed", type=int, default=0, help="of the cubes' places (default: 0)")
     parser.add_argument("--checkpoint", type=Path, help="another policy than the demo's own")

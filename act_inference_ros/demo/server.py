@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from act_inference_ros.errors import ActInferenceError
+from act_inference_ros.policy.checkpoint_files import WEIGHTS_FILE
 from act_inference_ros.program.processes import ManagedProcess
 
 EXPORTER = "act_inference_ros.serving.export"
@@ -46,7 +47,7 @@ def demo_server(
 def _is_exported(checkpoint: Path, repository: Path) -> bool:
     """Whether the repository's model is younger than the checkpoint: a newly trained policy is exported anew."""
     models = list(repository.glob(f"{MODEL}/*/model.onnx"))
-    trained_at = (checkpoint / "model.safetensors").stat().st_mtime
+    trained_at = (checkpoint / WEIGHTS_FILE).stat().st_mtime
     return any(model.stat().st_mtime > trained_at for model in models)
 
 

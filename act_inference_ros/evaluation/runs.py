@@ -18,7 +18,7 @@ from act_inference_ros.evaluation.results import (
     SimulationResult,
     TimeStatistics,
 )
-from act_inference_ros.simulation.episode import wilson_interval
+from act_inference_ros.simulation.success import wilson_interval
 
 
 @dataclass(frozen=True)

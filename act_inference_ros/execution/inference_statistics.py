@@ -1,4 +1,4 @@
-"""Statistics: what the node has done lately, for the diagnostics. Not thread-safe: filled under the arm's lock."""
+"""InferenceStatistics: what inference has done lately, for the diagnostics. Not thread-safe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WINDOW = 200
 
 
 @dataclass
-class Statistics:
+class InferenceStatistics:
     """Counts since configure, and the times (s) of the last chunks."""
 
     chunks: int = 0

@@ -1,4 +1,6 @@
-"""Arm: decides at every instant whether the arm may be commanded, and by what. All of its methods expect its lock held.
+"""Supervisor: decides at every instant whether the arm may be commanded, and by what.
+
+It has no clock, no thread and no lock of its own: every method is told what time it is, by one caller at a time.
 
 Commands flow only while the node is active, every input is fresh, the last inference did not fail and the plan covers
 now (or ran out at most coast_time ago). When one of these ends the arm is told to hold, the plan is forgotten, and
@@ -8,12 +10,12 @@ commanding starts again by itself with the next good chunk, from where the arm w
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
+from typing import Protocol
 
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.control.timeline import ActionTimeline
-from act_inference_ros.observation.inputs import ObservationInputs
+from act_inference_ros.observation.refusal import Refusal
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
 
@@ -21,15 +23,24 @@ CLOCK_JITTER_S = 0.001
 """ROS time read from two threads may seem to go back by a little; more is a jump."""
 
 
-class Arm:
+class Inputs(Protocol):
+    """What the supervisor wants to know of the inputs; `observation.inputs.ObservationInputs` tells it."""
+
+    max_age: float
+    max_skew: float
+
+    def fresh(self, now: float) -> Refusal | None:
+        """Return the first input that is missing, too old or from the future; None when all are usable."""
+
+    def clear(self) -> None:
+        """Forget every message."""
+
+
+class Supervisor:
     """The plan, the commanders and the reason why nothing is commanded (`holding`; None while commanding)."""
 
-    def __init__(
-        self, configuration: RobotConfiguration, inputs: ObservationInputs, commanders: Sequence[Commander]
-    ) -> None:
-        self.lock = threading.Lock()
-        """Guards this object, its commanders and `inputs`: the executor fills and ticks, the worker takes and adds."""
-        self.inputs = inputs
+    def __init__(self, configuration: RobotConfiguration, inputs: Inputs, commanders: Sequence[Commander]) -> None:
+        self._inputs = inputs
         self.holding: str | None = "inactive"
         self.detail = ""
         self.generation = 0
@@ -54,8 +65,8 @@ class Arm:
             self._merging = merging
             self._timeline = ActionTimeline(*merging)
         self._coast_time = configuration.coast_time
-        self.inputs.max_age = configuration.max_age
-        self.inputs.max_skew = configuration.max_skew
+        self._inputs.max_age = configuration.max_age
+        self._inputs.max_skew = configuration.max_skew
         for controller, commander in zip(configuration.controllers, self._commanders, strict=True):
             commander.configure(configuration.action.joints, controller.lead_s, configuration.command_rate)
 
@@ -88,7 +99,7 @@ class Arm:
 
     def measured(self, now: float) -> dict[str, float]:
         """Joint -> position, of those measured within max_age."""
-        oldest = now - self.inputs.max_age
+        oldest = now - self._inputs.max_age
         return {name: position for name, (position, time) in self._measured.items() if time >= oldest}
 
     def accept(self, chunk: Chunk, t_obs: float, now: float, generation: int) -> bool:
@@ -140,13 +151,13 @@ class Arm:
         """Forget plan, inputs and every inference in flight; the arm is not commanded until new inputs gave a chunk."""
         self.generation += 1
         self._timeline.clear()
-        self.inputs.clear()
+        self._inputs.clear()
         self._measured.clear()
         self._now = 0.0
         self.holding, self.detail = reason, ""
 
     def _stop_if_stale(self, now: float) -> bool:
-        refusal = self.inputs.fresh(now)
+        refusal = self._inputs.fresh(now)
         if refusal is not None:
             self.hold(now, refusal.label, refusal.detail)
         return refusal is not None

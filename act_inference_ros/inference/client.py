@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from types import TracebackType
-from typing import Any, Protocol
-
-import numpy.typing as npt
+from typing import Any
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError, NotReadyError
+from act_inference_ros.inference.backend import Backend
+from act_inference_ros.inference.local.options import LocalOptions, chosen_checkpoint
+from act_inference_ros.inference.options import ClientOptions, chosen_mode
 from act_inference_ros.inference.triton.options import (
     DEFAULT_TIMEOUT_S,
     DEFAULT_TOKEN_HEADER,
@@ -22,45 +22,6 @@ from act_inference_ros.inference.triton.options import (
     chosen,
 )
 from act_inference_ros.spec import Chunk, Observation, PolicySpec
-
-DEFAULT_MODE = "local"
-
-
-@dataclass(frozen=True)
-class ClientOptions(TritonOptions):
-    """Everything `InferenceClient.create` can be told, after the environment; each mode takes what concerns it."""
-
-    checkpoint: str = ""
-    device: str = "auto"
-    precision: str = "float32"
-    compile: bool = False
-    threads: int | None = None
-
-
-class Backend(Protocol):
-    """What a mode implements. `infer` and `close` may be called from any thread, also at the same time."""
-
-    @property
-    def spec(self) -> PolicySpec:
-        """What the policy reads and writes."""
-
-    @property
-    def source(self) -> str:
-        """Where the policy runs, for messages."""
-
-    @property
-    def takes_jpeg(self) -> bool:
-        """Whether images had better come as JPEG bytes; otherwise these are decoded here."""
-
-    @property
-    def reconnects(self) -> int:
-        """How often a server answered again after it had not."""
-
-    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> Any:
-        """Checked inputs in the order of `spec.keys` -> a chunk that is not checked yet."""
-
-    def close(self) -> None:
-        """Release everything; a second call does nothing."""
 
 
 class InferenceClient:
@@ -132,33 +93,33 @@ class InferenceClient:
             InferenceError: no server can be reached (NotReadyError, which is also for a model that is not there or does
                 not fit), or it refuses (RejectedError), or the model's output is wrong (BadOutputError).
         """
-        wanted = mode or os.environ.get("INFERENCE_MODE") or DEFAULT_MODE
-        if wanted not in MODES:
-            raise ConfigurationError(f"mode {wanted!r}: expected one of {', '.join(MODES)}")
-        if fallback not in ("", "local"):
-            raise ConfigurationError(f"fallback {fallback!r}: expected local or nothing")
         options = ClientOptions(
-            checkpoint=fspath(checkpoint) if checkpoint else os.environ.get("CHECKPOINT_DIR", ""),
-            device=device,
-            precision=precision,
-            compile=compile,
-            threads=threads,
-            server=chosen("server", server),
-            model=chosen("model", model),
-            version=chosen("version", version),
-            timeout_s=timeout_s,
-            wait_s=wait_s,
-            shared_memory=shared_memory,
-            tls=tls or os.environ.get(TLS_VARIABLE, "") not in ("", "0"),
-            ca_file=chosen("ca_file", ca_file),
-            certificate_file=chosen("certificate_file", certificate_file),
-            key_file=chosen("key_file", key_file),
-            token_file=chosen("token_file", token_file),
-            token_header=token_header,
+            mode=chosen_mode(mode),
+            fallback=fallback,
+            local=LocalOptions(chosen_checkpoint(checkpoint), device, precision, compile, threads),
+            triton=TritonOptions(
+                server=chosen("server", server),
+                model=chosen("model", model),
+                version=chosen("version", version),
+                timeout_s=timeout_s,
+                wait_s=wait_s,
+                shared_memory=shared_memory,
+                tls=tls or os.environ.get(TLS_VARIABLE, "") not in ("", "0"),
+                ca_file=chosen("ca_file", ca_file),
+                certificate_file=chosen("certificate_file", certificate_file),
+                key_file=chosen("key_file", key_file),
+                token_file=chosen("token_file", token_file),
+                token_header=token_header,
+            ),
         )
-        backend = MODES[wanted](options)
-        if fallback and fallback != wanted:
-            return cls(_with_fallback(backend, lambda: MODES[fallback](options)))
+        return cls.open(options)
+
+    @classmethod
+    def open(cls, options: ClientOptions) -> InferenceClient:
+        """Load or connect to the policy that `options` name. Raises as `create` does."""
+        backend = BACKENDS[options.mode](options)
+        if options.fallback and options.fallback != options.mode:
+            return cls(_with_fallback(backend, lambda: BACKENDS[options.fallback](options)))
         return cls(backend)
 
     @property
@@ -208,13 +169,13 @@ class InferenceClient:
 
 def _open_local(options: ClientOptions) -> Backend:
     module = _import("local", "torch_engine", needs=("torch", "safetensors"), install="torch safetensors")
-    backend: Backend = module.LocalBackend(options)
+    backend: Backend = module.TorchEngine(options.local)
     return backend
 
 
 def _open_triton(options: ClientOptions) -> Backend:
     module = _import("triton", "backend", needs=("tritonclient", "grpc"), install="'tritonclient[grpc]'")
-    backend: Backend = module.TritonBackend(options)
+    backend: Backend = module.TritonBackend(options.triton)
     return backend
 
 
@@ -247,5 +208,5 @@ def _import(mode: str, module: str, needs: tuple[str, ...], install: str) -> Any
         raise
 
 
-MODES: Mapping[str, Callable[[ClientOptions], Backend]] = {"local": _open_local, "triton": _open_triton}
+BACKENDS: Mapping[str, Callable[[ClientOptions], Backend]] = {"local": _open_local, "triton": _open_triton}
 """Mode -> what opens its backend."""

@@ -16,7 +16,7 @@ from act_inference_ros.errors import (
     InferenceTimeoutError,
     NotReadyError,
 )
-from act_inference_ros.inference.client import Backend
+from act_inference_ros.inference.backend import Backend
 from act_inference_ros.spec import PolicySpec
 
 RETRY_S = 0.5

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.errors import ConfigurationError, ObservationError
+from act_inference_ros.interfaces import BY_HEADER, COMPRESSED, RAW, STAMPS, TRANSPORTS
 from act_inference_ros.joints import JointBinding
 from act_inference_ros.observation import images
 from act_inference_ros.observation.compressed import data_of
@@ -22,8 +23,6 @@ from act_inference_ros.observation.history import Stamped, StampedHistory
 from act_inference_ros.observation.refusal import ObservationRefused, Reason, Refusal
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
-TRANSPORTS = ("raw", "compressed")
-STAMPS = ("header", "receive")
 STATE_INPUT = "state"
 ENVIRONMENT_STATE_INPUT = "environment_state"
 
@@ -42,7 +41,7 @@ Vector = npt.NDArray[np.float32]
 class CameraOptions:
     """How a camera's images travel: `transport` is raw (sensor_msgs/Image) or compressed (CompressedImage)."""
 
-    transport: str = "raw"
+    transport: str = RAW
 
     def __post_init__(self) -> None:
         if self.transport not in TRANSPORTS:
@@ -80,7 +79,7 @@ class ObservationInputs:
         cameras: Mapping[str, CameraOptions],
         max_age: float,
         max_skew: float,
-        stamps: str = "header",
+        stamps: str = BY_HEADER,
         resize: bool = False,
         keep_jpeg: bool = False,
     ) -> None:
@@ -94,7 +93,7 @@ class ObservationInputs:
         self._images = {image.camera: image for image in spec.images}
         self.max_age = max_age
         self.max_skew = max_skew
-        self._by_header = stamps == "header"
+        self._by_header = stamps == BY_HEADER
         self._resize = resize
         self._keep_jpeg = keep_jpeg
         vectors_kept_s = max(VECTORS_KEPT_S, max_age + max_skew)
@@ -109,7 +108,7 @@ class ObservationInputs:
     def add_image(self, camera: str, msg: Any, received: float) -> Refusal | None:
         """Take an image message of `camera`; return why it was refused, or None. It is decoded when it is used."""
         transport = self._cameras[camera].transport
-        if images.is_compressed(msg) != (transport == "compressed"):
+        if images.is_compressed(msg) != (transport == COMPRESSED):
             return self._refuse(Reason.INVALID, camera, f"expected a {transport} image, got {type(msg).__name__}")
         try:
             images.check_image_message(msg, self._images[camera], self._resize)

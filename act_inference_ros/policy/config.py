@@ -15,10 +15,10 @@ from typing import Any
 
 from act_inference_ros.errors import CheckpointError
 from act_inference_ros.policy.backbone import RESNETS
+from act_inference_ros.policy.checkpoint_files import CONFIG_FILE
 from act_inference_ros.spec import ENVIRONMENT_STATE_KEY, STATE_KEY
 
 ACTION_KEY = "action"
-CONFIG_FILE = "config.json"
 IDENTITY = "IDENTITY"
 NORMALIZATION_MODES = ("MEAN_STD", "MIN_MAX", "QUANTILES", "QUANTILE10", IDENTITY)
 _DEFAULT_MODES = {"VISUAL": "MEAN_STD", "STATE": "MEAN_STD", "ACTION": "MEAN_STD"}

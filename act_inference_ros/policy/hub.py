@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from act_inference_ros.errors import CheckpointError, MissingDependencyError
-from act_inference_ros.policy.config import CONFIG_FILE
+from act_inference_ros.policy.checkpoint_files import CONFIG_FILE
 
 _HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
 _TRAINING_SUBDIRECTORY = "pretrained_model"

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from act_inference_ros.errors import CheckpointError
+from act_inference_ros.policy.checkpoint_files import WEIGHTS_FILE
 from act_inference_ros.policy.config import ACTION_KEY, IDENTITY, ActConfig, read_config
 from act_inference_ros.policy.graph import PolicyGraph
 from act_inference_ros.policy.hub import resolve_checkpoint
@@ -37,7 +38,6 @@ from act_inference_ros.policy.processors import (
 from act_inference_ros.policy.tensors import TensorFile
 from act_inference_ros.spec import ENVIRONMENT_STATE_KEY, STATE_KEY, ImageSpec, PolicySpec
 
-WEIGHTS_FILE = "model.safetensors"
 _NETWORK = "model."
 _UNUSED_AT_INFERENCE = ("model.vae_encoder",)
 _LEGACY_STATISTICS = ("normalize_inputs.", "normalize_targets.", "unnormalize_outputs.")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.interfaces import CommandInterface, command_interface
 from act_inference_ros.joints import UNITS, Joint, JointBinding
 from act_inference_ros.robot.parameters import INFINITY, Value, complete, raise_problems
 from act_inference_ros.spec import PolicySpec
@@ -28,10 +29,10 @@ class Camera:
 
 @dataclass(frozen=True)
 class Controller:
-    """A controller that executes some of the action's joints; `lead_s` applies to joint_trajectory."""
+    """A controller that executes some of the action's joints; `lead_s` applies where its interface does not stream."""
 
     name: str
-    interface: str
+    interface: CommandInterface
     topic: str
     joints: tuple[str, ...]
     lead_s: float
@@ -134,7 +135,7 @@ class RobotConfiguration:
     @property
     def tick_period_s(self) -> float:
         """How often to command the streaming controllers; without any, how often to look whether the arm must hold."""
-        streams = any(controller.interface != "joint_trajectory" for controller in self.controllers)
+        streams = any(controller.interface.streams for controller in self.controllers)
         return 1.0 / self.command_rate if streams else WATCH_PERIOD_S
 
     def check_fits(self, spec: PolicySpec) -> None:
@@ -240,7 +241,7 @@ def _controllers(values: Mapping[str, Value], problems: list[str]) -> tuple[Cont
         controllers.append(
             Controller(
                 name,
-                cast(str, values[f"{prefix}.interface"]),
+                command_interface(cast(str, values[f"{prefix}.interface"])),
                 cast(str, values[f"{prefix}.topic"]),
                 tuple(cast("list[str]", values[f"{prefix}.joints"])),
                 cast(float, values[f"{prefix}.lead"]),

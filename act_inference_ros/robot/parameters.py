@@ -1,7 +1,7 @@
 """Every parameter of the policy node, declared once: name, type, default, range, description, and when it is read.
 
 The node declares these to ROS, the bag evaluator reads the same file without ROS, and the README's table is checked
-against them. Imports names from control and joints only.
+against them. The words that a value may be stand in `interfaces`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from act_inference_ros.control.merging import MERGES
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.interfaces import (
+    COMMAND_INTERFACES,
+    FALLBACKS,
+    MERGES,
+    MODES,
+    PRECISIONS,
+    SHARED_MEMORY,
+    STAMPS,
+    TRANSPORTS,
+)
 from act_inference_ros.joints import UNITS
 
 Value: TypeAlias = bool | int | float | str | list[str]
 
-INTERFACES = ("joint_trajectory", "position_stream", "joint_state")
-MODES = ("local", "triton")
-SHARED_MEMORY = ("auto", "on", "off")
-STAMPS = ("header", "receive")
-TRANSPORTS = ("raw", "compressed")
 INFINITY = float("inf")
 
 
@@ -90,9 +94,7 @@ PARAMETERS = (
         "checkpoint", "", "Local mode: LeRobot checkpoint directory or hub id owner/name; empty: CHECKPOINT_DIR."
     ),
     Parameter("device", "auto", "Local mode: auto, cpu, cuda, cuda:N or mps."),
-    Parameter(
-        "precision", "float32", "Local mode: arithmetic of the network.", choices=("float32", "bfloat16", "float16")
-    ),
+    Parameter("precision", "float32", "Local mode: arithmetic of the network.", choices=PRECISIONS),
     Parameter("compile", False, "Local mode: torch.compile at configure (needs a C++ compiler, takes up to a minute)."),
     Parameter("server", "", "Triton mode: gRPC address host:port, or several, comma-separated; empty: TRITON_URL."),
     Parameter("model", "", "Triton mode: the model's name on the server; empty: MODEL_NAME, else act_policy."),
@@ -113,7 +115,7 @@ PARAMETERS = (
         "token_file", "", "Triton mode: file with the server's token; empty: TRITON_TOKEN_FILE, else TRITON_TOKEN."
     ),
     Parameter(
-        "fallback", "", "Triton mode: local computes with checkpoint while no server answers.", choices=("", "local")
+        "fallback", "", "Triton mode: local computes with checkpoint while no server answers.", choices=FALLBACKS
     ),
     Parameter("fps", 30.0, "Rate of the training data: actions in a chunk are 1/fps s apart.", 0.1, 1000.0),
     Parameter("inference_rate", 10.0, "Chunks per second at most.", 0.01, 1000.0, live=True),
@@ -123,7 +125,10 @@ PARAMETERS = (
     Parameter("cameras", [], "Cameras the policy reads: observation.images.<camera>."),
     Parameter("camera.<camera>.topic", "", "Image topic of this camera."),
     Parameter(
-        "camera.<camera>.transport", "raw", "sensor_msgs/Image or sensor_msgs/CompressedImage.", choices=TRANSPORTS
+        "camera.<camera>.transport",
+        "raw",
+        "sensor_msgs/Image or sensor_msgs/CompressedImage.",
+        choices=tuple(TRANSPORTS),
     ),
     Parameter("resize", False, "Resize images to the policy's size; false: another size is refused."),
     Parameter("stamps", "header", "Time of an input: its header's stamp, or its arrival (no stamps).", choices=STAMPS),
@@ -137,7 +142,12 @@ PARAMETERS = (
     Parameter("joint.<joint>.max", INFINITY, "Highest commanded position, ROS units (rad, m).", live=True),
     Parameter("joint.<joint>.max_velocity", 2.0, "Fastest commanded motion, ROS units/s.", 1e-6, 1000.0, live=True),
     Parameter("controllers", [], "Controllers that share the action's joints between them."),
-    Parameter("controller.<controller>.interface", "joint_trajectory", "What it listens to.", choices=INTERFACES),
+    Parameter(
+        "controller.<controller>.interface",
+        "joint_trajectory",
+        "What it listens to.",
+        choices=tuple(COMMAND_INTERFACES),
+    ),
     Parameter("controller.<controller>.topic", "", "Its command topic."),
     Parameter("controller.<controller>.joints", [], "Its joints, in its own order."),
     Parameter(

@@ -60,7 +60,7 @@ class ServingOptions:
 
 
 @dataclass(frozen=True)
-class Contract:
+class ServedContract:
     """The part of a config.pbtxt that clients rely on, or that decides whether a version can be served under it."""
 
     backend: str
@@ -91,14 +91,14 @@ def config_pbtxt(spec: PolicySpec, options: ServingOptions) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def read_contract(text: str) -> Contract | None:
+def read_served_contract(text: str) -> ServedContract | None:
     """What `config_pbtxt` wrote into a text, also after options were edited by hand; None if it is not there."""
     backend = re.search(rf"^backend:\s*{_STRING}", text, re.MULTILINE)
     spec, encoding = _read_parameter(text, POLICY_SPEC), _read_parameter(text, IMAGE_ENCODING)
     if backend is None or spec is None or encoding is None:
         return None
     try:
-        return Contract(backend[1][1:-1], encoding, PolicySpec.from_json(spec))
+        return ServedContract(backend[1][1:-1], encoding, PolicySpec.from_json(spec))
     except ConfigurationError:
         return None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.serving.model_config import CONFIG_FILE, PYTHON_FILE, read_contract
+from act_inference_ros.serving.model_config import CONFIG_FILE, PYTHON_FILE, read_served_contract
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def check_model(model: Path, config: str) -> None:
     path = model / CONFIG_FILE
     if not path.is_file():
         return
-    there, wanted = read_contract(path.read_text(encoding="utf-8")), read_contract(config)
+    there, wanted = read_served_contract(path.read_text(encoding="utf-8")), read_served_contract(config)
     if there is None:
         raise ConfigurationError(f"{path} was not written by export_policy; export under another --name")
     if not exported_versions(model):

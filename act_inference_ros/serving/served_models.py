@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.serving.model_config import CONFIG_FILE, read_contract
+from act_inference_ros.serving.model_config import CONFIG_FILE, read_served_contract
 from act_inference_ros.serving.repository import exported_versions
 
 
@@ -28,7 +28,7 @@ def check_repository(repository: Path, backends: frozenset[str] | None, loads_al
     for config in configs:
         text = config.read_text(encoding="utf-8", errors="replace")
         model = config.parent
-        if read_contract(text) is not None and not exported_versions(model):
+        if read_served_contract(text) is not None and not exported_versions(model):
             raise ConfigurationError(
                 f"{model}: no policy exported into it yet: "
                 f"export_policy --checkpoint DIR --repository {repository} --name {model.name}, or remove it"

@@ -1,4 +1,4 @@
-"""TritonServer: a Triton on this machine as a child process, ready when it truly answers, ended when told."""
+"""TritonProcess: a Triton on this machine as a child process, ready when it truly answers, ended when told."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _POLL_S = 0.1
 _FAILED_LOAD = re.compile(r'"failed to load (.+?)(?:\\n|"?$)', re.MULTILINE)  # what follows is a stack trace
 
 
-class TritonServer:
+class TritonProcess:
     """A Triton server process on a model repository, from construction until `stop` (or the end of a `with` block).
 
     It has a process group of its own: Ctrl-C in the terminal does not reach it, `stop` does. Not to be shared between
@@ -153,7 +153,7 @@ class TritonServer:
         """What the server has said so far."""
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
 
-    def __enter__(self) -> TritonServer:
+    def __enter__(self) -> TritonProcess:
         return self
 
     def __exit__(

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from act_inference_ros.errors import ActInferenceError, NotReadyError
-from act_inference_ros.serving.triton_process import LOOPBACK, READY_DEADLINE_S, TritonServer
+from act_inference_ros.serving.triton_process import LOOPBACK, READY_DEADLINE_S, TritonProcess
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _KILLED_BY = 128
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log_file = given.log_file or _temporary_log()
     stop = _StopSignals()
     try:
-        server = TritonServer(
+        server = TritonProcess(
             given.model_repository,
             given.grpc_port,
             given.http_port,

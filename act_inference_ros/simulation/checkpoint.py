@@ -15,8 +15,9 @@ import numpy.typing as npt
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 
+from act_inference_ros.policy.checkpoint_files import CONFIG_FILE, WEIGHTS_FILE
 from act_inference_ros.policy.config import ACTION_KEY, ActConfig
-from act_inference_ros.simulation.learner import LEARNING_RATE, WEIGHT_DECAY, Statistics, TrainedPolicy
+from act_inference_ros.simulation.learner import LEARNING_RATE, WEIGHT_DECAY, NormalizationStatistics, TrainedPolicy
 
 PREPROCESSOR, POSTPROCESSOR = "policy_preprocessor", "policy_postprocessor"
 _NORMALISE_EPS = 1e-8
@@ -28,9 +29,9 @@ def write_checkpoint(policy: TrainedPolicy, directory: Path) -> None:
     """Write the policy's configuration, weights, processing steps and statistics into an existing, empty directory."""
     config, arrays = policy.config, _state_arrays(policy.statistics)
     inputs, outputs = _input_features(config), _output_features(config)
-    _write_json(directory / "config.json", _config(config, inputs, outputs))
+    _write_json(directory / CONFIG_FILE, _config(config, inputs, outputs))
     tensors = {f"model.{name}": tensor.contiguous() for name, tensor in policy.network.state_dict().items()}
-    save_tensors(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    save_tensors(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
 
     device = {"registry_name": "device_processor", "config": {"device": "cpu", "float_dtype": None}}
     pre_state = f"{PREPROCESSOR}_step_3_normalizer_processor.safetensors"
@@ -104,7 +105,7 @@ def _normaliser(name: str, features: _Json, state_file: str) -> _Json:
     return {"registry_name": name, "config": settings, "state_file": state_file}
 
 
-def _state_arrays(statistics: Mapping[str, Statistics]) -> dict[str, npt.NDArray[np.float32]]:
+def _state_arrays(statistics: Mapping[str, NormalizationStatistics]) -> dict[str, npt.NDArray[np.float32]]:
     """`<feature key>.<statistic>` -> float32 array, as LeRobot's normaliser keeps them."""
     arrays: dict[str, npt.NDArray[np.float32]] = {}
     for key, of_feature in statistics.items():

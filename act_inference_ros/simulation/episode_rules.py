@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
-from act_inference_ros.simulation.episode import LIFT_HOLD_S
+from act_inference_ros.simulation.success import LIFT_HOLD_S
 
 SETTLE_S = 0.15
 """After a reset, before the policy is told: by then the images of the old episode have been replaced by new ones."""

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from act_inference_ros.policy.backbone import fold_batch_norms
 from act_inference_ros.policy.config import ACTION_KEY, ActConfig, Feature
 from act_inference_ros.policy.network import ActNetwork
-from act_inference_ros.simulation.demonstrations import Demonstration, Progress
+from act_inference_ros.program.lines_progress import Progress
+from act_inference_ros.simulation.demonstrations import Demonstration
 from act_inference_ros.simulation.scene import DemoArm
 from act_inference_ros.spec import IMAGE_PREFIX, STATE_KEY
 
@@ -44,7 +45,7 @@ _FEATURE_BATCH = 32
 
 
 @dataclass(frozen=True)
-class Statistics:
+class NormalizationStatistics:
     """Of one feature, over the demonstrations; all float32 (D,), for images (3, 1, 1)."""
 
     mean: npt.NDArray[np.float32]
@@ -59,7 +60,7 @@ class TrainedPolicy:
 
     network: ActNetwork
     config: ActConfig
-    statistics: dict[str, Statistics]
+    statistics: dict[str, NormalizationStatistics]
 
 
 def train(
@@ -112,10 +113,10 @@ def small_act(image_height: int, image_width: int) -> ActConfig:
     )
 
 
-def _statistics(demonstrations: Sequence[Demonstration]) -> dict[str, Statistics]:
+def _statistics(demonstrations: Sequence[Demonstration]) -> dict[str, NormalizationStatistics]:
     pixels = np.concatenate([d.images for d in demonstrations])
     zeros = np.zeros((3, 1, 1), np.float32)
-    image = Statistics(
+    image = NormalizationStatistics(
         mean=zeros + np.array(IMAGENET_MEAN, np.float32)[:, None, None],
         std=zeros + np.array(IMAGENET_STD, np.float32)[:, None, None],
         min=zeros + pixels.min(axis=(0, 1, 2)).astype(np.float32)[:, None, None] / 255.0,
@@ -126,8 +127,8 @@ def _statistics(demonstrations: Sequence[Demonstration]) -> dict[str, Statistics
     return {STATE_KEY: _vector_statistics(states), IMAGE_KEY: image, ACTION_KEY: _vector_statistics(actions)}
 
 
-def _vector_statistics(values: npt.NDArray[np.float32]) -> Statistics:
-    return Statistics(
+def _vector_statistics(values: npt.NDArray[np.float32]) -> NormalizationStatistics:
+    return NormalizationStatistics(
         mean=values.mean(axis=0, dtype=np.float64).astype(np.float32),
         std=np.maximum(values.std(axis=0, dtype=np.float64), MIN_STD).astype(np.float32),
         min=values.min(axis=0),
@@ -174,7 +175,9 @@ def _fold_into_projection(network: ActNetwork, mean: Tensor, std: Tensor) -> Non
     projection.bias.sub_((projection.weight * mean[None, :, None, None]).sum(dim=(1, 2, 3)))
 
 
-def _samples(demonstrations: Sequence[Demonstration], statistics: dict[str, Statistics]) -> tuple[Tensor, Tensor]:
+def _samples(
+    demonstrations: Sequence[Demonstration], statistics: dict[str, NormalizationStatistics]
+) -> tuple[Tensor, Tensor]:
     """Normalised states (N, 6) and action chunks (N, CHUNK_SIZE, 6) of the steps that have an image."""
     states = np.concatenate([d.states[d.image_steps] for d in demonstrations])
     chunks = np.concatenate([_chunks(d) for d in demonstrations])

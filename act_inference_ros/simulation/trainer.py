@@ -16,11 +16,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
+from act_inference_ros.policy.checkpoint_files import CONFIG_FILE
 from act_inference_ros.program.lines_progress import progress_bar
 from act_inference_ros.simulation.demonstrations import record
 
 if TYPE_CHECKING:
-    from act_inference_ros.simulation.demonstrations import Demonstration, Progress
+    from act_inference_ros.program.lines_progress import Progress
+    from act_inference_ros.simulation.demonstrations import Demonstration
     from act_inference_ros.simulation.learner import TrainedPolicy
 
     _Train = Callable[[Sequence[Demonstration], int, int, Progress], TrainedPolicy]
@@ -77,7 +79,7 @@ def make_checkpoint(
 @contextmanager
 def _appearing_at_once(out: Path) -> Iterator[Path]:
     """A new directory that becomes `out` when the block ends, and vanishes if it fails."""
-    if out.exists() and not (out.is_dir() and ((out / "config.json").is_file() or not any(out.iterdir()))):
+    if out.exists() and not (out.is_dir() and ((out / CONFIG_FILE).is_file() or not any(out.iterdir()))):
         raise ConfigurationError(f"{out} exists and is no checkpoint: expected a new directory, or one to be replaced")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_inference_ros.control.merging import MERGES
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.errors import BadOutputError, ConfigurationError
+from act_inference_ros.interfaces import MERGES
 
 FPS = 30.0
 DT = 1.0 / FPS

@@ -14,7 +14,7 @@ from act_inference_ros.evaluation.cli import eval_policy as cli
 from act_inference_ros.evaluation.episodes import demo_policy
 from act_inference_ros.evaluation.results import METRICS_VERSION, EvaluationResult
 from act_inference_ros.inference import client
-from act_inference_ros.simulation.episode import success_line
+from act_inference_ros.simulation.success import success_line
 from test.evaluation.demo_runs import expert_episode, write_demo_checkpoint
 
 PROJECT = Path(__file__).parents[2]
@@ -105,7 +105,7 @@ def test_a_run_compared_with_itself_differs_by_nothing(tmp_path, capsys, checkpo
 
 def test_two_modes_are_run_and_compared(tmp_path, capsys, monkeypatch, checkpoint, bags):
     # Both modes answer with the same policy here: what is tested is that both are asked, written and compared.
-    monkeypatch.setattr(client, "MODES", {**client.MODES, "triton": client.MODES["local"]})
+    monkeypatch.setattr(client, "BACKENDS", {**client.BACKENDS, "triton": client.BACKENDS["local"]})
     arguments = ["--mode", "local,triton", "--checkpoint", str(checkpoint), "--bag", str(bags / "operator0")]
     assert cli.main([*arguments, "--out", str(tmp_path)]) == 0
     assert [result_in(tmp_path / mode).settings.mode for mode in ("local", "triton")] == ["local", "triton"]

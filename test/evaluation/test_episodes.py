@@ -20,6 +20,7 @@ from act_inference_ros.evaluation.episodes.closed_loop import (
 )
 from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, expert_policy
 from act_inference_ros.evaluation.episodes.film import FRAME_RATE, film
+from act_inference_ros.interfaces import command_interface
 from act_inference_ros.simulation.scene import DemoArm
 from act_inference_ros.spec import ImageSpec
 from test.evaluation.demo_runs import configuration, expert_episode
@@ -40,7 +41,9 @@ def constant_policy(target):
 @pytest.mark.parametrize("interface", ["joint_trajectory", "position_stream", "joint_state"])
 def test_the_expert_lifts_the_cube_through_every_interface(arm, interface):
     parameters = configuration()
-    controllers = tuple(replace(controller, interface=interface) for controller in parameters.controllers)
+    controllers = tuple(
+        replace(controller, interface=command_interface(interface)) for controller in parameters.controllers
+    )
     episode = run_episode(arm, expert_policy(arm), replace(parameters, controllers=controllers), 0, seed=3)
     assert episode.success
     assert not episode.refused

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from act_inference_ros.control.merging import MERGES
 from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, evaluate_bags
 from act_inference_ros.evaluation.results import COMPLETE, EvaluationResult, RunSettings, pooled
 from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.interfaces import MERGES
 from test.checkpoints import write_checkpoint
 from test.evaluation import bags
 from test.evaluation.bags import FPS, START_S, STORAGES, motion

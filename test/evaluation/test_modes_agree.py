@@ -18,13 +18,13 @@ CASE = "a_small_1cam"
 
 def test_local_and_triton_mode_agree(tmp_path):
     from act_inference_ros.serving.model_config import ServingOptions
-    from test.inference.triton_process import TritonProcess
+    from test.inference.triton_process import RunningTriton
 
     export.export_policy(golden_checkpoint(CASE), tmp_path / "models", ServingOptions(name="policy"))
     with InferenceClient.create("local", checkpoint=golden_checkpoint(CASE), device="cpu") as local:
         configuration, path = write_random_demonstration(tmp_path / "bag", local.spec)
         expected = evaluate_bags([path], configuration, local, RunSettings("local", CASE)).total
-    with TritonProcess(tmp_path / "models") as server:
+    with RunningTriton(tmp_path / "models") as server:
         server.wait_ready("policy")
         with InferenceClient.create("triton", server=server.address, model="policy", timeout_s=20.0) as triton:
             found = evaluate_bags([path], configuration, triton, RunSettings("triton", CASE)).total

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from act_inference_ros.control.merging import MERGES
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.evaluation.comparison.executed_plan import ExecutedPlan
+from act_inference_ros.interfaces import MERGES
 from test.evaluation import bags
 from test.evaluation.bags import CHUNK_SIZE, FPS, JOINTS, START_S
 
@@ -14,7 +14,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 @pytest.mark.parametrize("merge", MERGES)
 def test_trajectories_up_to_the_next_one(merge):
-    from act_inference_ros.ros.policy.commands import make_commander
+    from act_inference_ros.ros.policy.commands import publishing_commander
 
     configuration = bags.configuration(
         **{
@@ -25,7 +25,7 @@ def test_trajectories_up_to_the_next_one(merge):
         }
     )  # fmt: skip
     published = []
-    commander = make_commander(configuration.controllers[0], configuration, Recorder(published))
+    commander = publishing_commander(configuration.controllers[0], configuration, Recorder(published))
     timeline = ActionTimeline(FPS, merge, configuration.blend_time, configuration.ensemble_coeff)
     plan = ExecutedPlan(configuration, merge)
     random = np.random.default_rng(0)

@@ -50,8 +50,8 @@ class RecordingBackend:
 def triton(monkeypatch):
     """Options that a triton backend was opened with."""
     opened = []
-    modes = {**client_module.MODES, "triton": lambda options: opened.append(options) or RecordingBackend(options)}
-    monkeypatch.setattr(client_module, "MODES", modes)
+    modes = {**client_module.BACKENDS, "triton": lambda options: opened.append(options) or RecordingBackend(options)}
+    monkeypatch.setattr(client_module, "BACKENDS", modes)
     return opened
 
 
@@ -103,15 +103,19 @@ def test_the_server_can_come_from_the_environment(monkeypatch, triton):
     for name, value in zip(VARIABLES, values, strict=True):
         monkeypatch.setenv(name, value)
     InferenceClient.create()
-    assert (triton[0].server, triton[0].model, triton[0].version) == ("gpu:8001", "pick", "3")
+    assert (triton[0].triton.server, triton[0].triton.model, triton[0].triton.version) == ("gpu:8001", "pick", "3")
 
 
 def test_arguments_win_over_the_environment(monkeypatch, triton):
     monkeypatch.setenv("INFERENCE_MODE", "local")
     monkeypatch.setenv("TRITON_URL", "gpu:8001")
     InferenceClient.create("triton", server="other:8001", version=2, timeout_s=0.5)
-    assert (triton[0].server, triton[0].model, triton[0].version) == ("other:8001", "act_policy", "2")
-    assert triton[0].timeout_s == 0.5
+    assert (triton[0].triton.server, triton[0].triton.model, triton[0].triton.version) == (
+        "other:8001",
+        "act_policy",
+        "2",
+    )
+    assert triton[0].triton.timeout_s == 0.5
 
 
 def test_an_unknown_mode_lists_the_modes():

@@ -26,7 +26,7 @@ from test.inference.triton_models import (
     policy_spec,
     write_model,
 )
-from test.inference.triton_process import TritonProcess
+from test.inference.triton_process import RunningTriton
 
 SPEC = policy_spec(cameras=2, height=96, width=128)
 IMAGE = "observation.images.cam0"
@@ -46,7 +46,7 @@ def server(tmp_path_factory):
     write_model(repository, SPEC, "other_shape", replaced={"dims: [96, 128, 3]": "dims: [3, 96, 128]"})
     write_model(repository, SPEC, "other_dtype", replaced={f"FP32 dims: [{CHUNK_SIZE}": f"FP64 dims: [{CHUNK_SIZE}"})
     write_model(repository, SPEC, "other_name", replaced={'name: "action"': 'name: "actions"'})
-    with TritonProcess(repository) as process:
+    with RunningTriton(repository) as process:
         yield process.wait_ready()
 
 

@@ -11,7 +11,7 @@ import pytest
 from act_inference_ros.errors import ConfigurationError, InferenceError, InferenceTimeoutError, NotReadyError
 from act_inference_ros.inference.client import InferenceClient
 from test.inference.triton_models import observation, policy_spec, write_model
-from test.inference.triton_process import TritonProcess, free_port, wait_until
+from test.inference.triton_process import RunningTriton, free_port, wait_until
 
 SPEC = policy_spec(height=96, width=128)
 TIMEOUT_S = 0.5
@@ -26,7 +26,7 @@ def repository(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shared(repository):
     flags = ("--model-control-mode=explicit", "--load-model=*")
-    with TritonProcess(repository, *flags) as process:
+    with RunningTriton(repository, *flags) as process:
         yield process.wait_ready()
 
 
@@ -59,7 +59,7 @@ def seconds_until_answered(client: InferenceClient, deadline_s: float = 10.0) ->
 
 
 def test_create_waits_for_a_server_that_is_not_there_yet(repository):
-    with TritonProcess(repository, started=False) as process:
+    with RunningTriton(repository, started=False) as process:
         starter = threading.Timer(0.5, process.start)
         starter.start()
         with InferenceClient.create("triton", server=process.address, wait_s=30.0) as client:
@@ -165,7 +165,7 @@ def test_an_unloaded_model_is_an_error_until_it_is_loaded_again(server, client):
 
 def test_another_policy_under_the_same_name_is_refused(tmp_path):
     repository = write_model(tmp_path, SPEC)
-    with TritonProcess(repository) as process:
+    with RunningTriton(repository) as process:
         process.wait_ready()
         with InferenceClient.create("triton", server=process.address) as client:
             client.predict(observation(SPEC))

@@ -11,7 +11,7 @@ from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.serving.export import export_policy
 from act_inference_ros.serving.model_config import ServingOptions
 from test.checkpoints import golden_arrays, golden_checkpoint
-from test.inference.triton_process import TritonProcess
+from test.inference.triton_process import RunningTriton
 
 CASES = ("a_small_1cam", "b_std_2cam", "c_old_format", "d_temporal_ensemble")
 JPEG_CASE, JPEG_MODEL, IMAGE = "a_small_1cam", "jpeg", "observation.images.front"
@@ -23,7 +23,7 @@ def server(tmp_path_factory):
     for case in CASES:
         export_policy(golden_checkpoint(case), repository, ServingOptions(name=case))
     export_policy(golden_checkpoint(JPEG_CASE), repository, ServingOptions(name=JPEG_MODEL, image_encoding="jpeg"))
-    with TritonProcess(repository) as process:
+    with RunningTriton(repository) as process:
         for model in (*CASES, JPEG_MODEL):
             process.wait_ready(model)
         yield process

@@ -12,7 +12,7 @@ from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.inference.triton.security import read_token
 from test.inference.triton_models import observation, policy_spec, write_model
-from test.inference.triton_process import TritonProcess, wait_until
+from test.inference.triton_process import RunningTriton, wait_until
 
 SPEC = policy_spec(height=96, width=128)
 TOKEN = "not-to-be-seen-8af2"  # noqa: S105 - only this test's
@@ -59,7 +59,7 @@ def tls_flags(files: Path, certificate: str = "server") -> list[str]:
 
 @pytest.fixture(scope="module")
 def tls(repository, files):
-    with TritonProcess(repository, *tls_flags(files)) as process:
+    with RunningTriton(repository, *tls_flags(files)) as process:
         ask(process, ca_file=files / "ca.pem", wait_s=30.0)  # wait for it
         yield process
 
@@ -67,7 +67,7 @@ def tls(repository, files):
 @pytest.fixture(scope="module")
 def mutual_tls(repository, files):
     flags = [*tls_flags(files), "--grpc-use-ssl-mutual=true", f"--grpc-root-cert={files / 'ca.pem'}"]
-    with TritonProcess(repository, *flags) as process:
+    with RunningTriton(repository, *flags) as process:
         ask(process, wait_s=30.0, **certificate(files, "robot"))
         yield process
 
@@ -75,7 +75,7 @@ def mutual_tls(repository, files):
 @pytest.fixture(scope="module")
 def restricted(repository):
     protocols = "inference,model-repository,shared-memory"
-    with TritonProcess(repository, f"--grpc-restricted-protocol={protocols}:x-token={TOKEN}") as process:
+    with RunningTriton(repository, f"--grpc-restricted-protocol={protocols}:x-token={TOKEN}") as process:
         yield process.wait_ready()
 
 
@@ -87,7 +87,7 @@ def certificate(files: Path, name: str) -> dict[str, Path]:
     }
 
 
-def ask(process: TritonProcess, wait_s: float = 60.0, **options) -> None:
+def ask(process: RunningTriton, wait_s: float = 60.0, **options) -> None:
     """Infer once. A refusal that came only after `wait_s` would be a NotReadyError, and fail its test."""
     with InferenceClient.create("triton", server=process.address, wait_s=wait_s, **options) as client:
         assert client.predict(observation(SPEC, 3.0))[0, 0] == 3.0
@@ -105,7 +105,7 @@ def test_without_a_ca_only_publicly_signed_servers_will_do(tls):
 
 def test_a_certificate_for_another_host_is_refused(repository, files, tls):
     with (
-        TritonProcess(repository, *tls_flags(files, "elsewhere")) as process,
+        RunningTriton(repository, *tls_flags(files, "elsewhere")) as process,
         pytest.raises(RejectedError, match="host name"),
     ):
         ask(process, ca_file=files / "ca.pem", wait_s=20.0)

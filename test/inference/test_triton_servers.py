@@ -11,7 +11,7 @@ from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.triton.backend import TritonBackend
 from act_inference_ros.inference.triton.options import TritonOptions
 from test.inference.triton_models import observation, policy_spec, write_model
-from test.inference.triton_process import TritonProcess, free_port, wait_until
+from test.inference.triton_process import RunningTriton, free_port, wait_until
 
 SPEC = policy_spec(height=96, width=128)
 
@@ -19,11 +19,11 @@ SPEC = policy_spec(height=96, width=128)
 @pytest.fixture
 def servers(tmp_path):
     repository = write_model(tmp_path / "models", SPEC)
-    with TritonProcess(repository) as first, TritonProcess(repository) as second:
+    with RunningTriton(repository) as first, RunningTriton(repository) as second:
         yield first.wait_ready(), second.wait_ready()
 
 
-def create(*processes: TritonProcess, **options) -> InferenceClient:
+def create(*processes: RunningTriton, **options) -> InferenceClient:
     addresses = ", ".join(process.address for process in processes)
     return InferenceClient.create("triton", server=addresses, **options)
 
@@ -125,7 +125,7 @@ def test_when_all_are_gone_the_error_names_them_all(servers):
 def test_a_server_with_another_policy_is_not_used(tmp_path, servers):
     first, _ = servers
     other = write_model(tmp_path / "other", policy_spec(height=96, width=128, action_dim=7))
-    with TritonProcess(other) as process:
+    with RunningTriton(other) as process:
         process.wait_ready()
         with create(first, process) as client:
             for _ in range(4):

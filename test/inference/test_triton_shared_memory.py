@@ -17,7 +17,7 @@ from act_inference_ros.inference.triton import shared_memory as triton_shared_me
 from act_inference_ros.inference.triton.regions import MAX_REGIONS
 from act_inference_ros.inference.triton.shared_memory import PREFIX, Region, remove_stale_regions
 from test.inference.triton_models import fingerprint, observation, policy_spec, write_model
-from test.inference.triton_process import TritonProcess
+from test.inference.triton_process import RunningTriton
 
 SPEC = policy_spec(height=96, width=128)
 IMAGE = "observation.images.cam0"
@@ -36,7 +36,7 @@ sys.stdin.read()
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with TritonProcess(write_model(tmp_path_factory.mktemp("models"), SPEC, instances=2)) as process:
+    with RunningTriton(write_model(tmp_path_factory.mktemp("models"), SPEC, instances=2)) as process:
         yield process.wait_ready()
 
 
@@ -44,7 +44,7 @@ def regions_here() -> set[str]:
     return {path.name for path in DIRECTORY.glob(f"{PREFIX}*")}
 
 
-def create(server: TritonProcess, shared_memory: str = "on", **options) -> InferenceClient:
+def create(server: RunningTriton, shared_memory: str = "on", **options) -> InferenceClient:
     return InferenceClient.create("triton", server=server.address, shared_memory=shared_memory, **options)
 
 
@@ -118,7 +118,7 @@ def test_a_server_that_was_started_again_gets_the_region_within_the_same_request
 
 
 @contextlib.contextmanager
-def client_in_another_process(server: TritonProcess) -> Iterator[subprocess.Popen[str]]:
+def client_in_another_process(server: RunningTriton) -> Iterator[subprocess.Popen[str]]:
     """A client that has computed a chunk; it ends without closing when its standard input does."""
     command = [sys.executable, "-c", CLIENT_THAT_NEVER_CLOSES, server.address]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

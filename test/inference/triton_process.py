@@ -15,7 +15,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.serving.triton_process import TritonServer
+from act_inference_ros.serving.triton_process import TritonProcess
 
 
 def free_port() -> int:
@@ -34,7 +34,7 @@ def wait_until(predicate: Callable[[], Any], deadline_s: float, what: str = "") 
     return value
 
 
-class TritonProcess:
+class RunningTriton:
     """A server of `repository`, started on entry unless `started` says otherwise; skips where there is no Triton."""
 
     def __init__(self, repository: Path, *flags: str, started: bool = True) -> None:
@@ -43,18 +43,18 @@ class TritonProcess:
         self._repository = repository
         self._flags = flags
         self._started = started
-        self._server: TritonServer | None = None
+        self._server: TritonProcess | None = None
 
-    def __enter__(self) -> "TritonProcess":
+    def __enter__(self) -> "RunningTriton":
         return self.start() if self._started else self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    def start(self) -> "TritonProcess":
+    def start(self) -> "RunningTriton":
         """Start, without waiting until it answers."""
         try:
-            self._server = TritonServer(self._repository, grpc_port=self.port, extra_flags=self._flags)
+            self._server = TritonProcess(self._repository, grpc_port=self.port, extra_flags=self._flags)
         except ConfigurationError as error:
             if "no Triton on this machine" in str(error):
                 pytest.skip(str(error))
@@ -88,7 +88,7 @@ class TritonProcess:
         for pid in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split():
             os.kill(int(pid), signal.SIGKILL)
 
-    def wait_ready(self, model: str = "act_policy", deadline_s: float = 30.0) -> "TritonProcess":
+    def wait_ready(self, model: str = "act_policy", deadline_s: float = 30.0) -> "RunningTriton":
         """Wait until it says that the model is ready (for servers without TLS)."""
         request = service_pb2.ModelReadyRequest(name=model)
 

@@ -91,5 +91,5 @@ class PolicyStandIn:
 
 if __name__ == "__main__":
     chosen = Options(**json.loads(os.environ.get("POLICY_STAND_IN", "{}")))
-    client.MODES["local"] = lambda _options: PolicyStandIn(chosen)
+    client.BACKENDS["local"] = lambda _options: PolicyStandIn(chosen)
     sys.exit(policy_node.main())

@@ -11,8 +11,10 @@ from robot_stand_in import is_hold, seconds
 
 from act_inference_ros.control.commander import SHORTEST_STEP_S, Commander
 from act_inference_ros.control.timeline import ActionTimeline
+from act_inference_ros.interfaces import duration, stamp
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.ros.policy.commands import duration_message, make_commander, stamp_message
+from act_inference_ros.ros.messages import make_message
+from act_inference_ros.ros.policy.commands import publishing_commander
 
 START = 1.7e9
 JOINTS = ["pan", "lift", "grip"]
@@ -29,7 +31,7 @@ def made(interface: str, joints: list[str], **changes: Any) -> tuple[Commander, 
     }  # fmt: skip
     configuration = RobotConfiguration.from_parameters(given | changes)
     sent: list[Any] = []
-    return make_commander(configuration.controllers[0], configuration, SimpleNamespace(publish=sent.append)), sent
+    return publishing_commander(configuration.controllers[0], configuration, SimpleNamespace(publish=sent.append)), sent
 
 
 def plan(*targets: float, t_obs: float = START, fps: float = 10.0) -> ActionTimeline:
@@ -157,6 +159,6 @@ def test_degrees_become_radians_on_the_way_out() -> None:
 
 @given(st.floats(0.0, 2.0e9))
 def test_times_become_messages_without_a_carry_lost(time: float) -> None:
-    for message in (stamp_message(time), duration_message(time)):
+    for message in (stamp(make_message, time), duration(make_message, time)):
         assert 0 <= message.nanosec < 10**9
         assert seconds(message) == pytest.approx(time, abs=SHORTEST_STEP_S)

@@ -16,7 +16,7 @@ from act_inference_ros.policy.load import load_policy
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.checkpoints import golden_checkpoint
 from test.inference.triton_models import fingerprint, write_model
-from test.inference.triton_process import TritonProcess, wait_until
+from test.inference.triton_process import RunningTriton, wait_until
 
 SPEC = PolicySpec(20, 6, images=(ImageSpec("observation.images.front", 96, 128),), state_dim=6)
 TIMEOUT_S = 0.4
@@ -26,13 +26,13 @@ BACK_WITHIN_S = 1.0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonProcess]:
-    with TritonProcess(write_model(tmp_path_factory.mktemp("models"), SPEC, stands_still=True)) as process:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
+    with RunningTriton(write_model(tmp_path_factory.mktemp("models"), SPEC, stands_still=True)) as process:
         yield process.wait_ready()
 
 
 @pytest.fixture(scope="module")
-def shared(server: TritonProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def shared(server: RunningTriton, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     with triton_node(tmp_path_factory.mktemp("node"), server) as stand:
         stand.robot.positions = dict.fromkeys(stand.robot.positions, 0.5)
         yield stand
@@ -45,7 +45,7 @@ def stand(shared: Stand) -> Stand:
 
 
 def triton_node(
-    directory: Path, server: TritonProcess, checkpoint: Path | None = None, wait: str | None = None, **parameters: Any
+    directory: Path, server: RunningTriton, checkpoint: Path | None = None, wait: str | None = None, **parameters: Any
 ) -> Any:
     cameras = {"front": parameters.pop("transport", "raw")}
     options = {"mode": "triton", "server": server.address, "request_timeout": TIMEOUT_S, **parameters}
@@ -55,7 +55,7 @@ def triton_node(
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
 def test_a_lost_server_stops_the_arm_within_the_deadline_until_it_answers_again(
-    stand: Stand, server: TritonProcess, fault: signal.Signals
+    stand: Stand, server: RunningTriton, fault: signal.Signals
 ) -> None:
     robot = stand.robot
     server.send(fault)
@@ -85,7 +85,7 @@ def test_a_lost_server_stops_the_arm_within_the_deadline_until_it_answers_again(
 
 
 def test_configure_says_which_server_it_waited_for(tmp_path: Path) -> None:
-    nobody = TritonProcess(tmp_path, started=False)
+    nobody = RunningTriton(tmp_path, started=False)
     line = rf"no server ready within 0\.5 s: {nobody.address}: not reachable"
     with triton_node(tmp_path, nobody, wait=line, server_timeout=0.5) as stand:
         assert stand.node.wait(10.0) == 2
@@ -98,7 +98,7 @@ def test_a_compressed_topics_jpegs_reach_the_server_as_they_are(tmp_path: Path) 
 
     repository = write_model(tmp_path / "models", SPEC, encoding="jpeg")
     with (
-        TritonProcess(repository) as process,
+        RunningTriton(repository) as process,
         triton_node(tmp_path, process.wait_ready(), transport="compressed") as stand,
     ):
         robot = stand.robot
@@ -116,7 +116,7 @@ def test_with_a_fallback_the_arm_goes_on_without_the_server(tmp_path: Path) -> N
     spec = load_policy(checkpoint).spec
     repository = write_model(tmp_path / "models", spec, stands_still=True)
     with (
-        TritonProcess(repository) as process,
+        RunningTriton(repository) as process,
         triton_node(tmp_path, process.wait_ready(), checkpoint, fallback="local") as stand,
     ):
         robot = stand.robot

@@ -140,8 +140,9 @@ def test_obeys_position_vectors(start_robot: StartRobot, participant: Participan
 def test_obeys_joint_state_commands(start_robot: StartRobot, participant: Participant) -> None:
     start_robot(interface="joint_state")
     states = participant.collect(JointState, "/joint_states")
-    command = JointState(name=["grip", *ARM], position=[0.01, *GOAL])
-    participant.publisher(JointState, "/joint_commands").publish(command)
+    arm, gripper = JointState(name=ARM[::-1], position=GOAL[::-1]), JointState(name=["grip"], position=[0.01])
+    participant.publisher(JointState, "/arm_controller/joint_commands").publish(arm)
+    participant.publisher(JointState, "/gripper_controller/joint_commands").publish(gripper)
     wait_until(lambda: is_at(states, [*ARM, "grip"], [*GOAL, 0.01]), 20.0)
 
 

@@ -9,7 +9,7 @@ import pytest
 from act_inference_ros import InferenceClient
 from act_inference_ros.serving.export import export_policy
 from act_inference_ros.serving.model_config import ServingOptions
-from act_inference_ros.serving.triton_process import TritonServer
+from act_inference_ros.serving.triton_process import TritonProcess
 from test.serving.serving_helpers import DEADLINE_S, camera_checkpoint, serve_otherwise
 
 
@@ -17,7 +17,7 @@ from test.serving.serving_helpers import DEADLINE_S, camera_checkpoint, serve_ot
 class Served:
     """A server with the models act_policy and act_jpeg, a gRPC client to it, and the same policy in local mode."""
 
-    server: TritonServer
+    server: TritonProcess
     client: object
     local: InferenceClient
 
@@ -32,7 +32,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with InferenceClient.create(mode="local", checkpoint=checkpoint, device="cpu") as local:
         jpeg = ServingOptions(name="act_jpeg", image_encoding="jpeg")
         serve_otherwise(exported.published.directory, root / "repository", local.spec, jpeg)
-        with TritonServer(root / "repository") as server:
+        with TritonProcess(root / "repository") as server:
             server.wait_ready(DEADLINE_S)
             client = grpc.InferenceServerClient(server.address)
             yield Served(server, client, local)

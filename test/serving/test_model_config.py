@@ -3,7 +3,7 @@
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.serving.model_config import Contract, ServingOptions, config_pbtxt, read_contract
+from act_inference_ros.serving.model_config import ServedContract, ServingOptions, config_pbtxt, read_served_contract
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
 SPEC = PolicySpec(
@@ -57,14 +57,14 @@ def test_every_device_gets_its_instances_and_a_warm_up(device: str, kind: int, s
 @pytest.mark.parametrize("options", [ServingOptions(), ServingOptions(image_encoding="jpeg")])
 def test_what_was_written_is_read_again_also_after_tuning_by_hand(options: ServingOptions) -> None:
     text = config_pbtxt(SPEC, options).replace("count: 1", "count: 4").replace("}\n", "  }\n\n")
-    assert read_contract(text) == Contract("python", options.image_encoding, SPEC)
+    assert read_served_contract(text) == ServedContract("python", options.image_encoding, SPEC)
 
 
 @pytest.mark.parametrize(
     "text", ["", 'backend: "python"', "policy_spec", 'backend: "x" parameters { key: "policy_spec" }']
 )
 def test_a_config_of_somebody_elses_has_no_contract(text: str) -> None:
-    assert read_contract(text) is None
+    assert read_served_contract(text) is None
 
 
 @pytest.mark.parametrize(

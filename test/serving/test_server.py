@@ -1,4 +1,4 @@
-"""TritonServer and triton_server: ready means answering, stopping means gone, mistakes are one line."""
+"""TritonProcess and triton_server: ready means answering, stopping means gone, mistakes are one line."""
 
 import importlib.metadata
 import importlib.util
@@ -18,7 +18,7 @@ import pytest
 from act_inference_ros.errors import ConfigurationError, NotReadyError
 from act_inference_ros.serving.export import export_policy
 from act_inference_ros.serving.exporting import load_policy
-from act_inference_ros.serving.triton_process import TritonServer
+from act_inference_ros.serving.triton_process import TritonProcess
 from test.serving.serving_helpers import (
     DEADLINE_S,
     children_of,
@@ -91,7 +91,7 @@ def test_the_command_says_when_it_is_ready_and_ends_with_all_its_processes(
 
 @needs_triton
 def test_a_model_whose_process_died_is_not_ready_whatever_triton_says(repository: Path) -> None:
-    with TritonServer(repository) as server:
+    with TritonProcess(repository) as server:
         server.wait_ready(DEADLINE_S)
         for stub in children_of(server.process.pid):
             os.kill(stub, signal.SIGKILL)
@@ -102,7 +102,7 @@ def test_a_model_whose_process_died_is_not_ready_whatever_triton_says(repository
 
 @needs_triton
 def test_a_stopped_server_is_ended_too(repository: Path) -> None:
-    server = TritonServer(repository)
+    server = TritonProcess(repository)
     try:
         server.wait_ready(DEADLINE_S)
         stubs = children_of(server.process.pid)
@@ -120,7 +120,7 @@ def test_a_model_that_cannot_be_loaded_is_named_with_the_reason(repository: Path
     (version.parent / "config.pbtxt").write_text(config)
     (version / "model.py").write_text((repository / "act_policy" / "1" / "model.py").read_text())
     (version / "model.onnx").write_bytes(b"not a graph")
-    with TritonServer(tmp_path) as server, pytest.raises(NotReadyError, match=r"broken.*model\.onnx failed"):
+    with TritonProcess(tmp_path) as server, pytest.raises(NotReadyError, match=r"broken.*model\.onnx failed"):
         server.wait_ready(DEADLINE_S)
 
 
@@ -133,7 +133,7 @@ def test_a_new_version_takes_over_without_a_failed_request(checkpoint: str, repo
     export_policy(checkpoint, tmp_path)
     served_by, failures, done = set(), [], threading.Event()
     flags = ["--model-control-mode=poll", "--repository-poll-secs=1"]
-    with TritonServer(tmp_path, extra_flags=flags) as server:
+    with TritonProcess(tmp_path, extra_flags=flags) as server:
         server.wait_ready(DEADLINE_S)
 
         def ask() -> None:
@@ -170,7 +170,7 @@ def test_a_port_in_use_is_refused(repository: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"gRPC port {port} on 127.0.0.1: Address already in use"):
-            TritonServer(repository, grpc_port=port)
+            TritonProcess(repository, grpc_port=port)
 
 
 @needs_triton
@@ -184,13 +184,13 @@ def test_a_port_in_use_is_refused(repository: Path) -> None:
 def test_a_repository_without_models_is_refused(make, message: str, tmp_path: Path) -> None:
     make(tmp_path / "models")
     with pytest.raises(ConfigurationError, match=message):
-        TritonServer(tmp_path / "models")
+        TritonProcess(tmp_path / "models")
 
 
 @needs_triton
 def test_the_models_as_committed_ask_for_an_export() -> None:
     with pytest.raises(ConfigurationError, match="no policy exported into it yet: export_policy"):
-        TritonServer(Path(__file__).parents[2] / "model_repository")
+        TritonProcess(Path(__file__).parents[2] / "model_repository")
 
 
 @needs_triton
@@ -199,14 +199,14 @@ def test_numpy_2_is_refused_with_the_wheels_triton(repository: Path, monkeypatch
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.1.0")
     with pytest.raises(ConfigurationError, match=r"silently corrupts tensors with numpy 2.*here is numpy 2\.1\.0"):
-        TritonServer(repository)
+        TritonProcess(repository)
 
 
 def test_a_machine_without_triton_is_told_what_to_install(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"no Triton on this machine.*pip install --no-deps nvidia-pytriton"):
-        TritonServer(repository)
+        TritonProcess(repository)
 
 
 def test_a_mistake_on_the_command_line_is_one_line_and_status_2(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_the_policy_without_cameras_is_served_right(checkpoint: str, repository:
 
     from act_inference_ros import InferenceClient
 
-    with TritonServer(repository) as server, InferenceClient.create(mode="local", checkpoint=checkpoint) as local:
+    with TritonProcess(repository) as server, InferenceClient.create(mode="local", checkpoint=checkpoint) as local:
         server.wait_ready(DEADLINE_S)
         one = observation(local.spec)
         with grpc.InferenceServerClient(server.address) as client:
@@ -244,5 +244,5 @@ def test_a_signal_before_the_server_is_ready_leaves_nothing_behind(command: subp
 
 @needs_triton
 def test_under_explicit_control_models_come_when_they_are_asked_for(repository: Path) -> None:
-    with TritonServer(repository, extra_flags=["--model-control-mode=explicit"]) as server:
+    with TritonProcess(repository, extra_flags=["--model-control-mode=explicit"]) as server:
         assert server.wait_ready(DEADLINE_S) == []

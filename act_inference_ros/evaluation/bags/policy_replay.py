@@ -20,13 +20,13 @@ import math
 import time
 from typing import Any
 
-from act_inference_ros.control.merging import MERGES
 from act_inference_ros.errors import InferenceError, ObservationError
 from act_inference_ros.evaluation.comparison.executed_plan import ExecutedPlan
 from act_inference_ros.evaluation.comparison.truth_comparison import TruthComparison
 from act_inference_ros.evaluation.metrics.series import thumbnail
 from act_inference_ros.evaluation.metrics.tally import Tally
 from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.interfaces import MERGES
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.observation.inputs import Selection
 from act_inference_ros.observation.refusal import ObservationRefused, Refusal

@@ -6,17 +6,12 @@ from dataclasses import dataclass, field
 
 from act_inference_ros.evaluation.bags.bag import Bag
 from act_inference_ros.evaluation.comparison.truth import COMMANDS, NONE, STATE
+from act_inference_ros.interfaces import TRANSPORTS
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import PolicySpec
 
 CAMERA, STATE_INPUT, ENVIRONMENT_STATE, COMMAND = "camera", "state", "environment state", "command"
 
-IMAGE_TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
-COMMAND_TYPES = {
-    "joint_trajectory": "trajectory_msgs/msg/JointTrajectory",
-    "position_stream": "std_msgs/msg/Float64MultiArray",
-    "joint_state": "sensor_msgs/msg/JointState",
-}
 JOINT_STATE = "sensor_msgs/msg/JointState"
 FLOAT_ARRAYS = ("std_msgs/msg/Float64MultiArray", "std_msgs/msg/Float32MultiArray")
 TRUTHS = ("auto", COMMANDS, STATE)
@@ -56,7 +51,7 @@ def examine(bag: Bag, configuration: RobotConfiguration, spec: PolicySpec, truth
     """Check the bag's topics against the parameter file; `truth` is auto, commands or state."""
     found = Recording()
     inputs = [
-        Role(CAMERA, camera.name, camera.topic, (IMAGE_TYPES[camera.transport],)) for camera in configuration.cameras
+        Role(CAMERA, camera.name, camera.topic, (TRANSPORTS[camera.transport],)) for camera in configuration.cameras
     ]
     if spec.environment_state_dim is not None:
         inputs.append(Role(ENVIRONMENT_STATE, "", configuration.environment_state_topic, FLOAT_ARRAYS))
@@ -77,7 +72,7 @@ def examine(bag: Bag, configuration: RobotConfiguration, spec: PolicySpec, truth
             found.reasons.append(f"{problem}; without measured positions there is no executed plan, only raw chunks")
     has_state = any(role.kind == STATE_INPUT for roles in found.roles.values() for role in roles)
     for controller in configuration.controllers:
-        role = Role(COMMAND, controller.name, controller.topic, (COMMAND_TYPES[controller.interface],))
+        role = Role(COMMAND, controller.name, controller.topic, (controller.interface.message_type,))
         found.sources[controller.name] = _source(bag, role, truth, has_state, found)
     return found
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from act_inference_ros.evaluation.episodes.closed_loop import DEFAULT_LATENCY_S, DEFAULT_LIMIT_S
-from act_inference_ros.robot.parameters import MODES
+from act_inference_ros.interfaces import MODES
 
 MEASURED = "measured"
 """For --latency-s: the wall time that inference takes."""

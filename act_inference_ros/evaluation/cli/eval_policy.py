@@ -22,7 +22,7 @@ from act_inference_ros.evaluation.results import FAILED, PARTIAL
 from act_inference_ros.evaluation.runs import Run
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.parameter_file import read_configuration
-from act_inference_ros.simulation.episode import success_line
+from act_inference_ros.simulation.success import success_line
 
 OK, NOT_MET, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 

@@ -44,8 +44,8 @@ class _Lane:
 
     def __init__(self, controller: Controller, configuration: RobotConfiguration) -> None:
         self.columns = configuration.action.indices(controller.joints)
-        self.lead_s = controller.lead_s if controller.interface == "joint_trajectory" else 0.0
-        self.streams = controller.interface != "joint_trajectory"
+        self.lead_s = 0.0 if controller.interface.streams else controller.lead_s
+        self.streams = controller.interface.streams
         # A stream's last command was a tick ago, and the next may be as far from it as the joints move in a tick.
         self.tick_s = 1.0 / configuration.command_rate if self.streams else 0.0
         self._limiter = TargetLimiter([configuration.action.joints[column] for column in self.columns])

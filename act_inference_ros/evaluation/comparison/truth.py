@@ -12,7 +12,7 @@ and in ROS units:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from act_inference_ros.errors import ObservationError
 from act_inference_ros.evaluation.comparison.track import SNAP_S, Track
+from act_inference_ros.interfaces import BY_HEADER, Command, read_joint_state
 from act_inference_ros.robot.configuration import Controller, RobotConfiguration
 
 COMMANDS, STATE, NONE = "commands", "state", "none"
@@ -40,7 +41,7 @@ class Truth:
         self.newest_s: dict[str, float] = {}
         """Controller -> when its last command (or state) came."""
         self._known_until: dict[str, float] = {}
-        self._by_header = configuration.stamps == "header"
+        self._by_header = configuration.stamps == BY_HEADER
         self._controllers = {controller.name: controller for controller in configuration.controllers}
         self._columns = {name: configuration.action.indices(c.joints) for name, c in self._controllers.items()}
         self._tracks = {name: Track(len(c.joints)) for name, c in self._controllers.items()}
@@ -61,21 +62,18 @@ class Truth:
     def _add_command(self, what: Controller, controller: str, msg: Any, received: float) -> None:
         if msg is None:
             raise ObservationError("a damaged message")
-        if what.interface == "joint_trajectory":
-            self._add_trajectory(what, msg, received)
-        elif what.interface == "joint_state":
-            self._append(controller, self._stamp(msg, received), _by_name(what.joints, msg.name, msg.position))
+        command = what.interface.read(what.joints, msg)
+        if what.interface.streams:
+            self._append(controller, self._when(command.stamp, received), command.positions[0])
         else:
-            if len(msg.data) != len(what.joints):
-                raise ObservationError(f"expected {len(what.joints)} numbers for {list(what.joints)}: {len(msg.data)}")
-            self._tracks[controller].append(received, _finite(what.joints, np.asarray(msg.data, dtype=np.float64)))
+            self._add_trajectory(controller, command, received)
 
     def add_state(self, msg: Any, received: float) -> None:
         """Take a message from the state topic. Raises ObservationError if a joint that is compared is not in it."""
         for name, source in self.sources.items():
             if source == STATE:
-                row = _by_name(self._controllers[name].joints, msg.name, msg.position)
-                self._append(name, self._stamp(msg, received), row)
+                measured = read_joint_state(self._controllers[name].joints, msg)
+                self._append(name, self._when(measured.stamp, received), measured.positions[0])
                 self.newest_s[name] = received
 
     def at(self, times: npt.ArrayLike) -> Floats:
@@ -85,10 +83,10 @@ class Truth:
         for name, track in self._tracks.items():
             if self.sources[name] == STATE:
                 found = track.linear(instants, MAX_STATE_GAP_S)
-            elif self._controllers[name].interface == "joint_trajectory":
-                found = track.linear_then_held(instants)
-            else:
+            elif self._controllers[name].interface.streams:
                 found = track.held(instants)
+            else:
+                found = track.linear_then_held(instants)
             found[instants > self._known_until.get(name, np.inf) + SNAP_S] = np.nan
             values[:, self._columns[name]] = found
         return values
@@ -107,24 +105,19 @@ class Truth:
         for track in self._tracks.values():
             track.forget_before(time)
 
-    def _add_trajectory(self, controller: Controller, msg: Any, received: float) -> None:
-        if not msg.points:  # stops the trajectory being executed: the joints stay where they were commanded to be
-            here = self._tracks[controller.name].linear_then_held(np.array([received]))[0]
+    def _add_trajectory(self, controller: str, command: Command, received: float) -> None:
+        track = self._tracks[controller]
+        if not len(command.times):  # stops the trajectory under way: the joints stay where they were commanded to be
+            here = track.linear_then_held(np.array([received]))[0]
             if np.isfinite(here).all():
-                self._tracks[controller.name].replace_from(received, np.array([received]), here[None])
+                track.replace_from(received, np.array([received]), here[None])
             return
-        stamp = msg.header.stamp.sec + msg.header.stamp.nanosec * 1e-9
-        begin = max(stamp, received)
-        start = stamp if stamp > 0.0 else received
-        times = np.array(
-            [start + point.time_from_start.sec + point.time_from_start.nanosec * 1e-9 for point in msg.points]
-        )
-        if not (np.diff(times) > 0.0).all():
-            raise ObservationError(f"time_from_start must increase from point to point, got {times - start}")
+        begin = max(command.stamp, received)
+        start = command.stamp if command.stamp > 0.0 else received
+        times = command.times - command.stamp + start
         if times[-1] < received:
             raise ObservationError(f"the trajectory was over {received - times[-1]:.3f} s before it came")
-        rows = np.array([_by_name(controller.joints, msg.joint_names, point.positions) for point in msg.points])
-        track = self._tracks[controller.name]
+        rows = command.positions
         if times[0] <= begin + SNAP_S and not np.isfinite(track.linear_then_held(np.array([begin]))).all():
             # Nothing was commanded before: the trajectory itself says where the joints are as it begins.
             track.forget_from(begin)
@@ -140,24 +133,6 @@ class Truth:
             raise ObservationError(f"stamped {back:.3f} s before the one before: the clock jumped back")
         track.append(stamp, row)
 
-    def _stamp(self, msg: Any, received: float) -> float:
-        stamp = msg.header.stamp.sec + msg.header.stamp.nanosec * 1e-9
-        return float(stamp) if self._by_header and stamp > 0.0 else received
-
-
-def _by_name(joints: Sequence[str], names: Sequence[str], positions: Sequence[float]) -> Floats:
-    """Pick `joints` from a message's names and positions, both in its order."""
-    if len(names) != len(positions):
-        raise ObservationError(f"{len(names)} joint names but {len(positions)} positions")
-    places = {name: place for place, name in enumerate(names)}
-    missing = [joint for joint in joints if joint not in places]
-    if missing:
-        raise ObservationError(f"missing joints {missing}; the message has {list(names)}")
-    return _finite(joints, np.array([positions[places[joint]] for joint in joints], dtype=np.float64))
-
-
-def _finite(joints: Sequence[str], row: Floats) -> Floats:
-    if not np.isfinite(row).all():
-        bad = {joint: float(value) for joint, value in zip(joints, row, strict=True) if not np.isfinite(value)}
-        raise ObservationError(f"expected finite positions, got {bad}")
-    return row
+    def _when(self, stamp: float, received: float) -> float:
+        """When a message counts: at its stamp, where there is one and stamps are to be believed."""
+        return stamp if self._by_header and stamp > 0.0 else received

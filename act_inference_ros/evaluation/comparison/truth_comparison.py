@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.control.merging import MERGES
 from act_inference_ros.evaluation.comparison.executed_plan import Executed
 from act_inference_ros.evaluation.comparison.track import SNAP_S
 from act_inference_ros.evaluation.comparison.truth import Truth
@@ -17,6 +16,7 @@ from act_inference_ros.evaluation.metrics.seams import Differences
 from act_inference_ros.evaluation.metrics.series import ErrorPeaks, Thinned, WorstOf
 from act_inference_ros.evaluation.metrics.tally import Tally
 from act_inference_ros.evaluation.results import CHUNKS_KEPT, LATENCIES_KEPT, PLAN_POINTS, SampledChunk, Series
+from act_inference_ros.interfaces import MERGES
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
 

@@ -21,18 +21,18 @@ from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.episodes.controlled_joints import ControlledJoints
 from act_inference_ros.evaluation.episodes.messages import (
-    NANOSECONDS,
     JointState,
     Message,
     header,
     image_message,
     trajectory_message,
 )
+from act_inference_ros.interfaces import NANOSECONDS
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.observation.refusal import ObservationRefused
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.simulation.episode import LIFT_HOLD_S
 from act_inference_ros.simulation.scene import JOINT_STATE_ORDER, DemoArm
+from act_inference_ros.simulation.success import LIFT_HOLD_S
 from act_inference_ros.spec import Chunk, Observation, PolicySpec
 
 CONTROL_RATE = 100

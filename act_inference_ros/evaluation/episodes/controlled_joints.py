@@ -10,26 +10,14 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.control.commander import Command, Commander, StreamCommander, TrajectoryCommander
+from act_inference_ros.control.commander import make_commander
 from act_inference_ros.control.timeline import ActionTimeline
-from act_inference_ros.evaluation.episodes.messages import (
-    NANOSECONDS,
-    Float64MultiArray,
-    JointState,
-    JointTrajectory,
-    header,
-    trajectory_message,
-)
+from act_inference_ros.evaluation.episodes.messages import CommandMessage, make_message
+from act_inference_ros.interfaces import Command
 from act_inference_ros.robot.configuration import Controller, RobotConfiguration
-from act_inference_ros.simulation.controllers import (
-    PositionController,
-    Trajectory,
-    TrajectoryController,
-    TrajectoryPoint,
-)
+from act_inference_ros.simulation.command_inputs import command_input
 
 Floats = npt.NDArray[np.float64]
-CommandMessage = JointTrajectory | Float64MultiArray | JointState
 
 
 class ControlledJoints:
@@ -40,18 +28,9 @@ class ControlledJoints:
         self.joints = controller.joints
         self._interface = controller.interface
         self._sent: list[Command] = []
-        kind = TrajectoryCommander if controller.interface == "joint_trajectory" else StreamCommander
-        self._commander: Commander = kind(
-            controller.joints,
-            configuration.action,
-            controller.lead_s,
-            configuration.command_rate,
-            send=self._sent.append,
-        )
-        self._trajectories = TrajectoryController(controller.joints)
-        self._stream = PositionController(controller.joints)
-        for actuator in (self._trajectories, self._stream):
-            actuator.hold([start[name] for name in self.joints])
+        self._commander = make_commander(controller, configuration, self._sent.append)
+        self._input = command_input(controller.interface.name, controller.joints)
+        self._input.controller.hold([start[name] for name in self.joints])
 
     @property
     def streams(self) -> bool:
@@ -68,27 +47,13 @@ class ControlledJoints:
         self._commander.follow(timeline, now, measured)
         if not self._sent:
             return None
-        command = self._sent.pop()
-        return self._stream_on(command) if self.streams else self._execute_trajectory(command, now, measured)
+        message: CommandMessage = self._interface.write(make_message, self.joints, self._sent.pop())
+        position = np.array([measured[name] for name in self.joints])
+        refusal = self._input.take(message, now, position, np.zeros(len(self.joints)))
+        if refusal is not None:
+            raise AssertionError(f"{self.topic}: a command made by the rules was refused: {refusal}")
+        return message
 
     def target(self, now: float) -> Floats:
         """Where the controller wants its joints now, (joints,)."""
-        return (self._stream if self.streams else self._trajectories).sample(now)
-
-    def _stream_on(self, command: Command) -> CommandMessage:
-        position = command.positions[0]
-        self._stream.command(position.tolist())
-        if self._interface == "joint_state":
-            return JointState(header(round(command.stamp * NANOSECONDS)), list(self.joints), position)
-        return Float64MultiArray(position)
-
-    def _execute_trajectory(self, command: Command, now: float, measured: Mapping[str, float]) -> JointTrajectory:
-        times = command.times - command.stamp
-        points = [TrajectoryPoint(at, tuple(row)) for at, row in zip(times.tolist(), command.positions, strict=True)]
-        at_rest = TrajectoryPoint(points[-1].time_from_start_s, points[-1].positions, (0.0,) * len(self.joints))
-        trajectory = Trajectory(self.joints, command.stamp, (*points[:-1], at_rest))
-        position = np.array([measured[name] for name in self.joints])
-        refusal = self._trajectories.command(trajectory, now, position, None)
-        if refusal is not None:
-            raise AssertionError(f"{self.topic}: a trajectory made by the rules was refused: {refusal}")
-        return trajectory_message(self.joints, times, command.positions, round(command.stamp * NANOSECONDS))
+        return self._input.controller.sample(now)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-NANOSECONDS = 1_000_000_000
+from act_inference_ros.interfaces import NANOSECONDS
 
 _Floats = npt.NDArray[np.float64]
 
@@ -114,8 +114,24 @@ class Float64MultiArray:
     layout: MultiArrayLayout = field(default_factory=MultiArrayLayout)
 
 
-Message = Image | JointState | JointTrajectory | Float64MultiArray
+CommandMessage = JointTrajectory | Float64MultiArray | JointState
+"""What commands a controller."""
+Message = Image | CommandMessage
 """What is published in an episode."""
+
+_KINDS: dict[str, Any] = {
+    kind.TYPE: kind
+    for kind in (Time, Duration, Header, JointState, JointTrajectoryPoint, JointTrajectory, Float64MultiArray)
+}
+
+
+def make_message(message_type: str, **fields: Any) -> Any:
+    """Make the message of that type; an `interfaces.MessageMaker`. Lists of numbers become arrays."""
+    return _KINDS[message_type](**{name: _array_of_numbers(value) for name, value in fields.items()})
+
+
+def _array_of_numbers(value: Any) -> Any:
+    return np.array(value) if isinstance(value, list) and value and isinstance(value[0], float) else value
 
 
 def header(time_ns: int, frame_id: str = "") -> Header:

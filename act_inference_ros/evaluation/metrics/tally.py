@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from act_inference_ros.control.merging import MERGES
 from act_inference_ros.evaluation.metrics.findings import SystematicDifferences
 from act_inference_ros.evaluation.metrics.running_sums import ClampCounts, Distribution, ErrorSums
 from act_inference_ros.evaluation.metrics.seams import SeamSums
 from act_inference_ros.evaluation.results import MergeResult, Metrics
+from act_inference_ros.interfaces import MERGES
 
 
 class MergeTally:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from act_inference_ros.errors import BadOutputError, ConfigurationError, InferenceError, NotReadyError
-from act_inference_ros.inference.client import ClientOptions
 from act_inference_ros.inference.images import as_pixels
+from act_inference_ros.inference.local.options import LocalOptions
 from act_inference_ros.policy.graph import PolicyGraph
 from act_inference_ros.policy.kernels import POINTWISE
 from act_inference_ros.policy.load import load_policy
@@ -23,10 +23,10 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 _WARM_UPS = 2
 
 
-class LocalBackend:
+class TorchEngine:
     """A checkpoint on one device, warmed up: the first chunk takes no longer than the hundredth."""
 
-    def __init__(self, options: ClientOptions) -> None:
+    def __init__(self, options: LocalOptions) -> None:
         if not options.checkpoint:
             raise ConfigurationError("mode local needs a checkpoint: give checkpoint=DIR or set CHECKPOINT_DIR")
         self._device = choose_device(options.device)

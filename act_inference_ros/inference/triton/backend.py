@@ -17,7 +17,7 @@ from act_inference_ros.errors import BadOutputError, InferenceError, NotReadyErr
 from act_inference_ros.inference.triton.contract import Contract
 from act_inference_ros.inference.triton.errors import CallFailed
 from act_inference_ros.inference.triton.options import TritonOptions
-from act_inference_ros.inference.triton.remote_server import TritonServer
+from act_inference_ros.inference.triton.remote_server import RemoteServer
 from act_inference_ros.spec import PolicySpec
 
 RETRY_S = 0.1
@@ -42,7 +42,7 @@ class TritonBackend:
         options.check()
         self._options = options
         self._closed = threading.Event()
-        self._servers = [TritonServer(address, options) for address in options.addresses]
+        self._servers = [RemoteServer(address, options) for address in options.addresses]
         # Also when the program ends without close: a server would keep its shared memory until another client came.
         self._release = weakref.finalize(self, _close_all, self._servers)
         self._turn = itertools.count()
@@ -96,7 +96,7 @@ class TritonBackend:
         self._closed.set()
         self._release()
 
-    def _in_turn(self) -> list[TritonServer]:
+    def _in_turn(self) -> list[RemoteServer]:
         """Those that answer, beginning with another one each time; then the others."""
         first = next(self._turn) % len(self._servers)
         rotated = self._servers[first:] + self._servers[:first]
@@ -143,6 +143,6 @@ class TritonBackend:
                         _log.debug("%s: still not there: %s", server.address, error)
 
 
-def _close_all(servers: Sequence[TritonServer]) -> None:
+def _close_all(servers: Sequence[RemoteServer]) -> None:
     for server in servers:
         server.close()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.interfaces import SHARED_MEMORY
 
 DEFAULT_SERVER = "localhost:8001"
 DEFAULT_MODEL = "act_policy"
@@ -15,7 +16,6 @@ DEFAULT_TIMEOUT_S = 1.0
 DEFAULT_WAIT_S = 10.0
 DEFAULT_TOKEN_HEADER = "triton-grpc-protocol-x-token"  # noqa: S105 - the name of a header
 """What a Triton started with `--grpc-restricted-protocol=...:x-token=SECRET` looks for."""
-SHARED_MEMORY = ("auto", "on", "off")
 TLS_VARIABLE = "TRITON_TLS"
 TOKEN_VARIABLE = "TRITON_TOKEN"  # noqa: S105 - the name of a variable
 

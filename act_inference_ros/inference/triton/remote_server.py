@@ -38,7 +38,7 @@ TIMEOUTS_BEFORE_RECONNECT = 3
 _log = logging.getLogger(__name__)
 
 
-class TritonServer:
+class RemoteServer:
     """Infers on one server. After any failure the contract is checked anew: the model may be another one by then.
 
     `expected` is the spec that the model must have, once a client has agreed on one. All methods may be called from any

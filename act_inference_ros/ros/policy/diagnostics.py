@@ -1,4 +1,4 @@
-"""What /diagnostics says: one status, built from the arm, the inputs and the statistics."""
+"""What /diagnostics says: one status, built from the supervisor, the inputs and the statistics."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from act_inference_ros.execution.inference_statistics import Statistics
-from act_inference_ros.execution.supervisor import Arm
+from act_inference_ros.execution.inference_statistics import InferenceStatistics
+from act_inference_ros.execution.supervisor import Supervisor
 from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.observation.inputs import ObservationInputs
 from act_inference_ros.robot.configuration import RobotConfiguration
 
 STARTING = ("no plan yet", "reset")
@@ -38,18 +39,18 @@ class DiagnosticReport:
         period_s: float,
         configuration: RobotConfiguration,
         client: InferenceClient,
-        arm: Arm,
-        statistics: Statistics,
+        supervisor: Supervisor,
+        inputs: ObservationInputs,
+        statistics: InferenceStatistics,
         now: float,
     ) -> DiagnosticArray:
-        """Report an active node; call with the arm's lock held, every `period_s`."""
-        inputs = arm.inputs
+        """Report an active node; call with the session's lock held, every `period_s`."""
         refused = sum(inputs.refused.values())
         values: dict[str, Any] = {
             "state": "active",
-            "commanding": arm.holding is None,
-            "holding because": arm.holding or "",
-            "detail": arm.detail,
+            "commanding": supervisor.holding is None,
+            "holding because": supervisor.holding or "",
+            "detail": supervisor.detail,
             "mode": configuration.mode or "from the environment",
             "server": client.source,
             "chunk rate [1/s]": f"{(statistics.chunks - self._chunks) / period_s:.2f}",
@@ -59,8 +60,8 @@ class DiagnosticReport:
             "inference time p95 [ms]": f"{statistics.inference_ms(95):.1f}",
             "observation age p50 [ms]": f"{statistics.observation_age_ms(50):.1f}",
             "observation age p95 [ms]": f"{statistics.observation_age_ms(95):.1f}",
-            "timeline horizon [s]": f"{arm.horizon(now):.2f}",
-            "clamped targets": arm.clamped,
+            "timeline horizon [s]": f"{supervisor.horizon(now):.2f}",
+            "clamped targets": supervisor.clamped,
             "reconnects": client.reconnects,
             "refused observations": refused,
             "last inference error": statistics.last_error,
@@ -68,25 +69,27 @@ class DiagnosticReport:
         values |= {f"age of {name} [s]": _age(age) for name, age in inputs.ages(now).items()}
         values |= {f"refused: {reason}": count for reason, count in sorted(inputs.refused.items())}
         values |= {f"inference failed: {name}": count for name, count in sorted(statistics.failures.items())}
-        values |= {f"held: {reason}": count for reason, count in sorted(arm.holds.items())}
-        level, message = self._verdict(arm, refused)
-        self._chunks, self._clamped, self._refused = statistics.chunks, arm.clamped, refused
+        values |= {f"held: {reason}": count for reason, count in sorted(supervisor.holds.items())}
+        level, message = self._verdict(supervisor, refused)
+        self._chunks, self._clamped, self._refused = statistics.chunks, supervisor.clamped, refused
         return self._message(stamp, level, message, values)
 
-    def _verdict(self, arm: Arm, refused: int) -> tuple[bytes, str]:
-        if arm.holding in STARTING:
-            return DiagnosticStatus.WARN, f"holding: {arm.holding}"
-        if arm.holding is not None:
-            return DiagnosticStatus.ERROR, f"holding: {arm.holding}" + (f" ({arm.detail})" if arm.detail else "")
+    def _verdict(self, supervisor: Supervisor, refused: int) -> tuple[bytes, str]:
+        if supervisor.holding in STARTING:
+            return DiagnosticStatus.WARN, f"holding: {supervisor.holding}"
+        if supervisor.holding is not None:
+            return DiagnosticStatus.ERROR, f"holding: {supervisor.holding}" + (
+                f" ({supervisor.detail})" if supervisor.detail else ""
+            )
         if refused > self._refused:
             return (
                 DiagnosticStatus.WARN,
                 f"commanding; {refused - self._refused} observations refused since the last report",
             )
-        if arm.clamped > self._clamped:
+        if supervisor.clamped > self._clamped:
             return (
                 DiagnosticStatus.WARN,
-                f"commanding; {arm.clamped - self._clamped} targets clamped since the last report",
+                f"commanding; {supervisor.clamped - self._clamped} targets clamped since the last report",
             )
         return DiagnosticStatus.OK, "commanding"
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 from act_inference_ros.errors import InferenceError, ObservationError
-from act_inference_ros.execution.inference_statistics import Statistics
-from act_inference_ros.execution.supervisor import Arm
+from act_inference_ros.execution.inference_statistics import InferenceStatistics
+from act_inference_ros.execution.supervisor import Supervisor
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.observation.inputs import Selection
+from act_inference_ros.observation.inputs import ObservationInputs, Selection
 from act_inference_ros.observation.refusal import ObservationRefused
 from act_inference_ros.spec import Chunk
 
@@ -21,19 +21,26 @@ OnChunk = Callable[[Chunk, float], None]
 
 
 class InferenceWorker:
-    """A thread from `start` to `stop`. `notify` says that an input arrived; `now` reads the node's ROS clock in s."""
+    """A thread from `start` to `stop`. `notify` says that an input arrived; `now` reads the node's ROS clock in s.
+
+    `lock` guards supervisor, inputs and statistics, which the executor uses, too.
+    """
 
     def __init__(
         self,
-        arm: Arm,
+        lock: threading.Lock,
+        supervisor: Supervisor,
+        inputs: ObservationInputs,
         client: InferenceClient,
-        statistics: Statistics,
+        statistics: InferenceStatistics,
         now: Callable[[], float],
         on_chunk: OnChunk,
         on_fault: Callable[[Exception], None],
     ) -> None:
         self.inference_rate = 10.0
-        self._arm = arm
+        self._lock = lock
+        self._supervisor = supervisor
+        self._inputs = inputs
         self._client = client
         self._statistics = statistics
         self._now = now
@@ -64,9 +71,9 @@ class InferenceWorker:
         last_look = time.monotonic()
         while not self._stopping.is_set():
             self._news.wait(POLL_S)
-            with self._arm.lock:
-                if generation != self._arm.generation:
-                    generation, last_t_obs, last_taken = self._arm.generation, float("-inf"), float("-inf")
+            with self._lock:
+                if generation != self._supervisor.generation:
+                    generation, last_t_obs, last_taken = self._supervisor.generation, float("-inf"), float("-inf")
             left = last_taken + 1.0 / self.inference_rate - self._now()
             if left > 0.0:
                 # ROS time may stand still, so look again soon; the news stays set.
@@ -86,35 +93,35 @@ class InferenceWorker:
 
     def _select(self, last_t_obs: float, patient: bool) -> Selection | None:
         """Take a new observation, or None. Patient: rather wait for every camera's next image than refuse now."""
-        with self._arm.lock:
-            if patient and not self._arm.inputs.has_news_since(last_t_obs):
+        with self._lock:
+            if patient and not self._inputs.has_news_since(last_t_obs):
                 return None
             try:
-                selection = self._arm.inputs.select(self._now())
+                selection = self._inputs.select(self._now())
             except ObservationRefused:
                 return None  # counted by the inputs
         return selection if selection.t_obs > last_t_obs else None
 
     def _infer(self, selection: Selection, generation: int) -> None:
         try:
-            observation = self._arm.inputs.decode(selection)
+            observation = self._inputs.decode(selection)
         except ObservationRefused as refusal:
-            with self._arm.lock:
-                self._arm.inputs.discard(selection, refusal.refusal)
+            with self._lock:
+                self._inputs.discard(selection, refusal.refusal)
             return
         started = time.perf_counter()
         try:
             chunk = self._client.predict(observation)
         except (InferenceError, ObservationError) as error:
-            with self._arm.lock:
+            with self._lock:
                 self._statistics.failed(error)
-                if generation == self._arm.generation:
-                    self._arm.hold(self._now(), "inference failed", str(error))
+                if generation == self._supervisor.generation:
+                    self._supervisor.hold(self._now(), "inference failed", str(error))
             return
         inference_s = time.perf_counter() - started
-        with self._arm.lock:
+        with self._lock:
             now = self._now()
-            accepted = self._arm.accept(chunk, selection.t_obs, now, generation)
+            accepted = self._supervisor.accept(chunk, selection.t_obs, now, generation)
             self._statistics.inferred(inference_s, observation_age_s=now - selection.t_obs, accepted=accepted)
         if not self._stopping.is_set():
             self._on_chunk(chunk, selection.t_obs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import select
 import signal
@@ -21,10 +20,11 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
-from act_inference_ros.errors import ActInferenceError, ConfigurationError
+from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
 from act_inference_ros.evaluation.bags.serialized import BagSource, Topic
 from act_inference_ros.program.installed_files import share_directory
 from act_inference_ros.ros.command_line import MISTAKE, readable_ros_errors
+from act_inference_ros.ros.messages import message_class
 from act_inference_ros.ros.replay.replay_qos import offered_qos
 
 NODE_NAME = "replay_bag"
@@ -119,15 +119,11 @@ class Replay:
 
 
 def message_type(topic: Topic) -> Any:
-    """The Python class of a topic's messages. Raises ConfigurationError if its package is not installed."""
-    package, _, name = topic.type.split("/")
+    """Return the class of a topic's messages. Raises ConfigurationError, naming the topic, if it is not installed."""
     try:
-        return getattr(importlib.import_module(f"{package}.msg"), name)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise ConfigurationError(
-            f"{topic.name} has type {topic.type}, which is not installed; "
-            f"install ros-$ROS_DISTRO-{package.replace('_', '-')}, or name other topics with --topics"
-        ) from error
+        return message_class(topic.type)
+    except MissingDependencyError as error:
+        raise ConfigurationError(f"{topic.name}: {error}, or name other topics with --topics") from error
 
 
 class StopSignals:

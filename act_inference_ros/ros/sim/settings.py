@@ -7,7 +7,8 @@ from typing import Any
 
 from rclpy.node import Node
 
-from act_inference_ros.robot.parameters import INTERFACES, Parameter, complete
+from act_inference_ros.interfaces import COMMAND_INTERFACES
+from act_inference_ros.robot.parameters import Parameter, complete
 from act_inference_ros.ros import declared_parameters as parameters
 
 
@@ -33,7 +34,7 @@ class SimSettings:
 
 
 PARAMETERS = (
-    Parameter("interface", "joint_trajectory", "how the arm is commanded", choices=INTERFACES),
+    Parameter("interface", "joint_trajectory", "how the arm is commanded", choices=tuple(COMMAND_INTERFACES)),
     Parameter(
         "interpolate_from_desired_state",
         False,

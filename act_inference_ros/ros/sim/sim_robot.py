@@ -17,12 +17,13 @@ from std_srvs.srv import Trigger
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
 from act_inference_ros.ros.command_line import FAULT, MISTAKE, initialise, readable_ros_errors
-from act_inference_ros.ros.sim.command_input import ALL_JOINTS, CommandInput
+from act_inference_ros.ros.sim.command_topics import CommandTopics
 from act_inference_ros.ros.sim.settings import PARAMETERS, read_settings
 from act_inference_ros.ros.sim.topics import SimTopics
-from act_inference_ros.simulation.episode import success_line
+from act_inference_ros.simulation.command_inputs import ALL_JOINTS
 from act_inference_ros.simulation.episode_rules import SETTLE_S, STALE_MARGIN_S, EpisodeClock, Outcome, Phase
 from act_inference_ros.simulation.scene import DemoArm
+from act_inference_ros.simulation.success import success_line
 from act_inference_ros.simulation.tick_clock import TickClock
 
 NODE_NAME = "sim_robot"
@@ -38,7 +39,7 @@ A simulated robot for policy_node: a small arm (pan, shoulder, elbow, wrist, rol
 publishes   /front/image_raw (rgb8), /front/image_raw/compressed, /joint_states, ~/episode (JSON), /clock if asked
 listens to  joint_trajectory:  /arm_controller/joint_trajectory, /gripper_controller/joint_trajectory
             position_stream:   /arm_controller/commands, /gripper_controller/commands
-            joint_state:       /joint_commands
+            joint_state:       /arm_controller/joint_commands, /gripper_controller/joint_commands
 offers      ~/reset (std_srvs/Trigger): arm home, the cube at its next place
 """
 
@@ -60,7 +61,7 @@ class SimRobot:
             real_time_factor=settings.real_time_factor,
         )
         self._topics = SimTopics(node, self._arm.JOINTS, settings.publish_clock)
-        self._commands = CommandInput(
+        self._commands = CommandTopics(
             node,
             settings.interface,
             lambda: self._clock.now_ns,

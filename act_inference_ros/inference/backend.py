@@ -1,0 +1,36 @@
+"""Backend: what a way of computing chunks must offer, so that the client and the fallback need not know which it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from act_inference_ros.spec import PolicySpec
+
+
+class Backend(Protocol):
+    """What a mode implements. `infer` and `close` may be called from any thread, also at the same time."""
+
+    @property
+    def spec(self) -> PolicySpec:
+        """What the policy reads and writes."""
+
+    @property
+    def source(self) -> str:
+        """Where the policy runs, for messages."""
+
+    @property
+    def takes_jpeg(self) -> bool:
+        """Whether images had better come as JPEG bytes; otherwise these are decoded here."""
+
+    @property
+    def reconnects(self) -> int:
+        """How often a server answered again after it had not."""
+
+    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> Any:
+        """Checked inputs in the order of `spec.keys` -> a chunk that is not checked yet."""
+
+    def close(self) -> None:
+        """Release everything; a second call does nothing."""

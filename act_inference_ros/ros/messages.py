@@ -1,0 +1,29 @@
+"""ROS messages by the names of their types, so that the other rooms can ask for one without importing ROS."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import Any
+
+from act_inference_ros.errors import MissingDependencyError
+
+
+@cache
+def message_class(message_type: str) -> Any:
+    """Return the Python class of a message type such as `sensor_msgs/msg/JointState`.
+
+    Raises MissingDependencyError, naming the package to install, where its package is not there.
+    """
+    package, _, name = message_type.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise MissingDependencyError(
+            f"{message_type} is not installed; install ros-$ROS_DISTRO-{package.replace('_', '-')}"
+        ) from error
+
+
+def make_message(message_type: str, **fields: Any) -> Any:
+    """Make a message of a type from its fields; an `interfaces.MessageMaker`."""
+    return message_class(message_type)(**fields)

@@ -1,0 +1,101 @@
+"""The demo robot's controllers, one row for each command interface: their topics, and what they make of a message.
+
+Messages are read by their fields, so that it does not matter whether they came over ROS or from this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from act_inference_ros.interfaces import COMMAND_INTERFACES, seconds
+from act_inference_ros.simulation.controllers import (
+    Controller,
+    NamedPositionController,
+    PositionController,
+    Trajectory,
+    TrajectoryController,
+    TrajectoryPoint,
+    Vector,
+)
+
+ARM_JOINTS = ("pan", "shoulder", "elbow", "wrist", "roll")
+GRIPPER_JOINTS = ("grip",)
+ALL_JOINTS = (*ARM_JOINTS, *GRIPPER_JOINTS)
+DEMO_CONTROLLERS = {"arm_controller": ARM_JOINTS, "gripper_controller": GRIPPER_JOINTS}
+"""Controller of the demo robot -> its joints."""
+
+Take: TypeAlias = Callable[[Any, float, Vector, Vector], "str | None"]
+"""Message, time in s, measured positions and velocities (joints,) -> None, or why the controller refuses it."""
+
+
+@dataclass(frozen=True)
+class CommandInput:
+    """A controller of the demo robot, and `take`, which gives it a message of its interface."""
+
+    controller: Controller
+    take: Take
+
+
+def command_input(interface: str, joints: tuple[str, ...], from_last_command: bool = False) -> CommandInput:
+    """Make the controller that listens to `interface` for `joints`. Raises KeyError for an unknown interface.
+
+    `from_last_command`: a new trajectory starts at the last target instead of the measured state.
+    """
+    return _INPUTS[interface](joints, from_last_command)
+
+
+def demo_topic(interface: str, controller: str) -> str:
+    """Return the topic on which a controller of the demo robot listens. Raises KeyError for an unknown interface."""
+    return _TOPICS[interface].format(controller=controller)
+
+
+def trajectory_from_message(message: Any) -> Trajectory:
+    """Return the trajectory in a trajectory_msgs/JointTrajectory, unchecked: the controller judges it."""
+    points = tuple(
+        TrajectoryPoint(
+            time_from_start_s=seconds(point.time_from_start),
+            positions=tuple(point.positions),
+            velocities=tuple(point.velocities),
+            accelerations=tuple(point.accelerations),
+            effort=tuple(point.effort),
+        )
+        for point in message.points
+    )
+    return Trajectory(tuple(message.joint_names), seconds(message.header.stamp), points)
+
+
+def _trajectory_input(joints: tuple[str, ...], from_last_command: bool) -> CommandInput:
+    controller = TrajectoryController(joints, from_last_command=from_last_command)
+
+    def take(message: Any, now_s: float, positions: Vector, velocities: Vector) -> str | None:
+        return controller.command(trajectory_from_message(message), now_s, positions, velocities)
+
+    return CommandInput(controller, take)
+
+
+def _position_input(joints: tuple[str, ...], _: bool) -> CommandInput:
+    controller = PositionController(joints)
+    return CommandInput(controller, lambda message, *_: controller.command(list(message.data)))
+
+
+def _named_input(joints: tuple[str, ...], _: bool) -> CommandInput:
+    controller = NamedPositionController(joints)
+    return CommandInput(
+        controller, lambda message, *_: controller.command_named(list(message.name), list(message.position))
+    )
+
+
+_INPUTS: Mapping[str, Callable[[tuple[str, ...], bool], CommandInput]] = {
+    "joint_trajectory": _trajectory_input,
+    "position_stream": _position_input,
+    "joint_state": _named_input,
+}
+_TOPICS = {
+    "joint_trajectory": "/{controller}/joint_trajectory",
+    "position_stream": "/{controller}/commands",
+    "joint_state": "/{controller}/joint_commands",
+}
+for _table in (_INPUTS, _TOPICS):
+    assert set(_table) == set(COMMAND_INTERFACES), "every command interface has a row here"  # noqa: S101
