@@ -203,7 +203,8 @@ def play_relay(cameras: int, samples: int) -> None:
     from sensor_msgs.msg import Image
     from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-    from act_inference_ros.ros.policy.commands import duration_message
+    from act_inference_ros.interfaces import duration
+    from act_inference_ros.ros.messages import make_message
     from act_inference_ros.ros.policy.session import SENSOR_QOS
 
     rclpy.init()
@@ -225,7 +226,7 @@ def play_relay(cameras: int, samples: int) -> None:
             return
         trajectory = JointTrajectory(joint_names=JOINTS)
         trajectory.points = [
-            JointTrajectoryPoint(positions=[0.0] * len(JOINTS), time_from_start=duration_message((i + 1) / FPS))
+            JointTrajectoryPoint(positions=[0.0] * len(JOINTS), time_from_start=duration(make_message, (i + 1) / FPS))
             for i in range(CHUNK_SIZE)
         ]
         watch.sequence = sequence
