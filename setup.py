@@ -31,7 +31,7 @@ setup(
         *files_by_folder("launch", "config", "model_repository"),
     ],
     python_requires=">=3.10",
-    install_requires=["setuptools", "numpy"],
+    install_requires=["setuptools", "numpy", "defusedxml"],
     extras_require={
         "test": ["pytest", "hypothesis"],  # the name by which colcon finds out that pytest runs the tests
         "local": ["torch>=2.1", "safetensors>=0.4"],
