@@ -35,6 +35,10 @@ BY_HEADER, BY_RECEIPT = "header", "receive"
 STAMPS = (BY_HEADER, BY_RECEIPT)
 """What says when an input was taken: its header's stamp, or its arrival."""
 
+STUCK_WARN, STUCK_HOLD = "warn", "hold"
+STUCK = (STUCK_WARN, STUCK_HOLD)
+"""What a camera causes that shows the same pixels for too long."""
+
 BLEND, TEMPORAL_ENSEMBLE, LATEST = "blend", "temporal_ensemble", "latest"
 MERGES = (BLEND, TEMPORAL_ENSEMBLE, LATEST)
 """How overlapping chunks become one plan; see `control.timeline.ActionTimeline`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,20 @@ UNITS = {"rad": 1.0, "deg": 180.0 / math.pi, "m": 1.0, "cm": 100.0, "mm": 1000.0
 
 DEFAULT_MAX_VELOCITY = 2.0
 """ROS units/s; slow enough to watch and to reach for the emergency stop."""
+DEFAULT_MAX_DEVIATION = 0.3
+"""rad; an arm that is further than this from where it was told to be does not follow."""
+DEFAULT_MAX_DEVIATION_PRISMATIC = 0.05
+"""m; the same for a joint that a robot description calls prismatic."""
 
 
 @dataclass(frozen=True)
 class Joint:
     """One joint: `policy = scale * ros + offset`; `minimum`, `maximum` and `max_velocity` are in ROS units (and per s).
 
-    A limit of None is no limit. Raises ConfigurationError that names the joint when the numbers make no sense.
+    A limit of None is no limit. `smooth` is False for grippers: they keep what they were told through every hold.
+    `max_deviation` is how far the measured position may be from the told one (ROS units), infinite for no limit.
+    `continuous` joints turn without end: +3.1 and -3.1 rad are 0.08 rad apart. Raises ConfigurationError that names the
+    joint when the numbers make no sense.
     """
 
     name: str
@@ -32,6 +39,9 @@ class Joint:
     minimum: float | None = None
     maximum: float | None = None
     max_velocity: float = DEFAULT_MAX_VELOCITY
+    smooth: bool = True
+    max_deviation: float = DEFAULT_MAX_DEVIATION
+    continuous: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -42,6 +52,8 @@ class Joint:
                 raise ConfigurationError(f"joint {self.name}: {field} must be a finite number, got {value}")
         if self.scale == 0.0:
             raise ConfigurationError(f"joint {self.name}: scale must not be 0 (policy = scale * ros + offset)")
+        if not self.max_deviation > 0.0:
+            raise ConfigurationError(f"joint {self.name}: max_deviation must be above 0, got {self.max_deviation}")
         if self.max_velocity <= 0.0:
             raise ConfigurationError(f"joint {self.name}: max_velocity must be above 0, got {self.max_velocity}")
         if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
@@ -108,9 +120,38 @@ class JointBinding:
         result: npt.NDArray[np.float64] = (values - self._offset) / self._scale
         return result
 
+    def to_actions(self, positions: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+        """Convert positions (..., n) in ROS units to actions (..., n) in policy units, float32; undoes `to_ros`."""
+        result: npt.NDArray[np.float32] = (np.asarray(positions) * self._scale + self._offset).astype(np.float32)
+        return result
+
+    def on_nearest_turn(
+        self, actions: npt.NDArray[np.float32], row: int, here: Mapping[str, float]
+    ) -> npt.NDArray[np.float32]:
+        """Return actions (m, n), policy units, whose continuous joints go on from `here` (joint -> ROS position).
+
+        From row to row such a joint turns by less than half a turn, and row `row` lies within half a turn of `here`.
+        The other joints, and those that are not `here`, stay as they are.
+        """
+        columns = [i for i, joint in enumerate(self.joints) if joint.continuous and joint.name in here]
+        if not columns:
+            return actions
+        ros = np.unwrap(self.to_ros(actions)[:, columns], axis=0)
+        reference = np.array([here[self.names[i]] for i in columns])
+        ros += nearest_turn(ros[row], reference) - ros[row]
+        turned = actions.copy()
+        turned[:, columns] = (ros * self._scale[columns] + self._offset[columns]).astype(np.float32)
+        return turned
+
     def indices(self, names: Sequence[str]) -> list[int]:
         """Return the places of a controller's joints in this binding. Raises ConfigurationError for an unknown name."""
         unknown = [name for name in names if name not in self.names]
         if unknown:
             raise ConfigurationError(f"joints {unknown} are unknown; the known joints are {list(self.names)}")
         return [self.names.index(name) for name in names]
+
+
+def nearest_turn(angle: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return `angle` (..., n), rad, moved by whole turns to within half a turn of `reference` (..., n)."""
+    result: npt.NDArray[np.float64] = angle - 2.0 * math.pi * np.round((angle - reference) / (2.0 * math.pi))
+    return result

@@ -1,7 +1,8 @@
 """Commanders: what one controller is told, and when, so that its joints follow the plan within their limits.
 
 A commander knows what its controller has been told, so that every new command starts where the last one leads.
-Positions and limits are in ROS units, times in s on the clock of the plan. Shared by node and simulated episodes.
+Positions and limits are in ROS units, times in s on the clock of the plan. Shared by the node, the bag evaluator and
+the simulated episodes.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from act_inference_ros.control.limits import TargetLimiter
 from act_inference_ros.control.motion import CommandedMotion
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.interfaces import Command
-from act_inference_ros.joints import Joint, JointBinding
+from act_inference_ros.joints import Joint, JointBinding, nearest_turn
 from act_inference_ros.robot.configuration import Controller, RobotConfiguration
 
 Positions: TypeAlias = npt.NDArray[np.float64]
+Send: TypeAlias = Callable[[Command], None]
 
 HOLD_POINTS_S = (0.05, 0.1)
 """A hold is a trajectory of two equal points this long after its stamp: the last has passed within 0.2 s."""
@@ -28,10 +30,10 @@ HOLD_POINTS_S = (0.05, 0.1)
 SHORTEST_STEP_S = 1e-6
 """The first point of a trajectory lies at least this long after its stamp, so that no rounding puts it on it."""
 
-NOTHING: Mapping[str, float] = {}
-
-
-Send: TypeAlias = Callable[[Command], None]
+AGREEMENT_LAG_S = 0.15
+"""How far back in time a measured position may still agree with a told one, when it is asked where a motion starts."""
+AGREEMENT_SHARE = 1.0 / 3.0
+"""Of `max_deviation`: a motion starts where the joints were told to be only if they were measured this near to it."""
 
 
 class Commander(ABC):
@@ -55,9 +57,23 @@ class Commander(ABC):
 
     def configure(self, action_joints: Sequence[Joint], lead_s: float, command_rate: float) -> None:
         """Take new limits, lead and rate; works while running, the commanded motion goes on."""
-        self._limiter = TargetLimiter([action_joints[column] for column in self._columns])
+        joints = [action_joints[column] for column in self._columns]
+        self._limiter = TargetLimiter(joints)
+        self._smooth = np.array([joint.smooth for joint in joints])
+        self._continuous = np.array([joint.continuous for joint in joints])
+        self._max_deviation = np.array([joint.max_deviation for joint in joints])
         self._lead_s = lead_s
         self._command_rate = command_rate
+
+    @property
+    def known(self) -> bool:
+        """The controller has been told where to be, and nobody else has told it since."""
+        return self._motion.known
+
+    def told(self, time: float) -> dict[str, float]:
+        """Joint -> where it is told to be at `time`, ROS units; empty where nothing is known."""
+        position = self._motion.position_at(time)
+        return {} if position is None else dict(zip(self.joint_names, position.tolist(), strict=True))
 
     def unknown_joints(self, measured: Mapping[str, float]) -> list[str]:
         """Joints that this controller has not been told where to be, and that were not measured either."""
@@ -65,24 +81,87 @@ class Commander(ABC):
             return []
         return [name for name in self.joint_names if name not in measured]
 
-    @abstractmethod
-    def follow(self, timeline: ActionTimeline, now: float, measured: Mapping[str, float] = NOTHING) -> None:
-        """Command the plan, from where the joints were told to be, else measured (see `unknown_joints`)."""
+    def deviations(self, measured: Mapping[str, float], time: float, lag: float) -> dict[str, float]:
+        """Joint -> the least distance of its position `measured` at `time` from all it was told in the `lag` before.
+
+        In ROS units. Joints that were not measured, and controllers that were told nothing, are left out.
+        """
+        extremes = self._motion.extremes(time - lag, time)
+        if extremes is None:
+            return {}
+        lowest, highest = extremes
+        known = [name in measured for name in self.joint_names]
+        here = np.array([measured.get(name, 0.0) for name in self.joint_names])
+        here = np.where(self._continuous, nearest_turn(here, (lowest + highest) / 2.0), here)
+        apart = np.maximum(0.0, np.maximum(lowest - here, here - highest))
+        return {
+            name: float(distance)
+            for name, distance, is_known in zip(self.joint_names, apart, known, strict=True)
+            if is_known
+        }
+
+    def begin(self, now: float, measured: Mapping[str, float]) -> None:
+        """Choose where the next motion starts, after a hold or for the first time.
+
+        Where the joints have been told to be, if they were measured near that; else where they were measured: a
+        setpoint may jump towards the arm, never away from it. Joints that are not smooth (grippers) start where they
+        were told to be, whatever was measured. Raises KeyError for a joint that is in `unknown_joints`.
+        """
+        told = self._motion.position_at(now)
+        here = np.array([measured.get(name, np.nan) for name in self.joint_names])
+        if told is None:
+            self._motion.restart(now, np.array([measured[name] for name in self.joint_names]))
+            return
+        apart = self.deviations(measured, now, AGREEMENT_LAG_S)
+        far = np.array([apart.get(name, 0.0) for name in self.joint_names]) > self._max_deviation * AGREEMENT_SHARE
+        if (far & self._smooth).any():
+            told = np.where(self._smooth & np.isfinite(here), here, told)
+        self._motion.stay(now, told)
 
     @abstractmethod
-    def hold(self, now: float) -> None:
-        """Tell the controller to stay where it has been told to be by now, then know nothing."""
+    def follow(self, timeline: ActionTimeline, now: float, until: float) -> None:
+        """Command the plan, on from where the joints are told to be, and nothing that would still move after `until`.
 
-    def start_from(self, now: float, measured: Mapping[str, float]) -> None:
-        """Take the measured position for the commanded one, as if still in motion, if there was any command."""
-        if self._motion.known and all(name in measured for name in self.joint_names):
-            position = np.array([measured[name] for name in self.joint_names])
-            self._motion.set(np.array([now, now + 1.0]), np.vstack([position, position]))
+        `begin` must have said where the motion starts.
+        """
 
-    def _start(self, time: float, measured: Mapping[str, float]) -> Positions:
-        """(joints,) at `time`: where told to be, else where measured."""
-        told = self._motion.position_at(time)
-        return np.array([measured[name] for name in self.joint_names]) if told is None else told
+    def hold(self, now: float, in_any_case: bool = False) -> None:
+        """Tell the controller to stay where it has been told to be by now.
+
+        Nothing is sent where nothing was told, nor, unless `in_any_case`, to a controller that is at rest by itself.
+        """
+        position = self._motion.position_at(self._takes_over(now))
+        if position is not None:
+            self._stay(now, position, needed=in_any_case or self._motion.moving_at(now))
+
+    def hold_at(self, now: float, measured: Mapping[str, float]) -> None:
+        """Tell the controller to stay where its joints are measured; those that are not smooth where they are told.
+
+        For an arm that does not follow: to insist on where it was told to be would go on pushing.
+        """
+        told = self._motion.position_at(self._takes_over(now))
+        if told is None:
+            return
+        here = np.array([measured.get(name, np.nan) for name in self.joint_names])
+        self._stay(now, np.where(self._smooth & np.isfinite(here), here, told), needed=True)
+
+    def forget(self) -> None:
+        """Know nothing: somebody else may have moved the joints, or told the controller something."""
+        self._motion.forget()
+
+    def restart_clock(self, before: float, now: float) -> None:
+        """The clock was `before` and is `now`: what was told for then is told for now, without a past."""
+        position = self._motion.position_at(before)
+        if position is not None:
+            self._motion.restart(now, position)
+
+    def _takes_over(self, now: float) -> float:
+        """When a command that is sent now takes over."""
+        return now
+
+    @abstractmethod
+    def _stay(self, now: float, position: Positions, needed: bool) -> None:
+        """Send `position` (joints,) as the place to stay at; `needed`: the controller would else move on."""
 
     def _limited(self, times: Positions, actions: Positions, start_time: float, start: Positions) -> Positions:
         """Convert actions (n, A) in policy units to safe positions (n, joints); counts what was clamped."""
@@ -101,26 +180,27 @@ class TrajectoryCommander(Commander):
 
     streams = False
 
-    def follow(self, timeline: ActionTimeline, now: float, measured: Mapping[str, float] = NOTHING) -> None:
+    def follow(self, timeline: ActionTimeline, now: float, until: float) -> None:
         """Send the plan from now + lead on; with under two points left the last trajectory just runs out."""
         stamp = now + self._lead_s
-        times, actions = timeline.between(stamp, stamp + timeline.horizon(stamp))
+        times, actions = timeline.between(stamp, min(stamp + timeline.horizon(stamp), until))
         ahead = times > stamp + SHORTEST_STEP_S
-        if np.count_nonzero(ahead) < 2:
+        start = self._motion.position_at(stamp)
+        if start is None or np.count_nonzero(ahead) < 2:
             return
-        start = self._start(stamp, measured)
         positions = self._limited(times[ahead], actions[ahead], stamp, start)
         self._send(Command(stamp, times[ahead], positions))
         self._motion.set(np.r_[stamp, times[ahead]], np.vstack([start, positions]))
 
-    def hold(self, now: float) -> None:
-        """Stop where the arm has been told to be at now + lead. Nothing is sent if it already came to rest."""
-        stamp = now + self._lead_s
-        position = self._motion.position_at(stamp)
-        if position is not None and self._motion.moving_at(now):
+    def _takes_over(self, now: float) -> float:
+        return now + self._lead_s
+
+    def _stay(self, now: float, position: Positions, needed: bool) -> None:
+        stamp = self._takes_over(now)
+        if needed:
             times = stamp + np.array(HOLD_POINTS_S)
             self._send(Command(stamp, times, np.vstack([position] * len(HOLD_POINTS_S))))
-        self._motion.forget()
+        self._motion.stay(stamp, position)
 
 
 class StreamCommander(Commander):
@@ -128,30 +208,30 @@ class StreamCommander(Commander):
 
     streams = True
 
-    def follow(self, timeline: ActionTimeline, now: float, measured: Mapping[str, float] = NOTHING) -> None:
+    def follow(self, timeline: ActionTimeline, now: float, until: float) -> None:
         """Send the plan's target for now, or the last one again where the plan has run out (coasting).
 
-        The first command is where the arm was measured: a velocity needs a past.
+        Nothing that is sent moves on by itself, so `until` is kept by who calls. The first command is where the motion
+        starts: a velocity needs a past.
         """
-        position = self._start(now, measured)
-        action = timeline.sample(now)
+        position = self._motion.position_at(now)
         told_at = self._motion.last_time
-        if action is not None and told_at is not None and now > told_at:
+        if position is None or told_at is None:
+            return
+        action = timeline.sample(now)
+        if action is not None and now > told_at:
             # A late tick must not turn into a big step: the controller jumps to whatever it is sent.
-            since = max(told_at, now - 2.0 / self._command_rate)
+            since = max(told_at, now - 1.0 / self._command_rate)
             position = self._limited(np.array([now]), action[None].astype(np.float64), since, position)[0]
         self._tell(now, position)
-        self._motion.set(np.array([now]), position[None])
 
-    def hold(self, now: float) -> None:
-        """Say the last target once more, and then no more: the controller holds it."""
-        position = self._motion.position_at(now)
-        if position is not None:
-            self._tell(now, position)
-        self._motion.forget()
+    def _stay(self, now: float, position: Positions, needed: bool) -> None:
+        """Say it once more, and then no more: the controller holds its last target."""
+        self._tell(now, position)
 
     def _tell(self, now: float, position: Positions) -> None:
         self._send(Command(now, np.array([now]), position[None]))
+        self._motion.stay(now, position)
 
 
 def make_commander(controller: Controller, configuration: RobotConfiguration, send: Send) -> Commander:

@@ -1,4 +1,4 @@
-"""CommandedMotion: where a controller has been told to be, so that the next command starts there."""
+"""CommandedMotion: where a controller has been told to be, now, in the past and as far ahead as it was told."""
 
 from __future__ import annotations
 
@@ -9,25 +9,46 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
+MEMORY_S = 2.0
+"""How long the past is kept: an arm that lags is compared with where it was told to be a while ago."""
+
 
 class CommandedMotion:
-    """The last command of one controller: positions (n, joints) at strictly increasing times (n,), ROS units and s.
+    """What one controller has been told: positions (n, joints) at strictly increasing times (n,), ROS units and s.
 
-    Between the times the controller interpolates linearly; after the last it holds. Before anything was commanded,
-    and after `forget`, nothing is known.
+    Between the times the controller interpolates linearly; before the first and after the last it stays where that one
+    is. Before anything was commanded, and after `forget`, nothing is known.
     """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Know nothing: the joints may be anywhere when commanding starts again."""
         self._times: Array = np.empty(0)
         self._positions: Array = np.empty((0, 0))
 
     def set(self, times: Array, positions: Array) -> None:
-        """Remember a command that replaces the one before."""
+        """Add a command. From its first time on it replaces what was told before; what lies before that stays told."""
+        if self.known:
+            kept = (self._times < times[0]) & (self._times >= times[0] - MEMORY_S)
+            before, where = self._times[kept], self._positions[kept]
+            # Without this the old way to what is now replaced would bend towards the new one.
+            joint_time = np.nextafter(times[0], -np.inf)
+            if self._times[0] <= joint_time and (not len(before) or before[-1] < joint_time):
+                before = np.append(before, joint_time)
+                where = np.vstack([where.reshape(-1, positions.shape[1]), self._at(joint_time)])
+            times, positions = np.append(before, times), np.vstack([where.reshape(-1, positions.shape[1]), positions])
         self._times, self._positions = times, positions
 
-    def forget(self) -> None:
-        """Know nothing: the arm may be anywhere when commanding starts again."""
-        self.set(np.empty(0), np.empty((0, 0)))
+    def stay(self, time: float, position: Array) -> None:
+        """From `time` on the joints are told to stay at `position` (joints,)."""
+        self.set(np.array([time]), position[None])
+
+    def restart(self, time: float, position: Array) -> None:
+        """Forget the past, whose times mean nothing any more: from `time` on the joints stay at `position`."""
+        self.forget()
+        self.stay(time, position)
 
     @property
     def known(self) -> bool:
@@ -41,10 +62,19 @@ class CommandedMotion:
 
     def position_at(self, time: float) -> Array | None:
         """(joints,) commanded for `time`, or None where nothing is known."""
+        return self._at(time) if self.known else None
+
+    def extremes(self, begin: float, end: float) -> tuple[Array, Array] | None:
+        """Lowest and highest position (joints,) told for `begin` to `end`; None where nothing is known."""
         if not self.known:
             return None
-        return np.array([np.interp(time, self._times, column) for column in self._positions.T])
+        inside = (self._times > begin) & (self._times < end)
+        rows = np.vstack([self._at(begin), self._positions[inside], self._at(end)])
+        return rows.min(axis=0), rows.max(axis=0)
 
     def moving_at(self, time: float) -> bool:
         """The last command leads on beyond `time`."""
         return self.known and time < float(self._times[-1])
+
+    def _at(self, time: float) -> Array:
+        return np.array([np.interp(time, self._times, column) for column in self._positions.T])

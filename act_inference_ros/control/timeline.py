@@ -37,17 +37,21 @@ class ActionTimeline:
     def __init__(self, fps: float, merge: str = "blend", blend_time: float = 0.2, ensemble_coeff: float = 0.01) -> None:
         if not (math.isfinite(fps) and 0.0 < fps <= 1e4):
             raise ConfigurationError(f"fps: expected a number above 0 and up to 10000, got {fps}")
+        self._fps = fps
+        self.configure(merge, blend_time, ensemble_coeff)
+        self.clear()
+
+    def configure(self, merge: str, blend_time: float, ensemble_coeff: float) -> None:
+        """Merge in another way from now on; the chunks stay. Raises ConfigurationError for what makes no sense."""
         if merge not in MERGES:
             raise ConfigurationError(f"merge: expected one of {list(MERGES)}, got {merge!r}")
         if not (math.isfinite(blend_time) and blend_time >= 0.0):
             raise ConfigurationError(f"blend_time: expected a number of seconds, 0 or more, got {blend_time}")
         if not math.isfinite(ensemble_coeff):
             raise ConfigurationError(f"ensemble_coeff: expected a finite number, got {ensemble_coeff}")
-        self._fps = fps
         self._merge = merge
         self._blend_time = blend_time
         self._ensemble_coeff = ensemble_coeff
-        self.clear()
 
     def clear(self) -> None:
         """Forget every chunk."""
@@ -76,7 +80,7 @@ class ActionTimeline:
         if not (math.isfinite(t_obs) and math.isfinite(now)):
             raise ValueError(f"times must be finite, got t_obs={t_obs}, now={now}")
         rows = self._checked(chunk)
-        if len(self) and t_obs < self._starts[-1] - self._duration - SNAP_S:
+        if len(self) and t_obs < self._starts[-1] - self.duration - SNAP_S:
             self.clear()
         arrival = max(now, t_obs)
         same = np.abs(self._starts - t_obs) <= SNAP_S
@@ -101,7 +105,7 @@ class ActionTimeline:
         """Return for how many seconds after `t` there are targets; 0.0 when nothing is left."""
         if not len(self):
             return 0.0
-        return max(0.0, float(self._starts[-1]) + self._duration - t)
+        return max(0.0, float(self._starts[-1]) + self.duration - t)
 
     def between(self, t0: float, t1: float) -> tuple[Floats, Floats]:
         """Return the newest chunk's step instants in [t0, t1], increasing (n,), and the targets there (n, action_dim).
@@ -116,9 +120,9 @@ class ActionTimeline:
         return times, self._evaluate(times)[0]
 
     @property
-    def _duration(self) -> float:
-        """Seconds from a chunk's first target to its last."""
-        return (self._chunks.shape[1] - 1) / self._fps
+    def duration(self) -> float:
+        """Seconds from a chunk's first target to its last; 0.0 without one."""
+        return max(0, self._chunks.shape[1] - 1) / self._fps
 
     def _checked(self, chunk: npt.NDArray[np.floating[Any]]) -> Floats:
         rows = np.array(chunk, dtype=np.float64)
@@ -155,14 +159,14 @@ class ActionTimeline:
     def _fade_ends(self) -> Floats:
         """When the fade to each chunk is over (K,): after `blend_time`, or earlier with the end of the plan so far."""
         ends = self._arrivals + self._blend_time
-        ends[1:] = np.minimum(ends[1:], self._starts[:-1] + self._duration)
+        ends[1:] = np.minimum(ends[1:], self._starts[:-1] + self.duration)
         ends[0] = -np.inf  # nothing to fade from
         return np.asarray(ends)
 
     def _prune(self) -> None:
         """Drop the chunks that can have no influence at or after the newest `t_obs`."""
         newest = self._starts[-1]
-        first = int(np.searchsorted(self._starts, newest - self._duration - SNAP_S))
+        first = int(np.searchsorted(self._starts, newest - self.duration - SNAP_S))
         # Faster than one chunk per step would pile up chunks without bound; LeRobot's ensembler holds this many too.
         first = max(first, len(self) - self._chunks.shape[1])
         if self._merge == LATEST:

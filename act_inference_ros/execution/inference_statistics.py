@@ -1,38 +1,55 @@
-"""InferenceStatistics: what inference has done lately, for the diagnostics. Not thread-safe."""
+"""InferenceStatistics: what inference has done lately, for the diagnostics and the age of a plan."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
 
 import numpy as np
 
 WINDOW = 200
 """Chunks over which times are summarised."""
+ENOUGH = 10
+"""Chunks of one backend after which its own times count more than the warm-up."""
 
 
-@dataclass
 class InferenceStatistics:
-    """Counts since configure, and the times (s) of the last chunks."""
+    """Counts since configure, and the times (s) of the last chunks.
 
-    chunks: int = 0
-    dropped: int = 0
-    failures: Counter[str] = field(default_factory=Counter)
-    last_error: str = ""
-    _inference_s: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    _observation_age_s: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    Not thread-safe. `warm_up_s` is how long the slowest warm-up of any backend took, the fallback's included.
+    """
 
-    def inferred(self, inference_s: float, observation_age_s: float, accepted: bool) -> None:
+    def __init__(self, warm_up_s: float = 0.0) -> None:
+        self.chunks = 0
+        self.dropped = 0
+        self.failures: Counter[str] = Counter()
+        self.last_error = ""
+        self._warm_up_s = warm_up_s
+        self._inference_s: deque[float] = deque(maxlen=WINDOW)
+        self._observation_age_s: deque[float] = deque(maxlen=WINDOW)
+        self._by_source: dict[str, deque[float]] = {}
+
+    def inferred(self, inference_s: float, observation_age_s: float, accepted: bool, source: str = "") -> None:
         """Count a chunk: how long it took, how old its observation was when it arrived, whether it was of use."""
         self.chunks += 1
         self.dropped += not accepted
         self._inference_s.append(inference_s)
         self._observation_age_s.append(observation_age_s)
+        self._by_source.setdefault(source, deque(maxlen=WINDOW)).append(inference_s)
 
     def failed(self, error: Exception) -> None:
         """Count a chunk that could not be computed."""
         self.failures[type(error).__name__] += 1
         self.last_error = str(error)
+
+    def expected_s(self, source: str = "") -> float:
+        """How long the next inference of `source` takes: the 95th percentile of its last ones.
+
+        While these are few, the slowest of them and of the warm-ups.
+        """
+        times = self._by_source.get(source, deque())
+        if len(times) >= ENOUGH:
+            return float(np.percentile(times, 95))
+        return max([self._warm_up_s, *times])
 
     def inference_ms(self, percentile: float) -> float:
         """Percentile of the inference time, ms; nan before the first chunk."""

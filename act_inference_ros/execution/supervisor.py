@@ -1,33 +1,42 @@
-"""Supervisor: decides at every instant whether the arm may be commanded, and by what.
+"""Supervisor: may the arm be commanded now, by what, and if not, why not.
 
-It has no clock, no thread and no lock of its own: every method is told what time it is, by one caller at a time.
-
-Commands flow only while the node is active, every input is fresh, the last inference did not fail and the plan covers
-now (or ran out at most coast_time ago). When one of these ends the arm is told to hold, the plan is forgotten, and
-commanding starts again by itself with the next good chunk, from where the arm was measured.
+Every rule for moving an arm is decided here or in the small classes beside it, once for the node, the bag evaluator and
+the simulated episodes. The supervisor has no clock, no thread and no lock: each method is told what time it is (s, on
+the clock of the observations), by one caller at a time. Whatever goes wrong on the way to the arm, every controller is
+told to hold before the error is raised.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from act_inference_ros.control.commander import Commander
-from act_inference_ros.control.timeline import ActionTimeline
+from act_inference_ros.execution import reasons
+from act_inference_ros.execution.following import Following, Measured
+from act_inference_ros.execution.permissions import Permissions
+from act_inference_ros.execution.plan_age import automatic_plan_age
+from act_inference_ros.execution.planned_motion import PlannedMotion
+from act_inference_ros.execution.start_pose import StartPose
+from act_inference_ros.execution.states import RUNNING, Standing, State
 from act_inference_ros.observation.refusal import Refusal
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
 
 CLOCK_JITTER_S = 0.001
-"""ROS time read from two threads may seem to go back by a little; more is a jump."""
+"""Time read in two threads may seem to go back by a little; more is a jump."""
+LATE_TICKS = 3.0
+"""A tick that comes so many periods after the one before judges nothing: messages that waited with it come first."""
+
+POLICY, START_POSE, NOBODY = "policy", "start pose", "nobody"
+"""Who commands."""
 
 
-class Inputs(Protocol):
-    """What the supervisor wants to know of the inputs; `observation.inputs.ObservationInputs` tells it."""
-
-    max_age: float
-    max_skew: float
+class WatchedInputs(Protocol):
+    """What the supervisor wants of the inputs; `observation.inputs.ObservationInputs` has it."""
 
     def fresh(self, now: float) -> Refusal | None:
         """Return the first input that is missing, too old or from the future; None when all are usable."""
@@ -37,138 +46,348 @@ class Inputs(Protocol):
 
 
 class Supervisor:
-    """The plan, the commanders and the reason why nothing is commanded (`holding`; None while commanding)."""
+    """The state, and the rules that decide whether a plan reaches the controllers.
 
-    def __init__(self, configuration: RobotConfiguration, inputs: Inputs, commanders: Sequence[Commander]) -> None:
-        self._inputs = inputs
-        self.holding: str | None = "inactive"
-        self.detail = ""
+    Without `closed_loop` nobody executes the plan (a bag, a rehearsal): then nobody need listen or follow, and an arm
+    that is exactly where it was told to be stands in for the measured one where a motion starts. Of the observations
+    every `stride`-th is predicted from.
+    """
+
+    def __init__(
+        self,
+        configuration: RobotConfiguration,
+        inputs: WatchedInputs,
+        commanders: Sequence[Commander],
+        closed_loop: bool = True,
+        stride: int = 1,
+    ) -> None:
+        self.standing = Standing(State.INACTIVE, "", "", 0.0)
         self.generation = 0
         """Counts what makes an inference in flight worthless: deactivation, reset, a clock that jumped."""
-        self.holds: dict[str, int] = {}
-        self._stopped = True
-        self._commanders = list(commanders)
-        self._measured: dict[str, tuple[float, float]] = {}  # joint -> position in ROS units, time in s
-        self._now = 0.0
-        self._plan_end = 0.0
-        self.configure(configuration)
+        self.holds: Counter[str] = Counter()
+        """How often commanding ended, for each reason."""
+        self.inference_s = 0.0
+        """How long an inference takes, for the longest age of a plan."""
+        self.permissions = Permissions(configuration, closed_loop)
+        self.following = Following()
+        self._motion = PlannedMotion(configuration, commanders)
+        self._inputs = inputs
+        self._closed_loop = closed_loop
+        self._stride = stride
+        self._measured: dict[str, Measured] = {}
+        self._start_pose: StartPose | None = None
+        self._refusal: Refusal | None = None
+        self._blocked = False
+        self._not_before = self._now = -math.inf
+        self._last_tick: float | None = None
+        self._let_one_pass = False
+        self._take(configuration)
 
-    def configure(self, configuration: RobotConfiguration) -> None:
-        """Take new live parameters; the plan is forgotten only if the way of merging changed."""
-        merging = (
-            configuration.fps,
-            configuration.merge,
-            configuration.blend_time,
-            configuration.ensemble_coeff,
-        )
-        if getattr(self, "_merging", None) != merging:
-            self._merging = merging
-            self._timeline = ActionTimeline(*merging)
-        self._coast_time = configuration.coast_time
-        self._inputs.max_age = configuration.max_age
-        self._inputs.max_skew = configuration.max_skew
-        for controller, commander in zip(configuration.controllers, self._commanders, strict=True):
-            commander.configure(configuration.action.joints, controller.lead_s, configuration.command_rate)
+    def configure(self, configuration: RobotConfiguration, now: float) -> None:
+        """Take new live parameters. The plan goes on; what is under way is told anew, within the new limits."""
+        with self._guarded(now):
+            self._take(configuration)
+            if self.state is State.COMMANDING and self._start_pose is None:
+                self._motion.follow(now, self._until, streams=False)
+
+    @property
+    def state(self) -> State:
+        """The state."""
+        return self.standing.state
 
     @property
     def clamped(self) -> int:
         """Targets changed by a limit since configure."""
-        return sum(commander.clamped for commander in self._commanders)
+        return self._motion.clamped
+
+    @property
+    def who_commands(self) -> str:
+        """The policy, the way to the start pose, or nobody."""
+        if self.state is not State.COMMANDING:
+            return NOBODY
+        return POLICY if self._start_pose is None else START_POSE
+
+    @property
+    def max_plan_age(self) -> float:
+        """How long a plan is followed after its newest observation, s."""
+        given = self._configuration.max_plan_age
+        return given or automatic_plan_age(self.inference_s, self._configuration.inference_rate, self._stride)
 
     def horizon(self, now: float) -> float:
-        """Seconds of plan left."""
-        return self._timeline.horizon(now)
+        """Seconds of plan left; what will be too old by then does not count."""
+        return max(0.0, min(self._motion.plan_end, self._until) - now)
 
-    def activate(self) -> None:
-        """Start looking at inputs; commands begin with the first chunk."""
-        self._stopped = False
-        self.forget("no plan yet")
-
-    def stop(self, now: float, reason: str) -> None:
-        """Hold, and command nothing more, whatever comes, until activated again."""
-        self._stopped = True
-        self.hold(now, reason)
-        self.forget(reason)
-
-    def measure(self, names: Sequence[str], positions: Sequence[float], now: float) -> None:
-        """Remember where the joints are (ROS units), as start of the next motion; what is not a number is no place."""
-        if len(names) == len(positions):
-            self._measured.update(
-                {name: (at, now) for name, at in zip(names, positions, strict=True) if math.isfinite(at)}
-            )
+    def told(self, now: float) -> dict[str, float]:
+        """Joint -> where it is told to be now, ROS units."""
+        return self._motion.told(now)
 
     def measured(self, now: float) -> dict[str, float]:
-        """Joint -> position, of those measured within max_age."""
-        oldest = now - self._inputs.max_age
-        return {name: position for name, (position, time) in self._measured.items() if time >= oldest}
+        """Joint -> position (ROS units), of those measured within max_age; without `closed_loop` as they were told."""
+        oldest = now - self._configuration.max_age
+        here = {name: each.position for name, each in self._measured.items() if each.time >= oldest}
+        return here if self._closed_loop else here | self._motion.told(now)
+
+    # What the supervisor is told.
+
+    def measure(self, names: Sequence[str], positions: Sequence[float], time: float) -> None:
+        """Remember where joints were at `time` (ROS units); what is not a number is no place."""
+        if len(names) != len(positions):
+            return
+        for name, position in zip(names, positions, strict=True):
+            known = self._measured.get(name)
+            if math.isfinite(position) and (known is None or time >= known.time):
+                self._measured[name] = Measured(float(position), time)
+
+    def heard(self, controller: str, listeners: int, others: tuple[str, ...], now: float) -> None:
+        """Note who listens and who else speaks on a controller's command topic."""
+        self.permissions.heard(controller, listeners, others)
+        if not others:
+            return
+        if self.state in RUNNING:
+            self._judge(now)
+        if self.state is not State.COMMANDING:
+            self._motion.forget()  # who knows what the other one told it
+
+    def refused(self, refusal: Refusal | None) -> None:
+        """Note why no observation could be taken, or that one could (None): worth knowing while there is no plan."""
+        self._refusal = refusal
+        if refusal is not None and self.state is State.WAITING and not self._blocked:
+            self._enter(State.WAITING, self.standing.since, refusal.label, refusal.detail)
+
+    def activate(self, now: float) -> None:
+        """Start looking at inputs; commands begin with the first chunk, or after `resume`."""
+        self.forget()
+        if self._configuration.start_paused:
+            self._enter(State.PAUSED, now, reasons.STARTED_PAUSED, "call ~/resume")
+        else:
+            self._enter(State.WAITING, now, reasons.NO_PLAN)
+
+    def deactivate(self, now: float, reason: str = "") -> None:
+        """Hold, and command nothing more, whatever comes, until activated again."""
+        with self._guarded(now):
+            self._end_motion(now, reason or State.INACTIVE.value)
+        self.forget()
+        self._enter(State.INACTIVE, now, reason)
 
     def accept(self, chunk: Chunk, t_obs: float, now: float, generation: int) -> bool:
-        """Add a chunk to the plan and command it; False if it comes too late to be of use (`holding` says why)."""
-        if self._stopped or generation != self.generation or self._jumped_back(now):
-            return False
-        if self._stop_if_stale(now):
-            return False
-        self._timeline.add(chunk, t_obs, now)
-        if self._timeline.horizon(now) <= 0.0:
-            self.hold(
-                now, "chunk too late", f"it was over {now - t_obs:.2f} s after its observation; inference is slow"
-            )
-            return False
-        measured = self.measured(now)
-        unmeasured = [name for commander in self._commanders for name in commander.unknown_joints(measured)]
-        if unmeasured:
-            self.hold(now, "joint not measured", f"no position of {', '.join(unmeasured)} in the state topic")
-            return False
-        self._plan_end = now + self._timeline.horizon(now)
-        for commander in self._commanders:
-            # A stream that runs has its own rate.
-            if self.holding is not None or not commander.streams:
-                commander.follow(self._timeline, now, measured)
-        self.holding = None
-        return True
+        """Add a chunk to the plan and command it; False if it is of no use (`standing` says why, where it matters)."""
+        with self._guarded(now):
+            if self.state not in RUNNING or self._start_pose is not None or generation != self.generation:
+                return False
+            if self._jumped_back(now) or not self._judge(now):
+                return False
+            if t_obs <= self._not_before:
+                return False  # taken before the hold: the arm may be somewhere else by now
+            return self._take_over(chunk, t_obs, now)
 
     def tick(self, now: float) -> None:
-        """Stream the plan's target for now; hold where an input is stale or the plan has run out."""
-        if self._stopped or self._jumped_back(now) or self._stop_if_stale(now) or self.holding is not None:
-            return
-        if now > self._plan_end + self._coast_time:
-            self.hold(now, "plan ran out", f"no new chunk for {now - self._plan_end:.2f} s after the last one's end")
-            return
-        for commander in self._commanders:
-            if commander.streams:
-                commander.follow(self._timeline, now)
+        """Look whether the arm may still be commanded; stream the target for now."""
+        with self._guarded(now):
+            if self.state is State.INACTIVE or self._jumped_back(now) or self._is_late(now):
+                return
+            if self.state not in RUNNING or not self._judge(now):
+                return
+            if self.state is State.COMMANDING:
+                self._tick_commanding(now)
+            elif self.state is State.HOLDING and now - self.standing.since > self._configuration.resume_within:
+                lasted = f"for more than {self._configuration.resume_within:g} s; call ~/resume to go on"
+                self._enter(State.PAUSED, now, self.standing.reason, lasted)
 
-    def hold(self, now: float, reason: str, detail: str = "") -> None:
-        """Tell the controllers to stay where they are and forget the plan. Repeated holds only update the reason."""
-        if self.holding is None:
-            for commander in self._commanders:
-                commander.hold(now)
-            self.holds[reason] = self.holds.get(reason, 0) + 1
-        self.holding, self.detail = reason, detail
-        self._timeline.clear()
+    def fail(self, now: float, detail: str) -> None:
+        """Hold because no chunk could be computed."""
+        if self.state in RUNNING and self._start_pose is None:
+            with self._guarded(now):
+                self._hold(now, reasons.INFERENCE_FAILED, detail)
 
-    def forget(self, reason: str) -> None:
-        """Forget plan, inputs and every inference in flight; the arm is not commanded until new inputs gave a chunk."""
+    def fault(self, now: float, error: BaseException) -> None:
+        """Hold for good: something unforeseen happened on the way to the arm. Never raises."""
+        self._motion.hold_whatever_happens(now)
+        if self.state is State.INACTIVE or self.standing.reason == reasons.INTERNAL_FAULT:
+            return
+        self.holds[reasons.INTERNAL_FAULT] += 1
+        self._settle(now, State.STOPPED, reasons.INTERNAL_FAULT, f"{type(error).__name__}: {error}")
+
+    # What an operator asks for, through `operator.Operator`.
+
+    def enter(self, now: float, state: State, reason: str, detail: str = "") -> None:
+        """End the motion, if there is one, and enter `state`."""
+        with self._guarded(now):
+            self._end_motion(now, reason)
+            self._settle(now, state, reason, detail)
+
+    def begin_start_pose(self, pose: tuple[float, ...], now: float) -> str | None:
+        """Begin to move slowly to `pose`; returns None, or why that is not possible now."""
+        why = self._why_not(now)
+        if why is not None:
+            return f"{why[1]}: {why[2]}"
+        unknown = self._motion.unknown_joints(self.measured(now))
+        if unknown:
+            return f"{reasons.NOT_MEASURED}: {', '.join(unknown)}"
+        with self._guarded(now):
+            self._end_motion(now, START_POSE)
+            self._motion.clear()
+            self._begin(now)
+            self._start_pose = StartPose(self._configuration, pose)
+            self._enter(State.COMMANDING, now, "")
+            self._tick_start_pose(self._start_pose, now)
+        return None
+
+    def forget(self) -> None:
+        """Forget plan, inputs, what was told, and every inference in flight. The state stays."""
         self.generation += 1
-        self._timeline.clear()
+        self._motion.forget()
         self._inputs.clear()
         self._measured.clear()
-        self._now = 0.0
-        self.holding, self.detail = reason, ""
+        self._start_pose = self._refusal = self._last_tick = None
+        self._not_before = self._now = -math.inf
 
-    def _stop_if_stale(self, now: float) -> bool:
+    # The rules.
+
+    def _why_not(self, now: float) -> tuple[State, str, str] | None:
+        """Return the state, reason and detail that the rules ask for now, or None where the arm may be commanded."""
+        forbidden = self.permissions.forbidden(now)
+        if forbidden is not None:
+            return State.WAITING, *forbidden
         refusal = self._inputs.fresh(now)
-        if refusal is not None:
-            self.hold(now, refusal.label, refusal.detail)
-        return refusal is not None
+        return None if refusal is None else (State.HOLDING, refusal.label, refusal.detail)
+
+    def _judge(self, now: float) -> bool:
+        """Return whether the arm may be commanded now; end the motion, and say why, if not."""
+        why = self._why_not(now)
+        if why is None:
+            if self._blocked and self.state is State.WAITING:
+                self._enter(State.WAITING, now, reasons.NO_PLAN)  # what was waited for is there
+            self._blocked = False
+            return True
+        state, reason, detail = why
+        if state is State.HOLDING:
+            self._hold(now, reason, detail)
+        else:
+            self._end_motion(now, reason)
+            self._settle(now, state, reason, detail)
+        self._blocked = True
+        return False
+
+    def _take_over(self, chunk: Chunk, t_obs: float, now: float) -> bool:
+        here = self.measured(now)
+        self._motion.add(chunk, t_obs, now, here | self._motion.told(now))
+        unknown = self._motion.unknown_joints(here)
+        if self.horizon(now) <= 0.0:
+            self._hold(now, reasons.TOO_LATE, f"it is {now - t_obs:.2f} s after its observation; inference is slow")
+            return False
+        if unknown:
+            self._hold(now, reasons.NOT_MEASURED, f"no position of {', '.join(unknown)} in the state topic")
+            return False
+        begins = self.state is not State.COMMANDING
+        if begins:
+            self._begin(now)
+            self._enter(State.COMMANDING, now, "")
+        self._motion.follow(now, self._until, streams=begins)  # a stream that runs has its own rate
+        return True
+
+    def _tick_commanding(self, now: float) -> None:
+        breach = None
+        if self._closed_loop:
+            lag = self._configuration.following_lag
+            breach = self.following.judge(self._motion.commanders, self._measured, self._joints, lag, now)
+        if breach is not None:
+            self._motion.hold_at(now, self.measured(now))
+            self.holds[reasons.NOT_FOLLOWING] += 1
+            detail = f"{breach}; call ~/clear_stop, then ~/resume"
+            self._settle(now, State.STOPPED, reasons.NOT_FOLLOWING, detail)
+        elif self._start_pose is not None:
+            self._tick_start_pose(self._start_pose, now)
+        elif now > min(self._motion.plan_end + self._configuration.coast_time, self._until):
+            self._hold(now, *self._why_over(now))
+        else:
+            self._motion.follow(now, self._until, trajectories=False)
+
+    def _tick_start_pose(self, pose: StartPose, now: float) -> None:
+        told = self._motion.told(now)
+        if pose.reached(told):
+            self._start_pose = None
+            self.enter(now, State.PAUSED, reasons.AT_START_POSE, "call ~/resume to go on")
+            return
+        renewed = pose.renew(told, now, self.max_plan_age)
+        self._motion.follow_timeline(pose.timeline, now, now + self.max_plan_age, trajectories=renewed)
+
+    @property
+    def _until(self) -> float:
+        """When the plan is too old to be followed."""
+        return self._motion.newest + self.max_plan_age
+
+    def _why_over(self, now: float) -> tuple[str, str]:
+        refused = f"; the last observation was refused: {self._refusal}" if self._refusal else ""
+        if self._until < self._motion.plan_end + self._configuration.coast_time:
+            age = f"its newest observation is {now - self._motion.newest:.2f} s old"
+            return reasons.TOO_OLD, f"{age}, a plan is followed for {self.max_plan_age:.2f} s{refused}"
+        late = now - self._motion.plan_end
+        return reasons.RAN_OUT, f"no new chunk for {late:.2f} s after the last one's end{refused}"
+
+    def _begin(self, now: float) -> None:
+        self._motion.begin(now, self.measured(now))
+        self.following.restart()
+
+    def _hold(self, now: float, reason: str, detail: str) -> None:
+        """End the motion because something went wrong; goes on by itself. Before any motion it is only waited for."""
+        self._end_motion(now, reason)
+        self._settle(now, State.WAITING if self.state is State.WAITING else State.HOLDING, reason, detail)
+
+    def _end_motion(self, now: float, reason: str) -> None:
+        if self.state is State.COMMANDING:
+            self.holds[reason] += 1
+            self._motion.hold(now)
+
+    def _settle(self, now: float, state: State, reason: str, detail: str) -> None:
+        """Forget the plan and enter `state`; an interrupted way to the start pose is not gone on with."""
+        if self._start_pose is not None and state in RUNNING:
+            state, detail = State.PAUSED, f"the way to the start pose ended: {detail}"
+        self._start_pose = None
+        self._blocked = False
+        self._motion.clear()
+        if state is not State.HOLDING or self.state is not State.HOLDING:
+            self._not_before = now
+        self._enter(state, self.standing.since if state is self.state else now, reason, detail)
+
+    def _enter(self, state: State, since: float, reason: str, detail: str = "") -> None:
+        self.standing = Standing(state, reason, detail, since)
+
+    def _is_late(self, now: float) -> bool:
+        """Return whether this tick shall judge nothing; never two in a row."""
+        gap = 0.0 if self._last_tick is None else now - self._last_tick
+        self._last_tick = now
+        self._let_one_pass = not self._let_one_pass and gap > LATE_TICKS * self._configuration.tick_period_s
+        return self._let_one_pass
 
     def _jumped_back(self, now: float) -> bool:
         if now >= self._now - CLOCK_JITTER_S:
             self._now = max(self._now, now)
             return False
-        # Commands are stamped in a time that no longer exists: only the measured position still means something.
-        for commander in self._commanders:
-            commander.start_from(now, {name: position for name, (position, _) in self._measured.items()})
-        self.hold(now, "the clock jumped back")
-        self.forget("the clock jumped back")
+        # Commands are stamped in a time that no longer exists: every controller is told anew where to stay.
+        self._motion.restart_clock(self._now, now)
+        if self.state is State.COMMANDING:
+            self._motion.begin(now, {name: each.position for name, each in self._measured.items()})
+            self._motion.hold_whatever_happens(now)
+            self.holds[reasons.CLOCK_JUMPED] += 1
+            self._settle(now, State.HOLDING, reasons.CLOCK_JUMPED, "")
+        self.generation += 1
+        self._inputs.clear()
+        self._measured.clear()
+        self.permissions.disable()
+        self._not_before, self._now, self._last_tick = -math.inf, now, None
         return True
+
+    def _take(self, configuration: RobotConfiguration) -> None:
+        self._configuration = configuration
+        self._joints = {joint.name: joint for joint in configuration.action.joints}
+        self._motion.configure(configuration)
+        self.permissions.configure(configuration)
+
+    @contextmanager
+    def _guarded(self, now: float) -> Iterator[None]:
+        """Hold every controller before an unforeseen error goes on its way."""
+        try:
+            yield
+        except Exception as error:
+            self.fault(now, error)
+            raise

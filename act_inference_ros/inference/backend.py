@@ -29,6 +29,10 @@ class Backend(Protocol):
     def reconnects(self) -> int:
         """How often a server answered again after it had not."""
 
+    @property
+    def warm_up_s(self) -> float:
+        """How long the slowest inference took by which the backend was tried before its first use, s."""
+
     def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> Any:
         """Checked inputs in the order of `spec.keys` -> a chunk that is not checked yet."""
 

@@ -142,6 +142,11 @@ class InferenceClient:
         """How often a server answered again after it had not; 0 in local mode."""
         return self._backend.reconnects
 
+    @property
+    def warm_up_s(self) -> float:
+        """How long the slowest warm-up took, the fallback's included, s."""
+        return self._backend.warm_up_s
+
     def predict(self, observation: Observation) -> Chunk:
         """The action chunk for one observation: float32 (chunk_size, action_dim), in the policy's units.
 

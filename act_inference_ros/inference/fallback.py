@@ -70,6 +70,11 @@ class FallbackBackend:
         """How often a server answered again after it had not."""
         return self._primary.reconnects
 
+    @property
+    def warm_up_s(self) -> float:
+        """The slower of the two."""
+        return max(self._primary.warm_up_s, self._secondary.warm_up_s)
+
     def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> Any:
         """Checked inputs in the order of `spec.keys` -> a chunk that is not checked yet."""
         self._newest = inputs

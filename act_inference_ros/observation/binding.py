@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from act_inference_ros.interfaces import COMPRESSED
+from act_inference_ros.observation import optional
 from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import PolicySpec
@@ -10,8 +12,13 @@ from act_inference_ros.spec import PolicySpec
 def bind_inputs(configuration: RobotConfiguration, spec: PolicySpec, keep_jpeg: bool = False) -> ObservationInputs:
     """Make the inputs that `spec` reads as `configuration` says. `keep_jpeg`: the policy takes JPEGs as they are.
 
-    Raises ConfigurationError where the two do not fit each other.
+    Raises ConfigurationError where the two do not fit each other, MissingDependencyError for images that could never
+    be decoded here.
     """
+    if any(camera.transport == COMPRESSED for camera in configuration.cameras):
+        optional.require_opencv("decoding a compressed image")
+    if configuration.resize:
+        optional.require_opencv("resizing an image")
     return ObservationInputs(
         spec=spec,
         # A policy may read no state; joint states then only tell where a motion starts.
@@ -22,4 +29,5 @@ def bind_inputs(configuration: RobotConfiguration, spec: PolicySpec, keep_jpeg: 
         stamps=configuration.stamps,
         resize=configuration.resize,
         keep_jpeg=keep_jpeg,
+        watched=configuration.action,
     )

@@ -21,7 +21,8 @@ class StampedHistory(Generic[T]):
     """Values with increasing stamps: the newest `span` seconds of them, and never more than `capacity`."""
 
     def __init__(self, span: float, capacity: int) -> None:
-        self._span = span
+        self.span = span
+        """Seconds that are kept; may be set."""
         self._capacity = capacity
         self._entries: list[Stamped[T]] = []
 
@@ -36,7 +37,7 @@ class StampedHistory(Generic[T]):
         if entries and entries[-1].stamp == stamp:
             entries.pop()
         entries.append(Stamped(stamp, value))
-        too_old = bisect_left(entries, stamp - self._span, key=lambda entry: entry.stamp)
+        too_old = bisect_left(entries, stamp - self.span, key=lambda entry: entry.stamp)
         del entries[: max(too_old, len(entries) - self._capacity)]
 
     def nearest(self, stamp: float) -> Stamped[T]:

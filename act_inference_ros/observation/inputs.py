@@ -21,20 +21,20 @@ from act_inference_ros.observation import images
 from act_inference_ros.observation.compressed import data_of
 from act_inference_ros.observation.history import Stamped, StampedHistory
 from act_inference_ros.observation.refusal import ObservationRefused, Reason, Refusal
+from act_inference_ros.observation.selection import Selection
+from act_inference_ros.observation.still import StillPicture
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
 STATE_INPUT = "state"
 ENVIRONMENT_STATE_INPUT = "environment_state"
 
-IMAGES_KEPT = 4
-"""Per camera: one would do were cameras alike, but a slow or late camera's image is matched by an older one of a fast
-one. Four reach 100 ms back at 30 Hz."""
+IMAGES_KEPT = 64
+"""Per camera, at most: a slow or late camera's image is matched by an older one of a fast one, so images are kept for
+`max_age` and `max_skew`."""
 VECTORS_KEPT_S = 5.0
 VECTORS_KEPT = 2000
 CLOCK_RESOLUTION_S = 1e-6
 """Slack when times are compared: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
-
-Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -48,28 +48,15 @@ class CameraOptions:
             raise ConfigurationError(f"camera transport: expected one of {list(TRANSPORTS)}, got {self.transport!r}")
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The messages of one observation, undecoded, and its time.
-
-    `t_obs` is the stamp of the newest image (of the state, for a policy without images), `stamps` that of each input;
-    `images` maps camera to message, `vectors` feature key to float32 (dim,) in policy units.
-    """
-
-    t_obs: float
-    stamps: Mapping[str, float]
-    images: Mapping[str, Any]
-    vectors: Mapping[str, Vector]
-
-
 class ObservationInputs:
     """Takes messages of the cameras, the joint states and the environment state; gives observations.
 
     `max_age` and `max_skew` (s; both may be set while running) bound the age of any input and the time between two; a
     message stamped more than `max_skew` ahead of its arrival is refused. `stamps: receive` goes by the time of arrival
     instead of the header. `resize` allows images of another size; `keep_jpeg` leaves a JPEG of the policy's size
-    undecoded. Not thread-safe except for `decode`. Raises ConfigurationError when state or cameras are not what the
-    policy reads.
+    undecoded. For a policy without state `watched` are the joints whose states must be fresh all the same. A camera
+    that shows the same pixels under new stamps for `max_still` s is in `stuck`, and stale `if hold_if_stuck`. Not
+    thread-safe except for `decode`. Raises ConfigurationError when state or cameras are not what the policy reads.
     """
 
     def __init__(
@@ -82,6 +69,7 @@ class ObservationInputs:
         stamps: str = BY_HEADER,
         resize: bool = False,
         keep_jpeg: bool = False,
+        watched: JointBinding | None = None,
     ) -> None:
         _check_contract(spec, state, cameras, stamps)
         if not (0.0 < max_age < float("inf") and 0.0 <= max_skew < float("inf")):
@@ -91,19 +79,34 @@ class ObservationInputs:
         self._state = state
         self._cameras = dict(cameras)
         self._images = {image.camera: image for image in spec.images}
-        self.max_age = max_age
-        self.max_skew = max_skew
         self._by_header = stamps == BY_HEADER
         self._resize = resize
         self._keep_jpeg = keep_jpeg
-        vectors_kept_s = max(VECTORS_KEPT_S, max_age + max_skew)
         vector_inputs = {spec.state_key: STATE_INPUT, spec.environment_state_key: ENVIRONMENT_STATE_INPUT}
         self._vector_keys = {vector_inputs[key]: key for key in spec.vectors}
+        self._watched = watched if state is None else None
+        vectors = [*self._vector_keys, *([STATE_INPUT] if self._watched else [])]
         self._histories: dict[str, StampedHistory[Any]] = {
-            **{name: StampedHistory(vectors_kept_s, VECTORS_KEPT) for name in self._vector_keys},
-            **{name: StampedHistory(float("inf"), IMAGES_KEPT) for name in self._images},
+            **{name: StampedHistory(VECTORS_KEPT_S, VECTORS_KEPT) for name in vectors},
+            **{name: StampedHistory(0.0, IMAGES_KEPT) for name in self._images},
         }
         self._last_refusal: dict[str, Refusal] = {}
+        self._still = {name: StillPicture() for name in self._images}
+        self.configure(max_age, max_skew)
+
+    def configure(
+        self, max_age: float, max_skew: float, max_still: float = float("inf"), hold_if_stuck: bool = False
+    ) -> None:
+        """Take new limits in s; works while running."""
+        self.max_age, self.max_skew = max_age, max_skew
+        self._max_still, self._hold_if_stuck = max_still, hold_if_stuck
+        for name, history in self._histories.items():
+            history.span = max_age + max_skew if name in self._images else max(VECTORS_KEPT_S, max_age + max_skew)
+
+    @property
+    def stuck(self) -> dict[str, float]:
+        """Camera -> for how many seconds of stamps it has shown the same pixels, of those above `max_still`."""
+        return {name: still.lasted for name, still in self._still.items() if still.lasted > self._max_still}
 
     def add_image(self, camera: str, msg: Any, received: float) -> Refusal | None:
         """Take an image message of `camera`; return why it was refused, or None. It is decoded when it is used."""
@@ -114,17 +117,22 @@ class ObservationInputs:
             images.check_image_message(msg, self._images[camera], self._resize)
         except ObservationError as error:
             return self._refuse(Reason.INVALID, camera, str(error))
-        return self._admit(camera, msg, self._stamp(msg, received), received)
+        stamp = self.time_of(msg, received)
+        refusal = self._admit(camera, msg, stamp, received)
+        if refusal is None and stamp is not None:
+            self._still[camera].look(data_of(msg) if images.is_compressed(msg) else msg.data, stamp)
+        return refusal
 
     def add_state(self, msg: Any, received: float) -> Refusal | None:
         """Take a sensor_msgs/JointState; return why it was refused, or None."""
-        if self._state is None:
+        binding = self._state or self._watched
+        if binding is None:
             return self._refuse(Reason.INVALID, STATE_INPUT, "the policy reads no state")
         try:
-            vector = self._state.to_policy(msg.name, msg.position)
+            vector = binding.to_policy(msg.name, msg.position)
         except ObservationError as error:
             return self._refuse(Reason.INVALID, STATE_INPUT, str(error))
-        return self._admit(STATE_INPUT, vector, self._stamp(msg, received), received)
+        return self._admit(STATE_INPUT, vector, self.time_of(msg, received), received)
 
     def add_environment_state(self, msg: Any, received: float) -> Refusal | None:
         """Take a std_msgs/Float32MultiArray or Float64MultiArray, stamped by its arrival; return why not, or None."""
@@ -141,10 +149,13 @@ class ObservationInputs:
         """Return the first input that is missing, too old or from the future, or None when all are usable."""
         for name, history in self._histories.items():
             if history.newest is None:
-                return Refusal(Reason.MISSING, name, f"nothing yet{self._since_refused(name)}")
+                return self._last_refusal.get(name) or Refusal(Reason.MISSING, name, "nothing yet")
             refusal = self._check_age(name, history.newest.stamp, now)
             if refusal is not None:
                 return Refusal(refusal.reason, name, f"{refusal.detail}{self._since_refused(name)}")
+        if self._hold_if_stuck:
+            for name, lasted in self.stuck.items():
+                return Refusal(Reason.STUCK, name, f"the same pixels for {lasted:.1f} s, under new stamps")
         return None
 
     def select(self, now: float) -> Selection:
@@ -199,9 +210,11 @@ class ObservationInputs:
         """Forget every message; the counts of what was refused stay."""
         for history in self._histories.values():
             history.clear()
+        for still in self._still.values():
+            still.clear()
         self._last_refusal.clear()
 
-    def _stamp(self, msg: Any, received: float) -> float | None:
+    def time_of(self, msg: Any, received: float) -> float | None:
         """Return the message's time in s, None when its header carries none."""
         if not self._by_header:
             return received

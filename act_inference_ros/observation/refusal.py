@@ -25,6 +25,8 @@ class Reason(str, Enum):
     """Older than what this input has already."""
     INVALID = "invalid"
     """Not what the policy reads: encoding, size, joints, length or a non-finite number."""
+    STUCK = "stuck"
+    """The same pixels under new stamps for longer than max_still, with stuck: hold."""
     UNDECODABLE = "undecodable"
     """It looked right on arrival, but its pixels cannot be decoded."""
 

@@ -6,13 +6,21 @@ Shared by the node and the bag evaluator; imports numpy only (through joints and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import lt
 from typing import Any, cast
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.interfaces import CommandInterface, command_interface
-from act_inference_ros.joints import UNITS, Joint, JointBinding
-from act_inference_ros.robot.parameters import INFINITY, Value, complete, raise_problems
+from act_inference_ros.interfaces import STUCK_HOLD, CommandInterface, command_interface
+from act_inference_ros.joints import (
+    DEFAULT_MAX_DEVIATION,
+    DEFAULT_MAX_DEVIATION_PRISMATIC,
+    UNITS,
+    Joint,
+    JointBinding,
+)
+from act_inference_ros.robot.parameters import INFINITY, Value, complete, is_unset, raise_problems
+from act_inference_ros.robot.robot_description import DescribedJoint, read_description, tightened
 from act_inference_ros.spec import PolicySpec
 
 WATCH_PERIOD_S = 0.02
@@ -75,19 +83,41 @@ class RobotConfiguration:
     blend_time: float
     ensemble_coeff: float
     coast_time: float
+    max_plan_age: float
+    following_lag: float
+    resume_within: float
+    max_still: float
+    stuck: str
+    share_topics: bool
+    start_paused: bool
+    shadow: bool
+    robot_description: str
+    robot_description_topic: str
+    enable_topic: str
+    enable_timeout: float
+    start_pose: tuple[float, ...]
+    unlimited_joints: tuple[str, ...]
+    """Joints of the action for which neither the file nor a description gives both ends, and nobody wrote `.inf`."""
 
     @classmethod
-    def from_parameters(cls, given: Mapping[str, Any]) -> RobotConfiguration:
-        """Check the given parameters together; raises one ConfigurationError that lists every problem found."""
+    def from_parameters(cls, given: Mapping[str, Any], description: str = "") -> RobotConfiguration:
+        """Check the given parameters together; raises one ConfigurationError that lists every problem found.
+
+        `description` is the robot's URDF where `robot_description` is empty; the tighter of file and URDF holds.
+        """
         values = complete(given)
         problems: list[str] = []
+        described = _described(cast(str, values["robot_description"]) or description, problems)
         state_joints = cast("list[str]", values["state.joints"])
         action_joints = cast("list[str]", values["action.joints"]) or state_joints
-        joints = _joints(values, [*state_joints, *action_joints], problems)
+        joints = _joints(values, [*state_joints, *action_joints], described, problems)
         cameras = _cameras(values, problems)
         controllers = _controllers(values, problems)
         problems += _duplicates("state.joints", state_joints) + _duplicates("action.joints", action_joints)
         problems += _coverage_problems(action_joints, controllers)
+        problems += _shared_topics(values, cameras, controllers)
+        pose = tuple(cast("list[float]", values["start_pose"]))
+        problems += _pose_problems(pose, [joints[name] for name in action_joints if name in joints])
         if not action_joints:
             problems.append("action.joints: empty, and so is state.joints; name the joints that the policy commands")
         if not values["state.topic"]:
@@ -108,7 +138,36 @@ class RobotConfiguration:
             cameras=cameras,
             action=JointBinding([joints[name] for name in action_joints]),
             controllers=controllers,
+            enable_topic=cast(str, values["enable.topic"]),
+            enable_timeout=cast(float, values["enable.timeout"]),
+            start_pose=pose,
+            unlimited_joints=tuple(name for name in action_joints if _is_unlimited(name, values, joints[name])),
         )
+
+    def check_limits(self) -> None:
+        """Raise ConfigurationError for a joint without position limits: it must be said in so many words."""
+        raise_problems(
+            "parameters",
+            [
+                f"joint.{name}: no position limits, neither here nor in the robot description; give joint.{name}.min "
+                f"and .max, or write -.inf and .inf if it may go anywhere"
+                for name in self.unlimited_joints
+            ],
+        )
+
+    def wider_limits(self, other: RobotConfiguration) -> list[str]:
+        """Name the joints' limits that are wider in `other`: what an arm that is moving must not be given."""
+        wider = []
+        for ours, theirs in zip(self.action.joints, other.action.joints, strict=True):
+            lowest = (-INFINITY if joint.minimum is None else joint.minimum for joint in (theirs, ours))
+            highest = (INFINITY if joint.maximum is None else joint.maximum for joint in (ours, theirs))
+            if lt(*lowest):
+                wider.append(f"joint.{ours.name}.min")
+            if lt(*highest):
+                wider.append(f"joint.{ours.name}.max")
+            if theirs.max_velocity > ours.max_velocity:
+                wider.append(f"joint.{ours.name}.max_velocity")
+        return wider
 
     @property
     def client_arguments(self) -> dict[str, Any]:
@@ -131,6 +190,16 @@ class RobotConfiguration:
             "token_file": self.token_file,
             "fallback": self.fallback,
         }
+
+    @property
+    def rehearsed(self) -> RobotConfiguration:
+        """The same robot without an operator: nothing need be enabled, and nobody has to resume."""
+        return replace(self, enable_topic="", start_paused=False)
+
+    @property
+    def hold_if_stuck(self) -> bool:
+        """Whether a camera that shows the same pixels for `max_still` stops the arm."""
+        return self.stuck == STUCK_HOLD
 
     @property
     def tick_period_s(self) -> float:
@@ -184,6 +253,16 @@ _TAKEN_AS_THEY_ARE = (
     "blend_time",
     "ensemble_coeff",
     "coast_time",
+    "max_plan_age",
+    "following_lag",
+    "resume_within",
+    "max_still",
+    "stuck",
+    "share_topics",
+    "start_paused",
+    "shadow",
+    "robot_description",
+    "robot_description_topic",
 )
 
 
@@ -192,7 +271,19 @@ def _given(value: Value) -> str | None:
     return cast(str, value) or None
 
 
-def _joints(values: Mapping[str, Value], names: list[str], problems: list[str]) -> dict[str, Joint]:
+def _described(text: str, problems: list[str]) -> Mapping[str, DescribedJoint]:
+    if not text:
+        return {}
+    try:
+        return read_description(text)
+    except ConfigurationError as problem:
+        problems.append(str(problem))
+        return {}
+
+
+def _joints(
+    values: Mapping[str, Value], names: list[str], described: Mapping[str, DescribedJoint], problems: list[str]
+) -> dict[str, Joint]:
     joints: dict[str, Joint] = {}
     for name in dict.fromkeys(names):
         unit = cast(str, values[f"joint.{name}.unit"])
@@ -200,18 +291,69 @@ def _joints(values: Mapping[str, Value], names: list[str], problems: list[str]) 
         if unit and scale != 1.0:
             problems.append(f"joint.{name}: unit and scale are both given; unit: {unit} already is a scale")
         lowest, highest = (cast(float, values[f"joint.{name}.{end}"]) for end in ("min", "max"))
+        there = described.get(name)
         try:
-            joints[name] = Joint(
+            joint = Joint(
                 name,
                 scale=UNITS[unit] if unit else scale,
                 offset=cast(float, values[f"joint.{name}.offset"]),
-                minimum=None if lowest == -INFINITY else lowest,
-                maximum=None if highest == INFINITY else highest,
+                minimum=None if lowest == -INFINITY or is_unset(lowest) else lowest,
+                maximum=None if highest == INFINITY or is_unset(highest) else highest,
                 max_velocity=cast(float, values[f"joint.{name}.max_velocity"]),
+                smooth=bool(values[f"joint.{name}.smooth"]),
+                max_deviation=_max_deviation(name, values, prismatic=there is not None and there.prismatic),
+                continuous=bool(values[f"joint.{name}.continuous"]) or (there is not None and there.continuous),
             )
+            joints[name] = tightened(joint, there)
         except ConfigurationError as problem:
             problems.append(str(problem))
     return joints
+
+
+def _max_deviation(name: str, values: Mapping[str, Value], prismatic: bool) -> float:
+    given = cast(float, values[f"joint.{name}.max_deviation"])
+    if not is_unset(given):
+        return given
+    if not values[f"joint.{name}.smooth"]:
+        return INFINITY
+    return DEFAULT_MAX_DEVIATION_PRISMATIC if prismatic else DEFAULT_MAX_DEVIATION
+
+
+def _is_unlimited(name: str, values: Mapping[str, Value], joint: Joint) -> bool:
+    """Whether an end is open without anybody having said so; a joint that turns without end has none."""
+    open_ends = {"min": joint.minimum is None, "max": joint.maximum is None}
+    unsaid = [end for end, is_open in open_ends.items() if is_open and is_unset(values[f"joint.{name}.{end}"])]
+    return bool(unsaid) and not joint.continuous
+
+
+def _shared_topics(
+    values: Mapping[str, Value], cameras: tuple[Camera, ...], controllers: tuple[Controller, ...]
+) -> list[str]:
+    """Whatever two things would listen or speak on one topic, each named by its parameter."""
+    commands = [(f"controller.{controller.name}.topic", controller.topic) for controller in controllers]
+    inputs = [(f"camera.{camera.name}.topic", camera.topic) for camera in cameras]
+    inputs += [(name, cast(str, values[name])) for name in ("state.topic", "environment_state.topic", "enable.topic")]
+    users: dict[str, list[str]] = {}
+    for name, topic in (*commands, *inputs):
+        if topic:
+            users.setdefault("/" + topic.strip("/"), []).append(name)
+    return [
+        f"{' and '.join(names)}: one topic, {topic}; each needs its own" for topic, names in users.items() if names[1:]
+    ]
+
+
+def _pose_problems(pose: tuple[float, ...], joints: list[Joint]) -> list[str]:
+    if not pose:
+        return []
+    if len(pose) != len(joints):
+        names = [joint.name for joint in joints]
+        return [f"start_pose: expected {len(joints)} numbers for {names}, got {len(pose)}"]
+    return [
+        f"start_pose: {position} of joint {joint.name} lies outside its limits {joint.minimum} to {joint.maximum}"
+        for joint, position in zip(joints, pose, strict=True)
+        if not (joint.minimum is None or position >= joint.minimum)
+        or not (joint.maximum is None or position <= joint.maximum)
+    ]
 
 
 def _cameras(values: Mapping[str, Value], problems: list[str]) -> tuple[Camera, ...]:

@@ -20,20 +20,24 @@ from act_inference_ros.interfaces import (
     PRECISIONS,
     SHARED_MEMORY,
     STAMPS,
+    STUCK,
     TRANSPORTS,
 )
-from act_inference_ros.joints import UNITS
+from act_inference_ros.joints import DEFAULT_MAX_VELOCITY, UNITS
 
-Value: TypeAlias = bool | int | float | str | list[str]
+Value: TypeAlias = bool | int | float | str | list[str] | list[float]
 
 INFINITY = float("inf")
+UNSET = float("nan")
+"""Default of a number that is taken from elsewhere where nobody writes one; a file spells it `.nan`."""
 
 
 @dataclass(frozen=True)
 class Parameter:
     """One parameter. `<...>` in `name` stands for each camera, joint or controller that the file names.
 
-    The type is the default's. `live` ones take effect while the node runs; the others are read at configure.
+    The type is the default's; a list is one of strings, or of `numbers`. `live` ones take effect while the node runs;
+    the others are read at configure.
     """
 
     name: str
@@ -43,15 +47,17 @@ class Parameter:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    numbers: bool = False
 
     def converted(self, value: Any) -> Value:
         """Return `value` in the parameter's type (an integer will do for a float), or raise ConfigurationError."""
         if isinstance(self.default, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if isinstance(self.default, list) and isinstance(value, (list, tuple)):
-            value = list(value)
+            value = [float(v) if self.numbers and type(v) in (int, float) else v for v in value]
+        wanted_type = float if self.numbers else str
         if type(value) is not type(self.default) or (
-            isinstance(value, list) and not all(type(v) is str for v in value)
+            isinstance(value, list) and not all(type(v) is wanted_type for v in value)
         ):
             raise ConfigurationError(f"{self.name}: expected {self.type_name}, got {value!r}")
         if self.choices and value not in self.choices:
@@ -64,6 +70,8 @@ class Parameter:
         return converted
 
     def _holds(self, value: float) -> bool:
+        if is_unset(value):
+            return is_unset(self.default)
         lowest = -INFINITY if self.minimum is None else self.minimum
         highest = INFINITY if self.maximum is None else self.maximum
         return lowest <= value <= highest
@@ -76,7 +84,7 @@ class Parameter:
             int: "an integer",
             float: "a number",
             str: "a string",
-            list: "a list of strings",
+            list: "a list of numbers" if self.numbers else "a list of strings",
         }[type(self.default)]
 
     @property
@@ -85,6 +93,11 @@ class Parameter:
         lowest = "" if self.minimum is None else f"from {self.minimum:g}"
         highest = "" if self.maximum is None else f"to {self.maximum:g}"
         return " ".join(part for part in (lowest, highest) if part)
+
+
+def is_unset(value: Any) -> bool:
+    """Return whether a number was left for somebody else to say."""
+    return isinstance(value, float) and value != value
 
 
 PARAMETERS = (
@@ -138,9 +151,45 @@ PARAMETERS = (
     Parameter("joint.<joint>.unit", "", "The policy's unit; empty: ROS units as they are.", choices=("", *UNITS)),
     Parameter("joint.<joint>.scale", 1.0, "policy = scale * ros + offset."),
     Parameter("joint.<joint>.offset", 0.0, "policy = scale * ros + offset."),
-    Parameter("joint.<joint>.min", -INFINITY, "Lowest commanded position, ROS units (rad, m).", live=True),
-    Parameter("joint.<joint>.max", INFINITY, "Highest commanded position, ROS units (rad, m).", live=True),
-    Parameter("joint.<joint>.max_velocity", 2.0, "Fastest commanded motion, ROS units/s.", 1e-6, 1000.0, live=True),
+    Parameter(
+        "joint.<joint>.min",
+        UNSET,
+        "Lowest commanded position, ROS units (rad, m); .nan: the robot description's; -.inf: none.",
+        live=True,
+    ),
+    Parameter(
+        "joint.<joint>.max",
+        UNSET,
+        "Highest commanded position, ROS units (rad, m); .nan: the robot description's; .inf: none.",
+        live=True,
+    ),
+    Parameter(
+        "joint.<joint>.max_velocity",
+        DEFAULT_MAX_VELOCITY,
+        "Fastest commanded motion, ROS units/s.",
+        1e-6,
+        1000.0,
+        live=True,
+    ),
+    Parameter(
+        "joint.<joint>.smooth",
+        True,
+        "false for grippers: a hold keeps what they were told, and nothing is started from where they are measured.",
+    ),
+    Parameter(
+        "joint.<joint>.max_deviation",
+        UNSET,
+        "Furthest from where it was told to be, ROS units; .nan: 0.3, 0.05 if prismatic, none if not smooth.",
+        1e-6,
+        INFINITY,
+    ),
+    Parameter("joint.<joint>.continuous", False, "Turns without end: the nearest turn is commanded."),
+    Parameter(
+        "robot_description",
+        "",
+        "URDF with limits and continuous joints; empty: robot_description_topic's, if any.",
+    ),
+    Parameter("robot_description_topic", "robot_description", "std_msgs/String with the URDF; empty: not asked for."),
     Parameter("controllers", [], "Controllers that share the action's joints between them."),
     Parameter(
         "controller.<controller>.interface",
@@ -165,8 +214,26 @@ PARAMETERS = (
         "ensemble_coeff", 0.01, "temporal_ensemble: weights exp(-coeff * i), i = 0 the oldest.", -10.0, 10.0, live=True
     ),
     Parameter(
-        "coast_time", 0.3, "s to hold the last target when the plan has run out, then stop.", 0.0, 10.0, live=True
+        "coast_time", 0.3, "s to hold the last target when the plan has run out, then hold.", 0.0, 10.0, live=True
     ),
+    Parameter(
+        "max_plan_age",
+        0.0,
+        "s; a plan whose newest observation is older is not followed; 0: 3 inference times and 3 chunk intervals.",
+        0.0,
+        60.0,
+        live=True,
+    ),
+    Parameter("following_lag", 0.3, "s; how late the arm may be where it was told to be.", 0.0, 5.0, live=True),
+    Parameter("resume_within", 5.0, "s; after a longer hold the node waits for ~/resume.", 0.0, 86400.0, live=True),
+    Parameter("max_still", 1.0, "s; the same pixels for longer look like a stuck camera.", 0.01, 3600.0, live=True),
+    Parameter("stuck", "warn", "What a stuck camera causes.", choices=STUCK, live=True),
+    Parameter("enable.topic", "", "std_msgs/Bool that must be true for the arm to be commanded; empty: none."),
+    Parameter("enable.timeout", 0.5, "s; an older word of enable.topic counts as false.", 0.01, 60.0, live=True),
+    Parameter("share_topics", False, "Command although somebody else publishes on a command topic."),
+    Parameter("start_pose", [], "Where ~/go_to_start goes, ROS units, in the order of action.joints.", numbers=True),
+    Parameter("start_paused", False, "Wait for ~/resume after activation, as after an unforeseen end."),
+    Parameter("shadow", False, "Commands go to ~/shadow/<controller> and to no controller."),
 )
 
 # Which list parameter names the things that a template stands for; joints come from two lists.

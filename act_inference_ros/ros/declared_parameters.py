@@ -46,8 +46,13 @@ def given(node: Node) -> dict[str, Any]:
     return {
         name: parameter.value
         for name, parameter in parameters.items()
-        if not name.startswith(_RCLPY_PREFIXES) and parameter.type_ != RosParameter.Type.NOT_SET
+        if not is_of_rclpy(name) and parameter.type_ != RosParameter.Type.NOT_SET
     }
+
+
+def is_of_rclpy(name: str) -> bool:
+    """Whether a parameter belongs to rclpy itself, such as use_sim_time."""
+    return name.startswith(_RCLPY_PREFIXES)
 
 
 def descriptor(parameter: Parameter) -> ParameterDescriptor:
@@ -66,18 +71,24 @@ def descriptor(parameter: Parameter) -> ParameterDescriptor:
 
 
 def check_topics(node: Node, configuration: RobotConfiguration) -> None:
-    """Raise one ConfigurationError that names every parameter whose topic is not a valid topic name."""
+    """Raise one ConfigurationError for topics that are no valid names, or that are one and the same to ROS."""
     topics = {
         "state.topic": configuration.state_topic,
         "environment_state.topic": configuration.environment_state_topic,
+        "enable.topic": configuration.enable_topic,
+        "robot_description_topic": configuration.robot_description_topic,
         **{f"camera.{camera.name}.topic": camera.topic for camera in configuration.cameras},
         **{f"controller.{controller.name}.topic": controller.topic for controller in configuration.controllers},
     }
     problems = []
+    users: dict[str, str] = {}
     for name, topic in topics.items():
         try:
-            if topic:
-                node.resolve_topic_name(topic)
+            resolved = node.resolve_topic_name(topic) if topic else ""
+            if resolved in users:
+                problems.append(f"{users[resolved]} and {name}: both are {resolved}; each needs its own topic")
+            elif resolved:
+                users[resolved] = name
         except RuntimeError as error:  # rcl's message ends with a place in its C code
             problems.append(f"{name}: {topic!r}: {str(error).partition('name: ')[2].partition(', at ')[0]}")
     raise_problems("parameters", problems)

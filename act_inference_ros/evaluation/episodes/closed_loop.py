@@ -1,9 +1,8 @@
 """Closed-loop episodes in the demo simulator, in this process and on simulated time.
 
-A policy sees the arm's camera and joint states as messages and drives it through controllers: the node's own
-`ObservationInputs`, `ActionTimeline` and limits, called in the order in which the node calls them. Nothing depends on
-how fast the machine is: inference takes `latency_s` of simulated time, whatever it takes in truth, so the same seed
-and policy give the same episode.
+A policy sees the arm's camera and joint states as messages and drives it through controllers: the node's own pipeline
+is told of messages, ticks and chunks as the node tells it. Nothing depends on how fast the machine is: inference takes
+`latency_s` of simulated time, whatever it takes in truth, so the same seed and policy give the same episode.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.episodes.controlled_joints import ControlledJoints
 from act_inference_ros.evaluation.episodes.messages import (
@@ -27,6 +25,7 @@ from act_inference_ros.evaluation.episodes.messages import (
     image_message,
     trajectory_message,
 )
+from act_inference_ros.execution.pipeline import Pipeline, Taken
 from act_inference_ros.interfaces import NANOSECONDS
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.observation.refusal import ObservationRefused
@@ -91,6 +90,7 @@ class Episode:
     chunks: list[PredictedChunk] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     clamped: int = 0
+    holds: Counter[str] = field(default_factory=Counter)
 
     @property
     def duration_s(self) -> float:
@@ -190,15 +190,22 @@ class _Loop:
         self._publish = publish
         self._episode = episode
         self._inputs = bind_inputs(configuration, policy.spec)
-        self._timeline = ActionTimeline(
-            configuration.fps, configuration.merge, configuration.blend_time, configuration.ensemble_coeff
-        )
         start = self._positions()
         self._rest = np.array([start[name] for name in DemoArm.JOINTS])
         self._measured = start
         self._controllers = [ControlledJoints(each, configuration, start) for each in configuration.controllers]
-        self._coming: PredictedChunk | None = None
-        self._last_taken = self._last_t_obs = float("-inf")
+        self._pipeline = Pipeline(
+            configuration,
+            self._inputs,
+            [controller.commander for controller in self._controllers],
+            inference_s=latency_s,
+        )
+        begin = START_NS / NANOSECONDS
+        for each in configuration.controllers:
+            self._pipeline.supervisor.permissions.heard(each.name, 1, ())
+        self._pipeline.supervisor.permissions.enable(True, begin)
+        self._pipeline.supervisor.activate(begin)
+        self._coming: tuple[Taken, PredictedChunk] | None = None
 
     def step(self, number: int) -> None:
         time_ns = START_NS + number * NANOSECONDS // CONTROL_RATE
@@ -210,7 +217,8 @@ class _Loop:
 
     def finish(self) -> None:
         self._episode.refused += self._inputs.refused
-        self._episode.clamped = sum(controller.clamped for controller in self._controllers)
+        self._episode.clamped = self._pipeline.supervisor.clamped
+        self._episode.holds += self._pipeline.supervisor.holds
 
     def _sense(self, number: int, time_ns: int, now: float) -> None:
         if number % JOINT_STATE_EVERY == 0:
@@ -223,42 +231,38 @@ class _Loop:
                 np.array([velocities[name] for name in JOINT_STATE_ORDER]),
             )
             self._publish(self._configuration.state_topic, state, time_ns)
-            if self._policy.spec.state_dim is not None:
-                self._inputs.add_state(state, now)
+            self._pipeline.state(state, now)
         if number % IMAGE_EVERY == 0:
             for camera in self._configuration.cameras:
                 image = image_message(self._arm.render(camera.name), time_ns, camera.name)
                 self._publish(camera.topic, image, time_ns)
-                self._inputs.add_image(camera.name, image, now)
+                self._pipeline.image(camera.name, image, now)
 
     def _think(self, now: float) -> None:
         """As the node's inference thread: one chunk at a time, of the newest observation, `inference_rate` at most."""
-        half_step = 0.5 / CONTROL_RATE
-        due = now >= self._last_taken + 1.0 / self._configuration.inference_rate - half_step
-        if self._coming is not None or not due or not self._inputs.has_news_since(self._last_t_obs):
+        taken = None if self._coming is not None else self._pipeline.take(now)
+        if taken is None:
             return
         try:
-            selection = self._inputs.select(now)
-            observation = self._inputs.decode(selection)
-        except ObservationRefused:
-            return  # counted by the inputs
-        self._last_taken, self._last_t_obs = now, selection.t_obs
+            observation = self._inputs.decode(taken.selection)
+        except ObservationRefused as refused:
+            self._pipeline.undecodable(taken, refused.refusal)
+            return
         started = time.perf_counter()
         rows = self._policy.predict(observation)
         took_s = time.perf_counter() - started
-        self._coming = PredictedChunk(selection.t_obs, rows, self._configuration.action.to_ros(rows), took_s)
+        self._coming = taken, PredictedChunk(taken.t_obs, rows, self._configuration.action.to_ros(rows), took_s)
 
     def _act(self, now: float) -> None:
-        coming, arrived = self._coming, False
-        if coming is not None and now >= coming.t_obs + self._latency_s - 0.5 / CONTROL_RATE:
-            self._coming, arrived = None, True
-            self._timeline.add(coming.rows, coming.t_obs, now)
-            self._remember(coming, now)
+        self._pipeline.supervisor.permissions.enable(True, now)
+        if self._coming is not None and now >= self._coming[1].t_obs + self._latency_s - 0.5 / CONTROL_RATE:
+            (taken, chunk), self._coming = self._coming, None
+            self._pipeline.chunk(taken, chunk.rows, now, chunk.inference_s)
+            self._remember(chunk, now)
+        self._pipeline.tick(now)
         for controller in self._controllers:
-            if self._timeline.newest is not None and (arrived or controller.streams):
-                command = controller.follow(self._timeline, now, self._measured)
-                if command is not None:
-                    self._publish(controller.topic, command, round(now * NANOSECONDS))
+            for command in controller.execute(now, self._measured):
+                self._publish(controller.topic, command, round(now * NANOSECONDS))
 
     def _remember(self, chunk: PredictedChunk, now: float) -> None:
         begin = START_NS / NANOSECONDS

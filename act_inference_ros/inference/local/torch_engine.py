@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +40,7 @@ class TorchEngine:
         self._spec = policy.spec
         self._lock = threading.Lock()  # guards _run: one chunk at a time, for two would only slow each other down
         self._run: Any = None
+        self._warm_up_s = 0.0
         policy.graph.set_precision(dtype)
         graph = policy.graph.to(self._device)
         typical = graph.typical_inputs()
@@ -68,6 +70,11 @@ class TorchEngine:
         """There is nothing to connect to."""
         return 0
 
+    @property
+    def warm_up_s(self) -> float:
+        """How long the last warm-up took, s."""
+        return self._warm_up_s
+
     def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> npt.NDArray[np.float32]:
         """Checked inputs -> float32 (chunk_size, action_dim)."""
         images = {image.key: image for image in self._spec.images}
@@ -94,7 +101,9 @@ class TorchEngine:
     def _warm_up(self, typical: list[Tensor], precision: str) -> None:
         try:
             for _ in range(_WARM_UPS):
+                started = time.perf_counter()
                 chunk = self._chunk(typical)
+                self._warm_up_s = time.perf_counter() - started  # of the last one: the first also sets things up
         except (RuntimeError, NotImplementedError) as error:
             raise ConfigurationError(
                 f"the policy does not run on {self._device} in {precision}: {_first_line(error)}"

@@ -76,6 +76,11 @@ class TritonBackend:
         """How often a server answered again after it had not."""
         return sum(server.reconnects for server in self._servers)
 
+    @property
+    def warm_up_s(self) -> float:
+        """How long the slowest server took for the inference by which it was tried, s."""
+        return max(server.probe_s for server in self._servers)
+
     def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> npt.NDArray[np.float32]:
         """Checked inputs -> float32 (chunk_size, action_dim), within `timeout_s` or not at all."""
         deadline = time.monotonic() + self._options.timeout_s

@@ -59,6 +59,8 @@ class RemoteServer:
         self._agreed: tuple[Contract, RequestEncoder] | None = None
         self._version = ""
         self._timeouts = 0
+        self.probe_s = 0.0
+        """How long the inference of the last probe took, s."""
         self._answered = False
         self._lost_at = float("-inf")
         self._closed = False
@@ -94,7 +96,9 @@ class RemoteServer:
         spec = contract.spec
         zeros: dict[str, Any] = {key: np.zeros(dim, np.float32) for key, dim in spec.vectors.items()}
         zeros |= {image.key: np.zeros(image.shape, np.uint8) for image in spec.images}
+        began = time.monotonic()
         spec.check_chunk(self.infer(zeros, deadline), f"model {self._options.model} on {self.address}")
+        self.probe_s = time.monotonic() - began
         return contract
 
     def close(self) -> None:
@@ -208,6 +212,8 @@ class RemoteServer:
 
     def _note_answer(self, version: str, began: float) -> None:
         self._timeouts = 0
+        self.probe_s = 0.0
+        """How long the inference of the last probe took, s."""
         if version != self._version:  # another version may be another policy: look before the next one
             self._agreed = None if self._version else self._agreed
             self._version = version

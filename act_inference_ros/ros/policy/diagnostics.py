@@ -8,14 +8,14 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from act_inference_ros.execution.inference_statistics import InferenceStatistics
+from act_inference_ros.execution.pipeline import Pipeline
+from act_inference_ros.execution.reasons import PERMISSIONS, STARTING
+from act_inference_ros.execution.states import State
 from act_inference_ros.execution.supervisor import Supervisor
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.observation.inputs import ObservationInputs
 from act_inference_ros.robot.configuration import RobotConfiguration
-
-STARTING = ("no plan yet", "reset")
-"""Reasons to hold that every healthy start goes through."""
+from act_inference_ros.ros.policy.status import LEVELS
 
 
 class DiagnosticReport:
@@ -39,18 +39,19 @@ class DiagnosticReport:
         period_s: float,
         configuration: RobotConfiguration,
         client: InferenceClient,
-        supervisor: Supervisor,
+        pipeline: Pipeline,
         inputs: ObservationInputs,
-        statistics: InferenceStatistics,
         now: float,
     ) -> DiagnosticArray:
         """Report an active node; call with the session's lock held, every `period_s`."""
+        supervisor, statistics = pipeline.supervisor, pipeline.statistics
         refused = sum(inputs.refused.values())
         values: dict[str, Any] = {
-            "state": "active",
-            "commanding": supervisor.holding is None,
-            "holding because": supervisor.holding or "",
-            "detail": supervisor.detail,
+            "state": supervisor.state.value,
+            "commanding": supervisor.state is State.COMMANDING,
+            "who commands": supervisor.who_commands,
+            "holding because": supervisor.standing.reason,
+            "detail": supervisor.standing.detail,
             "mode": configuration.mode or "from the environment",
             "server": client.source,
             "chunk rate [1/s]": f"{(statistics.chunks - self._chunks) / period_s:.2f}",
@@ -61,26 +62,34 @@ class DiagnosticReport:
             "observation age p50 [ms]": f"{statistics.observation_age_ms(50):.1f}",
             "observation age p95 [ms]": f"{statistics.observation_age_ms(95):.1f}",
             "timeline horizon [s]": f"{supervisor.horizon(now):.2f}",
+            "plan followed for at most [s]": f"{supervisor.max_plan_age:.2f}",
             "clamped targets": supervisor.clamped,
             "reconnects": client.reconnects,
             "refused observations": refused,
             "last inference error": statistics.last_error,
         }
+        limits = {joint.name: joint.max_deviation for joint in configuration.action.joints}
+        values |= {
+            f"deviation of {name}": f"{deviation:.4f} (limit {limits[name]:g})"
+            for name, deviation in supervisor.following.deviations.items()
+        }
         values |= {f"age of {name} [s]": _age(age) for name, age in inputs.ages(now).items()}
+        values |= {f"same picture for [s]: {name}": f"{lasted:.1f}" for name, lasted in inputs.stuck.items()}
         values |= {f"refused: {reason}": count for reason, count in sorted(inputs.refused.items())}
         values |= {f"inference failed: {name}": count for name, count in sorted(statistics.failures.items())}
         values |= {f"held: {reason}": count for reason, count in sorted(supervisor.holds.items())}
-        level, message = self._verdict(supervisor, refused)
+        level, message = self._verdict(supervisor, refused, list(inputs.stuck))
         self._chunks, self._clamped, self._refused = statistics.chunks, supervisor.clamped, refused
         return self._message(stamp, level, message, values)
 
-    def _verdict(self, supervisor: Supervisor, refused: int) -> tuple[bytes, str]:
-        if supervisor.holding in STARTING:
-            return DiagnosticStatus.WARN, f"holding: {supervisor.holding}"
-        if supervisor.holding is not None:
-            return DiagnosticStatus.ERROR, f"holding: {supervisor.holding}" + (
-                f" ({supervisor.detail})" if supervisor.detail else ""
-            )
+    def _verdict(self, supervisor: Supervisor, refused: int, stuck: list[str]) -> tuple[bytes, str]:
+        standing = supervisor.standing
+        if standing.state is not State.COMMANDING:
+            # A wait is no fault, unless for an input or an inference.
+            fault = standing.state is State.WAITING and standing.reason not in (*STARTING, *PERMISSIONS)
+            return DiagnosticStatus.ERROR if fault else LEVELS[standing.state], standing.text
+        if stuck:
+            return DiagnosticStatus.WARN, f"commanding; the same picture again and again: {', '.join(stuck)}"
         if refused > self._refused:
             return (
                 DiagnosticStatus.WARN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import signal
@@ -11,7 +12,7 @@ import traceback
 from typing import Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -19,15 +20,20 @@ from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import Trigger
 
-from act_inference_ros.control.limits import TargetLimiter
 from act_inference_ros.errors import ActInferenceError
+from act_inference_ros.execution.operator import REQUESTS as OPERATOR_REQUESTS
+from act_inference_ros.execution.plan_age import check_plan_age
+from act_inference_ros.execution.states import Answer
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.parameters import PARAMETERS
 from act_inference_ros.ros import declared_parameters as parameters
 from act_inference_ros.ros.command_line import FAULT, MISTAKE, initialise, readable_ros_errors
+from act_inference_ros.ros.policy.description import published_description
 from act_inference_ros.ros.policy.diagnostics import DiagnosticReport
 from act_inference_ros.ros.policy.session import PolicySession
+from act_inference_ros.ros.policy.status import PERIOD_S as STATUS_PERIOD_S
+from act_inference_ros.ros.policy.status import STATUS_QOS, status_message
 
 NODE_NAME = "policy_node"
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -50,12 +56,20 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         self.failure: Exception | None = None
         self._session: PolicySession | None = None
         self.ending = False
+        self.fault: Exception | None = None
+        """What nobody foresaw: the node must not go on half."""
+        self._description = ""
         parameters.declare_all(self)
         self._report = DiagnosticReport(self.get_fully_qualified_name())
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._status = self.create_publisher(DiagnosticStatus, "~/status", STATUS_QOS)
         # Wall time: a simulation's clock that stands still is worth a diagnosis, too.
-        self.create_timer(DIAGNOSTICS_PERIOD_S, self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self.create_service(Trigger, "~/reset", self._reset)
+        wall = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._diagnose, clock=wall)
+        self.create_timer(STATUS_PERIOD_S, self._tell_status, clock=wall)
+        for request in OPERATOR_REQUESTS:
+            self.create_service(Trigger, f"~/{request}", functools.partial(self._on_request, request))
+        self._tell_status()
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
     @property
@@ -86,12 +100,14 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         except Exception as problem:
             self._session.deactivate()
             return self._failed("activate", problem)
+        self._tell_status()
         return super().on_activate(state)
 
     def on_deactivate(self, state: State) -> TransitionCallbackReturn:
         """Stop commanding at once and hold."""
         if self._session is not None:
             self._session.deactivate()
+        self._tell_status()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: State) -> TransitionCallbackReturn:
@@ -128,18 +144,22 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
 
     def _configure(self) -> PolicySession:
         parameters.declare_all(self)
-        configuration = RobotConfiguration.from_parameters(parameters.given(self))
+        given = parameters.given(self)
+        configuration = RobotConfiguration.from_parameters(given)
         parameters.check_topics(self, configuration)
         client = InferenceClient.create(**configuration.client_arguments)
         try:
             configuration.check_fits(client.spec)
-        except ActInferenceError:
+            # After the policy was loaded: by then the graph is known.
+            needed = bool(configuration.unlimited_joints) and not configuration.robot_description
+            self._description = published_description(self, configuration.robot_description_topic, needed)
+            configuration = RobotConfiguration.from_parameters(given, self._description)
+            configuration.check_limits()
+            check_plan_age(configuration, client.warm_up_s)
+            return PolicySession(self, configuration, client, self._on_fault, self._tell_status)
+        except BaseException:
             client.close()
             raise
-        unlimited = TargetLimiter(configuration.action.joints).unlimited_joints
-        if unlimited:
-            self.get_logger().warning(f"no position limits for {', '.join(unlimited)}: give joint.<joint>.min and .max")
-        return PolicySession(self, configuration, client)
 
     def _release(self) -> None:
         if self._session is not None:
@@ -154,24 +174,33 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
             report = self._report.idle(stamp, "inactive" if self._session else "unconfigured", self.failure)
         self._diagnostics.publish(report)
 
-    def _reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Forget the plan between episodes."""
-        if self._session is not None:
-            self._session.reset()
-        response.success, response.message = True, "the plan is forgotten"
+    def _tell_status(self) -> None:
+        name = self.get_fully_qualified_name()
+        self._status.publish(status_message(name, None) if self._session is None else self._session.status(name))
+
+    def _on_fault(self, fault: Exception) -> None:
+        self.fault = fault
+
+    def _on_request(self, request: str, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Answer one of the operator's services."""
+        if self._session is None:
+            answer = Answer(request == "reset", "the node is not configured")
+        else:
+            answer = self._session.ask(request)
+        response.success, response.message = answer.accepted, answer.message
         return response
 
     def _on_set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
         if self._session is None:
             return SetParametersResult(successful=True)  # configure will check everything together
         before = parameters.given(self)
-        values = before | {change.name: change.value for change in changes}
+        values = before | {change.name: change.value for change in changes if not parameters.is_of_rclpy(change.name)}
         fixed = {change.name for change in changes if change.name in before} - parameters.live_names(values)
         if fixed:
             reason = f"{', '.join(sorted(fixed))}: read at configure; deactivate and clean up first"
             return SetParametersResult(successful=False, reason=reason)
         try:
-            self._session.apply(RobotConfiguration.from_parameters(values))
+            self._session.apply(RobotConfiguration.from_parameters(values, self._description))
         except ActInferenceError as refusal:
             return SetParametersResult(successful=False, reason=str(refusal))
         return SetParametersResult(successful=True)
@@ -181,8 +210,9 @@ _DESCRIPTION = """\
 Runs a trained ACT policy (LeRobot checkpoint) on a robot: camera images and joint states in, arm commands out.
 
 listens to  each camera's topic, state.topic
-publishes   each controller's topic, ~/action_chunk (JointTrajectory in the policy's units), /diagnostics
-offers      ~/reset (std_srvs/Trigger): forget the plan, as between episodes; lifecycle transitions
+publishes   each controller's topic, ~/action_chunk (JointTrajectory in the policy's units), ~/status, /diagnostics
+offers      std_srvs/Trigger: ~/pause ~/resume ~/stop ~/clear_stop ~/go_to_start, ~/reset (forget the plan, as between
+            episodes); lifecycle transitions
 """
 
 
@@ -239,7 +269,7 @@ def _run(node: PolicyNode, stop_signal: int) -> int:
     thread = threading.Thread(target=spin, name="executor", daemon=True)
     thread.start()
     told = False
-    while not told and not over.is_set():
+    while not told and not over.is_set() and node.fault is None:
         told = bool(select.select([stop_signal], [], [], LOOK_S)[0])
     node.end()
     rclpy.try_shutdown()
@@ -251,7 +281,7 @@ def _run(node: PolicyNode, stop_signal: int) -> int:
         return 0
     if node.failure is not None and node.starts_by_itself:
         return MISTAKE if isinstance(node.failure, ActInferenceError) else FAULT
-    return FAULT if faults else 0
+    return FAULT if faults or node.fault is not None else 0
 
 
 def _leave(status: int) -> int:

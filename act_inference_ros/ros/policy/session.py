@@ -1,10 +1,12 @@
-"""PolicySession: all that exists between configure and cleanup: client, arm, topics, timers, inference thread."""
+"""PolicySession: all that exists between configure and cleanup: client, pipeline, topics, timers, inference thread."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -13,20 +15,24 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from act_inference_ros.control.commander import Commander
-from act_inference_ros.execution.inference_statistics import InferenceStatistics
-from act_inference_ros.execution.supervisor import Supervisor
+from act_inference_ros.control.commander import Commander, make_commander
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.execution.pipeline import Pipeline
+from act_inference_ros.execution.states import Answer, State
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.interfaces import TRANSPORTS, duration, stamp
 from act_inference_ros.observation import optional
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.robot.configuration import Controller, RobotConfiguration
 from act_inference_ros.ros.messages import make_message, message_class
-from act_inference_ros.ros.policy.commands import publishing_commander
+from act_inference_ros.ros.policy.command_graph import CommandGraph
+from act_inference_ros.ros.policy.commands import CommandOutlet
 from act_inference_ros.ros.policy.diagnostics import DiagnosticReport
+from act_inference_ros.ros.policy.state_log import StateLog
+from act_inference_ros.ros.policy.status import status_message
 from act_inference_ros.ros.policy.worker import InferenceWorker
 from act_inference_ros.spec import Chunk
 
@@ -37,26 +43,50 @@ ACKNOWLEDGE_S = 0.1
 
 
 class PolicySession:
-    """A configured policy on `node`; what it may command is decided by the supervisor."""
+    """A configured policy on `node`; what it may command is decided by the pipeline's supervisor.
 
-    def __init__(self, node: Node, configuration: RobotConfiguration, client: InferenceClient) -> None:
+    `on_fault` is called with what nobody foresaw, from whatever thread it happened in, after every controller was told
+    to hold; `on_change` whenever the state has changed.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        configuration: RobotConfiguration,
+        client: InferenceClient,
+        on_fault: Callable[[Exception], None],
+        on_change: Callable[[], None],
+    ) -> None:
         self.configuration = configuration
         self._node = node
         self._client = client
-        self._statistics = InferenceStatistics()
-        self._told: str | None = ""
+        self._on_fault = on_fault
+        self._on_change = on_change
+        self._log = StateLog(node.get_logger())
         self._worker: InferenceWorker | None = None
         self._subscriptions: list[Any] = []
         self._timer: Any = None
-        self._chunk_publisher = node.create_publisher(JointTrajectory, "~/action_chunk", 10)
-        self._command_publishers: list[Any] = []
+        self._publishers: dict[str, Any] = {}
+        self._outlets: list[CommandOutlet] = []
         # Tried now: whether cv_bridge works takes most of a second to find out, too long once images come.
         optional.cv_bridge()
-        self._lock = threading.Lock()
-        """Guards supervisor, commanders, inputs and statistics: the executor fills and ticks, the worker takes."""
         self._inputs = bind_inputs(configuration, client.spec, client.takes_jpeg)
-        commanders = [self._make_commander(controller) for controller in configuration.controllers]
-        self._supervisor = Supervisor(configuration, self._inputs, commanders)
+        self._chunk_publisher = node.create_publisher(JointTrajectory, "~/action_chunk", 10)
+        try:
+            commanders = [self._make_commander(controller) for controller in configuration.controllers]
+        except BaseException:
+            self._destroy_publishers()
+            raise
+        self._lock = threading.Lock()
+        """Guards the pipeline: the executor fills and ticks it, the worker takes from it and adds chunks."""
+        self._pipeline = Pipeline(
+            configuration,
+            self._inputs,
+            commanders,
+            closed_loop=not configuration.shadow,
+            warm_up_s=client.warm_up_s,
+        )
+        self._graph = CommandGraph(node, self._publishers)
 
     @property
     def active(self) -> bool:
@@ -66,18 +96,17 @@ class PolicySession:
     def activate(self) -> None:
         """Subscribe, infer, command."""
         with self._lock:
-            self._supervisor.activate()
+            self._pipeline.supervisor.activate(self._now())
         worker = InferenceWorker(
             self._lock,
-            self._supervisor,
+            self._pipeline,
             self._inputs,
             self._client,
-            self._statistics,
             self._now,
+            self._flush,
             self._publish_chunk,
             self._on_worker_fault,
         )
-        worker.inference_rate = self.configuration.inference_rate
         self._worker = worker
         self._subscribe(worker)
         self._timer = self._node.create_timer(self.configuration.tick_period_s, self._tick)
@@ -91,17 +120,18 @@ class PolicySession:
         Safe from any thread.
         """
         with self._lock:
-            self._supervisor.stop(self._now(), reason)
+            self._pipeline.supervisor.deactivate(self._now(), reason)
+        self._flush()
         if self._worker is not None:
             # An inference in flight may take seconds; its chunk is of an old generation and will be dropped.
             self._worker.stop(timeout=0.0)
             self._worker = None
-        for publisher in self._command_publishers:
+        for publisher in self._publishers.values():
             publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
 
     def deactivate(self) -> None:
         """Stop, and let go of the inputs."""
-        self.stop("inactive")
+        self.stop("")
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
             self._timer = None
@@ -117,23 +147,33 @@ class PolicySession:
         """Release everything."""
         self.deactivate()
         self.close_client()
-        for publisher in (*self._command_publishers, self._chunk_publisher):
-            self._node.destroy_publisher(publisher)
+        self._destroy_publishers()
 
-    def reset(self) -> None:
-        """Hold and forget plan and inputs, as between episodes; goes on by itself with new inputs."""
-        if self.active:
-            with self._lock:
-                self._supervisor.hold(self._now(), "reset")
-                self._supervisor.forget("reset")
+    def ask(self, request: str) -> Answer:
+        """Ask the operator's `request` (the name of a method of `execution.operator.Operator`)."""
+        with self._lock:
+            operator, now = self._pipeline.operator, self._now()
+            if request == "go_to_start":
+                answer = operator.go_to_start(self.configuration.start_pose, now)
+            else:
+                answer = getattr(operator, request)(now)
+        self._flush()
+        self._on_change()
+        return answer
 
     def apply(self, configuration: RobotConfiguration) -> None:
-        """Take the live parameters of a changed configuration."""
-        self.configuration = configuration
+        """Take the live parameters of a changed configuration.
+
+        Raises ConfigurationError for a limit that would be wider than the one that the arm is moving under.
+        """
         with self._lock:
-            self._supervisor.configure(configuration)
-        if self._worker is not None:
-            self._worker.inference_rate = configuration.inference_rate
+            if self._pipeline.supervisor.state is State.COMMANDING:
+                wider = self.configuration.wider_limits(configuration)
+                if wider:
+                    raise ConfigurationError(f"while commanding limits only tighten; ~/pause first: {', '.join(wider)}")
+            self.configuration = configuration
+            self._pipeline.configure(configuration, self._now())
+        self._flush()
         if self._timer is not None:
             self._timer.timer_period_ns = round(self.configuration.tick_period_s * 1e9)
 
@@ -141,15 +181,13 @@ class PolicySession:
         """Report what happened in the last `period_s`."""
         with self._lock:
             return report.active(
-                stamp,
-                period_s,
-                self.configuration,
-                self._client,
-                self._supervisor,
-                self._inputs,
-                self._statistics,
-                self._now(),
+                stamp, period_s, self.configuration, self._client, self._pipeline, self._inputs, self._now()
             )
+
+    def status(self, name: str) -> Any:
+        """Return the message for `~/status`."""
+        with self._lock:
+            return status_message(name, self._pipeline.supervisor)
 
     def _now(self) -> float:
         """ROS time (simulated where use_sim_time says so), s."""
@@ -157,12 +195,35 @@ class PolicySession:
 
     def _make_commander(self, controller: Controller) -> Commander:
         kind = message_class(controller.interface.message_type)
-        publisher = self._node.create_publisher(kind, controller.topic, COMMAND_QOS)
-        self._command_publishers.append(publisher)
-        return publishing_commander(controller, self.configuration, publisher)
+        topic = f"~/shadow/{controller.name}" if self.configuration.shadow else controller.topic
+        publisher = self._node.create_publisher(kind, topic, COMMAND_QOS)
+        self._publishers[controller.name] = publisher
+        outlet = CommandOutlet(controller, publisher)
+        self._outlets.append(outlet)
+        return make_commander(controller, self.configuration, outlet.send)
+
+    def _destroy_publishers(self) -> None:
+        for publisher in (*self._publishers.values(), self._chunk_publisher):
+            self._node.destroy_publisher(publisher)
+
+    def _flush(self) -> None:
+        """Publish what the controllers were told. Raises what publishing one raised, after the others were told."""
+        failed: Exception | None = None
+        for outlet in self._outlets:
+            try:
+                outlet.flush()
+            except Exception as error:
+                failed = failed or error
+        if failed is not None:
+            with self._lock:
+                self._pipeline.supervisor.fault(self._now(), failed)
+            for outlet in self._outlets:
+                with contextlib.suppress(Exception):
+                    outlet.flush()
+            raise failed
 
     def _subscribe(self, worker: InferenceWorker) -> None:
-        wanted = [(JointState, self.configuration.state_topic, self._on_state)]
+        wanted: list[tuple[Any, str, Any]] = [(JointState, self.configuration.state_topic, self._on_state)]
         for camera in self.configuration.cameras:
             callback = functools.partial(self._on_image, worker, camera.name)
             wanted.append((message_class(TRANSPORTS[camera.transport]), camera.topic, callback))
@@ -170,34 +231,38 @@ class PolicySession:
             topic = self.configuration.environment_state_topic
             wanted.append((Float64MultiArray, topic, self._on_environment_state))
         self._subscriptions = [self._node.create_subscription(*each, SENSOR_QOS) for each in wanted]
+        if self.configuration.enable_topic:
+            reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+            enabling = self._node.create_subscription(Bool, self.configuration.enable_topic, self._on_enable, reliable)
+            self._subscriptions.append(enabling)
 
     def _on_image(self, worker: InferenceWorker, camera: str, message: Any) -> None:
         with self._lock:
-            self._inputs.add_image(camera, message, self._now())
+            self._pipeline.image(camera, message, self._now())
         worker.notify()
 
     def _on_state(self, message: JointState) -> None:
         with self._lock:
-            now = self._now()
-            self._supervisor.measure(message.name, message.position, now)
-            if self._client.spec.state_dim is not None:
-                self._inputs.add_state(message, now)
+            self._pipeline.state(message, self._now())
 
     def _on_environment_state(self, message: Float64MultiArray) -> None:
         with self._lock:
-            self._inputs.add_environment_state(message, self._now())
+            self._pipeline.environment_state(message, self._now())
+
+    def _on_enable(self, message: Bool) -> None:
+        with self._lock:
+            self._pipeline.supervisor.permissions.enable(message.data, self._now())
 
     def _tick(self) -> None:
         with self._lock:
-            self._supervisor.tick(self._now())
-            holding, detail = self._supervisor.holding, self._supervisor.detail
-        if holding == self._told:
-            return
-        self._told = holding
-        if holding is None:
-            self._node.get_logger().info("commanding")
-        else:
-            self._node.get_logger().warning(f"holding: {holding} {detail}".rstrip(), throttle_duration_sec=1.0)
+            now = self._now()
+            for heard in self._graph.look():
+                self._pipeline.supervisor.heard(*heard, now)
+            self._pipeline.tick(now)
+            standing = self._pipeline.supervisor.standing
+        self._flush()
+        if self._log.tell(standing):
+            self._on_change()
 
     def _publish_chunk(self, chunk: Chunk, t_obs: float) -> None:
         message = JointTrajectory(joint_names=list(self.configuration.action.names))
@@ -209,8 +274,12 @@ class PolicySession:
         self._chunk_publisher.publish(message)
 
     def _on_worker_fault(self, fault: Exception) -> None:
-        """Nothing unforeseen may leave the arm moving on an old plan."""
+        """Nothing unforeseen may leave the arm moving on an old plan, nor the node going on half."""
         self._node.get_logger().error(f"inference thread: {''.join(traceback.format_exception(fault))}")
         with self._lock:
-            self._statistics.failed(fault)
-            self._supervisor.hold(self._now(), "internal fault", f"{type(fault).__name__}: {fault}")
+            self._pipeline.statistics.failed(fault)
+            self._pipeline.supervisor.fault(self._now(), fault)
+        with contextlib.suppress(Exception):
+            self._flush()
+        self._on_change()
+        self._on_fault(fault)

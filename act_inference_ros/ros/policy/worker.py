@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable
 
 from act_inference_ros.errors import InferenceError, ObservationError
-from act_inference_ros.execution.inference_statistics import InferenceStatistics
-from act_inference_ros.execution.supervisor import Supervisor
+from act_inference_ros.execution.pipeline import Pipeline, Taken
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.observation.inputs import ObservationInputs, Selection
+from act_inference_ros.observation.inputs import ObservationInputs
 from act_inference_ros.observation.refusal import ObservationRefused
 from act_inference_ros.spec import Chunk
 
 POLL_S = 0.05
 """How long to wait for news before looking whether something is amiss, wall time."""
+SHORT_S = 0.005
+"""ROS time may stand still or run slowly, so that what is due by it is looked for again soon."""
 
 OnChunk = Callable[[Chunk, float], None]
 
@@ -23,27 +24,27 @@ OnChunk = Callable[[Chunk, float], None]
 class InferenceWorker:
     """A thread from `start` to `stop`. `notify` says that an input arrived; `now` reads the node's ROS clock in s.
 
-    `lock` guards supervisor, inputs and statistics, which the executor uses, too.
+    `lock` guards the pipeline, which the executor uses, too; decoding and inference happen outside of it. `flush`
+    publishes what the controllers were told.
     """
 
     def __init__(
         self,
         lock: threading.Lock,
-        supervisor: Supervisor,
+        pipeline: Pipeline,
         inputs: ObservationInputs,
         client: InferenceClient,
-        statistics: InferenceStatistics,
         now: Callable[[], float],
+        flush: Callable[[], None],
         on_chunk: OnChunk,
         on_fault: Callable[[Exception], None],
     ) -> None:
-        self.inference_rate = 10.0
         self._lock = lock
-        self._supervisor = supervisor
+        self._pipeline = pipeline
         self._inputs = inputs
         self._client = client
-        self._statistics = statistics
         self._now = now
+        self._flush = flush
         self._on_chunk = on_chunk
         self._on_fault = on_fault
         self._news = threading.Event()
@@ -67,61 +68,42 @@ class InferenceWorker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        generation, last_t_obs, last_taken = -1, float("-inf"), float("-inf")
-        last_look = time.monotonic()
         while not self._stopping.is_set():
             self._news.wait(POLL_S)
             with self._lock:
-                if generation != self._supervisor.generation:
-                    generation, last_t_obs, last_taken = self._supervisor.generation, float("-inf"), float("-inf")
-            left = last_taken + 1.0 / self.inference_rate - self._now()
+                left = self._pipeline.taker.due(self._now())
             if left > 0.0:
-                # ROS time may stand still, so look again soon; the news stays set.
-                self._stopping.wait(min(left, 0.005))
+                self._stopping.wait(min(left, SHORT_S))  # the news stays set
                 continue
             self._news.clear()
-            selection = self._select(last_t_obs, patient=time.monotonic() - last_look < POLL_S)
-            if selection is None:
+            with self._lock:
+                taken = self._pipeline.take(self._now())
+            if taken is None:
                 continue
-            last_look = time.monotonic()
-            last_t_obs, last_taken = selection.t_obs, self._now()
             try:
-                self._infer(selection, generation)
+                self._infer(taken)
             except Exception as error:
                 if not self._stopping.is_set():  # else client and topics have been closed under us
                     self._on_fault(error)
 
-    def _select(self, last_t_obs: float, patient: bool) -> Selection | None:
-        """Take a new observation, or None. Patient: rather wait for every camera's next image than refuse now."""
-        with self._lock:
-            if patient and not self._inputs.has_news_since(last_t_obs):
-                return None
-            try:
-                selection = self._inputs.select(self._now())
-            except ObservationRefused:
-                return None  # counted by the inputs
-        return selection if selection.t_obs > last_t_obs else None
-
-    def _infer(self, selection: Selection, generation: int) -> None:
+    def _infer(self, taken: Taken) -> None:
         try:
-            observation = self._inputs.decode(selection)
+            observation = self._inputs.decode(taken.selection)
         except ObservationRefused as refusal:
             with self._lock:
-                self._inputs.discard(selection, refusal.refusal)
+                self._pipeline.undecodable(taken, refusal.refusal)
             return
         started = time.perf_counter()
         try:
             chunk = self._client.predict(observation)
         except (InferenceError, ObservationError) as error:
             with self._lock:
-                self._statistics.failed(error)
-                if generation == self._supervisor.generation:
-                    self._supervisor.hold(self._now(), "inference failed", str(error))
+                self._pipeline.failed(taken, error, self._now())
+            self._flush()
             return
         inference_s = time.perf_counter() - started
         with self._lock:
-            now = self._now()
-            accepted = self._supervisor.accept(chunk, selection.t_obs, now, generation)
-            self._statistics.inferred(inference_s, observation_age_s=now - selection.t_obs, accepted=accepted)
+            self._pipeline.chunk(taken, chunk, self._now(), inference_s, self._client.source)
+        self._flush()
         if not self._stopping.is_set():
-            self._on_chunk(chunk, selection.t_obs)
+            self._on_chunk(chunk, taken.t_obs)

@@ -1,0 +1,70 @@
+"""Following: does the arm go where it is told? What was told is compared with what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from act_inference_ros.control.commander import Commander
+from act_inference_ros.joints import Joint
+
+PATIENCE_S = 0.1
+"""How long a joint may be too far from where it was told to be before the arm is stopped."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Where a joint was measured, ROS units, and when, s."""
+
+    position: float
+    time: float
+
+
+class Following:
+    """Remembers since when which joint is too far from what it was told.
+
+    `deviations` has each commanded joint's newest deviation: its least distance from all that it was told in the last
+    `lag` s, so that an arm which is late on its way is not taken for one that does not follow.
+    """
+
+    def __init__(self) -> None:
+        self.deviations: dict[str, float] = {}
+        self._too_far_since: dict[str, float] = {}
+
+    def restart(self) -> None:
+        """Begin anew, as at the beginning of a motion."""
+        self.deviations = {}
+        self._too_far_since = {}
+
+    def judge(
+        self,
+        commanders: Sequence[Commander],
+        measured: Mapping[str, Measured],
+        joints: Mapping[str, Joint],
+        lag: float,
+        now: float,
+    ) -> str | None:
+        """Return what is wrong with the joint that does not follow, or None. Call it at every tick."""
+        for commander in commanders:
+            known = {name: measured[name] for name in commander.joint_names if name in measured}
+            if not known:
+                continue
+            when = min(each.time for each in known.values())
+            positions = {name: each.position for name, each in known.items()}
+            self.deviations.update(commander.deviations(positions, min(when, now), lag))
+        for name, deviation in self.deviations.items():
+            if deviation <= joints[name].max_deviation:
+                self._too_far_since.pop(name, None)
+            elif now - self._too_far_since.setdefault(name, now) >= PATIENCE_S:
+                return (
+                    f"{name} is {deviation:.3f} from where it was told to be, max_deviation is "
+                    f"{joints[name].max_deviation:g}; is it blocked, switched off, or too slow for max_velocity?"
+                )
+        return None
+
+    @property
+    def largest(self) -> tuple[str, float] | None:
+        """The joint with the largest deviation, and that in ROS units; None before anything was compared."""
+        if not self.deviations:
+            return None
+        return max(self.deviations.items(), key=lambda item: item[1])

@@ -1,0 +1,26 @@
+"""Why the arm is not commanded: the short reasons, each worded once. Those of inputs are in `refusal.Reason`."""
+
+NO_PLAN = "no plan yet"
+RESET = "reset"
+STARTING = (NO_PLAN, RESET)
+"""What every healthy start goes through."""
+
+CLOCK_JUMPED = "the clock jumped back"
+TOO_LATE = "chunk too late"
+NOT_MEASURED = "joint not measured"
+RAN_OUT = "plan ran out"
+TOO_OLD = "plan too old"
+NOT_FOLLOWING = "does not follow"
+INFERENCE_FAILED = "inference failed"
+INTERNAL_FAULT = "internal fault"
+
+NOT_ENABLED = "not enabled"
+NOBODY_LISTENS = "nobody listens"
+SOMEBODY_ELSE = "another publisher"
+PERMISSIONS = (NOT_ENABLED, NOBODY_LISTENS, SOMEBODY_ELSE)
+"""What others have to grant."""
+
+OPERATOR = "operator"
+CLEARED = "stop cleared"
+AT_START_POSE = "at the start pose"
+STARTED_PAUSED = "started paused"

@@ -1,0 +1,43 @@
+"""The robot description as it is published in ROS: a latched std_msgs/String."""
+
+from __future__ import annotations
+
+import time
+
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import String
+
+WAIT_S = 2.0
+"""How long a description may take to come."""
+
+
+def published_description(node: Node, topic: str, needed: bool) -> str:
+    """Return the URDF text on `topic`, empty where there is none.
+
+    Waits at most WAIT_S, and not at all where nobody publishes it and it is not `needed`. May be called from a callback
+    of `node`: it listens with a node of its own.
+    """
+    if not topic or not (needed or node.count_publishers(node.resolve_topic_name(topic))):
+        return ""
+    texts: list[str] = []
+    listener = Node(
+        f"{node.get_name()}_description",
+        namespace=node.get_namespace(),
+        context=node.context,
+        use_global_arguments=False,
+        start_parameter_services=False,
+    )
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(listener)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    listener.create_subscription(String, node.resolve_topic_name(topic), lambda m: texts.append(m.data), latched)
+    end = time.monotonic() + WAIT_S
+    try:
+        while not texts and time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.05)
+    finally:
+        executor.shutdown()
+        listener.destroy_node()
+    return texts[-1] if texts else ""

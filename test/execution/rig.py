@@ -1,0 +1,124 @@
+"""A pipeline with hand-moved time, a robot that may or may not do what it is told, and a memory of every command."""
+
+from collections import deque
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from act_inference_ros.control.commander import make_commander
+from act_inference_ros.execution.pipeline import Pipeline, Taken
+from act_inference_ros.execution.states import State
+from act_inference_ros.interfaces import Command
+from act_inference_ros.observation.binding import bind_inputs
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.spec import ImageSpec, PolicySpec
+
+START = 1.7e9
+FPS = 10.0
+JOINTS = ("pan", "lift", "grip")
+SPEC = PolicySpec(10, 3, images=(ImageSpec("observation.images.front", 2, 2),), state_dim=3)
+PARAMETERS: Mapping[str, Any] = {
+    "fps": FPS, "merge": "latest", "coast_time": 0.3, "max_age": 0.2, "command_rate": 50.0, "max_plan_age": 3.0,
+    "state.topic": "/s", "state.joints": list(JOINTS), "cameras": ["front"], "camera.front.topic": "/i",
+    "controllers": ["arm", "gripper"], "controller.arm.topic": "/a", "controller.arm.joints": ["lift", "pan"],
+    "controller.gripper.interface": "position_stream", "controller.gripper.topic": "/g",
+    "controller.gripper.joints": ["grip"],
+}  # fmt: skip
+TICK_S = 0.02
+
+
+def stamp(time: float) -> Any:
+    sec, nanosec = divmod(round(time * 1e9), 10**9)
+    return SimpleNamespace(sec=sec, nanosec=nanosec)
+
+
+def is_hold(command: Command) -> bool:
+    """Whether a trajectory is the shortest that says: stay there."""
+    return len(command.times) == 2 and np.array_equal(command.positions[0], command.positions[1])
+
+
+class Rig:
+    """An active pipeline; time passes only in `wait`, with inputs coming every tick.
+
+    `obeys`: the measured positions are what the controllers were told, `lag` s late. `silent`: inputs that do not come.
+    """
+
+    def __init__(self, closed_loop: bool = True, spec: PolicySpec = SPEC, **changes: Any) -> None:
+        self.configuration = RobotConfiguration.from_parameters(PARAMETERS | changes)
+        self.commands: dict[str, list[Command]] = {each.name: [] for each in self.configuration.controllers}
+        commanders = [
+            make_commander(each, self.configuration, self.commands[each.name].append)
+            for each in self.configuration.controllers
+        ]
+        self.pipeline = Pipeline(
+            self.configuration, bind_inputs(self.configuration, spec), commanders, closed_loop=closed_loop
+        )
+        self.supervisor, self.operator = self.pipeline.supervisor, self.pipeline.operator
+        self.now = START
+        self.names: tuple[str, ...] = JOINTS
+        self.positions = dict.fromkeys(JOINTS, 0.0)
+        self.obeys = True
+        self.lag = 0.0
+        self.silent: set[str] = set()
+        self._past: deque[tuple[float, dict[str, float]]] = deque(maxlen=200)
+        for each in self.configuration.controllers:
+            self.supervisor.heard(each.name, 1, (), self.now)
+        self.supervisor.activate(self.now)
+        self.feed()
+
+    @property
+    def state(self) -> State:
+        return self.supervisor.state
+
+    @property
+    def reason(self) -> str:
+        return self.supervisor.standing.reason
+
+    @property
+    def trajectories(self) -> list[Command]:
+        return self.commands["arm"]
+
+    @property
+    def targets(self) -> list[float]:
+        return [float(command.positions[0, 0]) for command in self.commands["gripper"]]
+
+    def silence(self) -> tuple[int, int]:
+        """How much was sent so far: equal later if nothing more was."""
+        return len(self.trajectories), len(self.targets)
+
+    def feed(self) -> None:
+        """Every input that is not silent comes, stamped now."""
+        self._past.append((self.now, self.supervisor.told(self.now)))
+        if self.obeys:
+            late = [told for time, told in self._past if time <= self.now - self.lag + 1e-9]
+            self.positions |= late[-1] if late else {}
+        header = SimpleNamespace(stamp=stamp(self.now))
+        if "front" not in self.silent:
+            image = SimpleNamespace(header=header, encoding="rgb8", height=2, width=2, step=6, is_bigendian=0)
+            image.data = np.random.default_rng(round(self.now * 1e3)).integers(0, 255, 12, np.uint8).tobytes()
+            assert self.pipeline.image("front", image, self.now) is None
+        if "state" not in self.silent:
+            where = [self.positions.get(name, 0.0) for name in self.names]
+            self.pipeline.state(SimpleNamespace(header=header, name=self.names, position=where), self.now)
+
+    def wait(self, duration: float) -> None:
+        """Let time pass, tick by tick."""
+        for _ in range(round(duration / TICK_S)):
+            self.now += TICK_S
+            self.feed()
+            self.pipeline.tick(self.now)
+
+    def take(self) -> Taken | None:
+        return self.pipeline.take(self.now)
+
+    def chunk(self, target: float = 0.5, t_obs: float | None = None, generation: int | None = None) -> bool:
+        """A chunk comes that moves every joint from where it is to `target`."""
+        rows = np.linspace([self.positions[name] for name in JOINTS], target, 10).astype(np.float32)
+        return self.rows(rows, t_obs, generation)
+
+    def rows(self, rows: Any, t_obs: float | None = None, generation: int | None = None) -> bool:
+        """A chunk of these rows comes."""
+        generation = self.supervisor.generation if generation is None else generation
+        return self.supervisor.accept(rows, self.now if t_obs is None else t_obs, self.now, generation)

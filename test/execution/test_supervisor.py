@@ -1,0 +1,555 @@
+"""Supervisor with hand-moved time: when it commands, when it holds, what it forgets, how it goes on."""
+
+import numpy as np
+import pytest
+
+from act_inference_ros.execution import reasons
+from act_inference_ros.execution.states import State
+from act_inference_ros.interfaces import Command
+from act_inference_ros.robot.configuration import RobotConfiguration
+from test.execution.rig import JOINTS, PARAMETERS, TICK_S, Rig, is_hold
+
+
+def test_commands_flow_from_the_first_chunk_on_and_not_before() -> None:
+    rig = Rig()
+    rig.wait(0.1)
+    assert rig.silence() == (0, 0)
+    assert rig.chunk()
+    rig.wait(0.1)
+    assert rig.silence() == (1, 6)
+    assert rig.state is State.COMMANDING
+
+
+def test_a_stream_starts_where_the_arm_was_measured() -> None:
+    rig = Rig()
+    rig.positions["grip"] = 0.7
+    rig.feed()
+    assert rig.chunk(target=0.0)
+    assert rig.targets == [0.7]
+
+
+def test_a_running_stream_keeps_to_the_command_rate_whatever_the_rate_of_chunks() -> None:
+    rig = Rig()
+    for _ in range(10):
+        rig.chunk()
+        rig.wait(0.1)
+    assert len(rig.targets) == 1 + 50
+
+
+def test_a_plan_that_ran_out_is_coasted_on_and_then_the_stream_stops() -> None:
+    rig = Rig(coast_time=0.3)
+    rig.chunk(target=0.5)
+    rig.wait(0.9 + 0.28)
+    assert rig.state is State.COMMANDING
+    assert rig.targets[-10:] == pytest.approx([0.5] * 10)
+    rig.wait(0.06)
+    assert rig.reason == reasons.RAN_OUT
+    before = rig.silence()
+    rig.wait(0.5)
+    assert rig.silence() == before
+    assert len(rig.trajectories) == 1  # the trajectory came to rest by itself
+
+
+def test_a_hold_is_sent_once_and_counted_once_however_long_it_lasts() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.silent = {"state"}
+    rig.wait(0.5)
+    assert [is_hold(command) for command in rig.trajectories] == [False, True]
+    assert rig.targets[-1] == rig.targets[-2] != rig.targets[-3]
+    assert rig.supervisor.holds == {"stale: state": 1}
+
+
+def test_a_chunk_of_stale_inputs_is_not_commanded() -> None:
+    rig = Rig()
+    rig.now += 0.3
+    assert not rig.chunk()
+    assert rig.silence() == (0, 0)
+    assert rig.reason == "stale: state"
+
+
+def test_a_chunk_that_is_over_when_it_comes_is_not_commanded() -> None:
+    rig = Rig()
+    assert not rig.chunk(t_obs=rig.now - 1.0)
+    assert rig.silence() == (0, 0)
+    assert rig.reason == reasons.TOO_LATE
+
+
+def test_a_chunk_in_flight_during_a_reset_is_dropped() -> None:
+    rig = Rig()
+    generation = rig.supervisor.generation
+    rig.operator.reset(rig.now)
+    rig.feed()
+    assert not rig.chunk(generation=generation)
+    assert rig.silence() == (0, 0)
+    assert rig.chunk()
+
+
+def test_after_a_reset_old_inputs_and_measured_positions_are_worth_nothing() -> None:
+    rig = Rig()
+    rig.operator.reset(rig.now)
+    assert rig.pipeline.inputs.fresh(rig.now) is not None
+    assert rig.supervisor.measured(rig.now) == {}
+
+
+def test_an_inactive_arm_takes_no_chunk_even_of_its_own_generation() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.supervisor.deactivate(rig.now)
+    before = rig.silence()
+    rig.feed()
+    assert not rig.chunk()
+    rig.wait(0.3)
+    assert rig.silence() == before
+    assert rig.state is State.INACTIVE
+
+
+def test_an_arm_that_was_moved_during_a_pause_starts_from_where_it_is_then() -> None:
+    rig = Rig()
+    rig.chunk(target=0.5)
+    rig.wait(0.4)
+    rig.operator.pause(rig.now)
+    rig.obeys = False
+    rig.positions = dict.fromkeys(JOINTS, -0.3)
+    rig.wait(0.4)
+    rig.operator.resume(rig.now)
+    rig.wait(0.04)
+    assert rig.chunk(target=-0.3)
+    assert rig.targets[-1] == pytest.approx(-0.3)
+    assert np.allclose(rig.trajectories[-1].positions, -0.3)
+
+
+def test_a_joint_that_is_not_measured_stops_everything_and_is_named() -> None:
+    seen = ("pan", "lift", "wheel")
+    rig = Rig(**{"state.joints": list(seen), "action.joints": list(JOINTS)})
+    rig.names = seen
+    rig.feed()
+    rig.now += 0.19  # the grip was measured once, and that is too old by now
+    rig.feed()
+    rig.now += 0.05
+    rig.feed()
+    assert not rig.chunk()
+    assert (rig.reason, rig.silence()) == (reasons.NOT_MEASURED, (0, 0))
+    assert "grip" in rig.supervisor.standing.detail
+
+
+def test_new_limits_apply_to_the_motion_under_way() -> None:
+    rig = Rig()
+    rig.chunk(target=0.5)
+    rig.wait(0.1)
+    limited = PARAMETERS | {"joint.grip.max": 0.1, "joint.pan.max": 0.2}
+    rig.supervisor.configure(RobotConfiguration.from_parameters(limited), rig.now)
+    rig.wait(0.7)
+    assert max(rig.targets) == pytest.approx(0.1)
+    assert len(rig.trajectories) == 2
+    assert rig.trajectories[-1].positions[:, 1].max() <= 0.2
+    assert rig.state is State.COMMANDING
+
+
+def test_another_way_of_merging_does_not_stop_a_stream() -> None:
+    rig = Rig(**{"joint.grip.max_velocity": 2.0})
+    rig.chunk(target=1.5)
+    rig.wait(0.3)
+    before = rig.targets[-1]
+    changed = RobotConfiguration.from_parameters(PARAMETERS | {"merge": "temporal_ensemble", "blend_time": 1.0})
+    rig.supervisor.configure(changed, rig.now)
+    rig.wait(0.02)
+    assert rig.targets[-1] > before + 0.02
+    assert rig.state is State.COMMANDING
+
+
+# What is told is compared with what is measured, and who listens.
+
+
+def test_nobody_listens_so_nobody_is_commanded_while_inference_goes_on() -> None:
+    rig = Rig()
+    rig.supervisor.heard("arm", 0, (), rig.now)
+    for _ in range(10):
+        assert not rig.chunk(target=1.0)
+        rig.wait(0.1)
+    assert rig.silence() == (0, 0)
+    assert (rig.state, rig.reason) == (State.WAITING, reasons.NOBODY_LISTENS)
+    assert "/a" in rig.supervisor.standing.detail
+    assert rig.take() is not None
+
+
+def test_a_listener_that_comes_late_gets_a_motion_that_starts_where_the_arm_is() -> None:
+    rig = Rig()
+    rig.supervisor.heard("gripper", 0, (), rig.now)
+    rig.chunk(target=1.0)
+    rig.wait(0.5)
+    rig.supervisor.heard("gripper", 1, (), rig.now)
+    rig.wait(0.02)
+    assert rig.chunk(target=1.0)
+    rig.wait(0.2)
+    assert rig.targets[0] == 0.0
+    assert max(np.diff(rig.targets)) <= 2.0 * TICK_S + 1e-9
+
+
+def test_a_listener_that_goes_away_ends_the_motion_of_every_controller() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.supervisor.heard("gripper", 0, (), rig.now)
+    rig.wait(0.02)
+    assert is_hold(rig.trajectories[-1])
+    assert (rig.state, rig.reason) == (State.WAITING, reasons.NOBODY_LISTENS)
+
+
+def test_another_publisher_on_a_command_topic_is_named_and_waited_for() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.supervisor.heard("arm", 1, ("/teleop",), rig.now)
+    assert (rig.state, rig.reason) == (State.WAITING, reasons.SOMEBODY_ELSE)
+    assert "/teleop" in rig.supervisor.standing.detail
+    assert is_hold(rig.trajectories[-1])
+    rig.wait(0.1)
+    assert not rig.chunk()
+    rig.supervisor.heard("arm", 1, (), rig.now)
+    rig.wait(0.04)
+    assert rig.chunk()
+
+
+def test_a_topic_may_be_shared_on_request() -> None:
+    rig = Rig(share_topics=True)
+    rig.supervisor.heard("arm", 1, ("/teleop",), rig.now)
+    assert rig.chunk()
+
+
+def test_a_frozen_arm_is_stopped_where_it_is_measured() -> None:
+    rig = Rig(**{"joint.pan.max_velocity": 0.5})
+    rig.obeys = False
+    rig.chunk(target=1.0)
+    exceeded_at = None
+    while rig.state is State.COMMANDING and rig.now < rig.trajectories[0].stamp + 2.0:
+        rig.wait(TICK_S)
+        if exceeded_at is None and rig.supervisor.following.largest[1] > 0.3:  # type: ignore[index]  # there is one
+            exceeded_at = rig.now
+        if rig.now - rig.trajectories[0].stamp > 0.6:
+            rig.chunk(target=1.0)
+    assert (rig.state, rig.reason) == (State.STOPPED, reasons.NOT_FOLLOWING)
+    assert exceeded_at is not None
+    assert rig.now - exceeded_at <= 0.1 + TICK_S
+    assert np.allclose(rig.trajectories[-1].positions, 0.0)
+    assert is_hold(rig.trajectories[-1])
+    assert rig.targets[-1] == 0.0
+
+
+def test_an_arm_that_only_lags_follows() -> None:
+    rig = Rig(**{"joint.pan.max_velocity": 2.0})
+    rig.lag = 0.2
+    for _ in range(8):
+        rig.chunk(target=1.5)
+        rig.wait(0.1)
+    assert rig.state is State.COMMANDING
+
+
+def test_a_joint_that_is_not_smooth_need_not_follow_and_keeps_its_target_when_stopped() -> None:
+    rig = Rig(**{"joint.grip.smooth": False})
+    rig.obeys = False
+    rig.chunk(target=-0.6)
+    rig.wait(1.2)
+    told = rig.targets[-2]
+    assert told < -0.4
+    assert rig.targets[-1] == told
+    assert rig.reason == reasons.NOT_FOLLOWING
+    assert "grip" not in rig.supervisor.standing.detail.split()[0]
+
+
+# Blind motion is bounded.
+
+
+def end_of(command: Command) -> float:
+    return float(command.times[-1])
+
+
+def test_no_message_reaches_further_than_a_plan_is_followed() -> None:
+    rig = Rig(max_plan_age=0.5)
+    rig.chunk(t_obs=rig.now - 0.1)
+    assert end_of(rig.trajectories[0]) <= rig.now - 0.1 + 0.5 + 1e-6
+
+
+def test_a_hung_inference_ends_the_motion_when_the_plan_is_too_old() -> None:
+    rig = Rig(max_plan_age=0.5)
+    rig.chunk(target=1.5)
+    began = rig.now
+    rig.wait(2.0)
+    assert rig.reason == reasons.TOO_OLD
+    last_moving = max(c.stamp for c in rig.commands["gripper"] if c.positions[0, 0] != rig.targets[-1])
+    assert last_moving <= began + 0.5 + TICK_S
+
+
+def test_the_age_is_three_inferences_and_three_intervals() -> None:
+    rig = Rig(max_plan_age=0.0, inference_rate=10.0)
+    rig.supervisor.inference_s = 0.2
+    assert rig.supervisor.max_plan_age == pytest.approx(0.9)
+    rig.supervisor.inference_s = 5.0
+    assert rig.supervisor.max_plan_age == 3.0
+    rig.supervisor.inference_s = 0.0
+    assert rig.supervisor.max_plan_age == 0.5
+
+
+# Going on.
+
+
+def test_a_chunk_from_before_the_hold_does_not_go_on() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    before = rig.now
+    rig.supervisor.fail(rig.now, "the server went away")
+    rig.wait(0.1)
+    assert not rig.chunk(t_obs=before - 0.05)
+    assert rig.state is State.HOLDING
+    assert rig.chunk()
+    assert rig.state is State.COMMANDING
+
+
+def test_a_gripper_keeps_squeezing_through_hold_and_resume() -> None:
+    rig = Rig(**{"joint.grip.smooth": False, "joint.grip.max_velocity": 0.1, "joint.grip.min": 0.0})
+    rig.positions["grip"] = 0.02
+    rig.feed()
+    rig.chunk(target=0.0)
+    rig.obeys = False  # there is something in the gripper
+    rig.wait(1.0)
+    assert rig.targets[-1] == pytest.approx(0.0, abs=1e-6)
+    rig.silent = {"front"}
+    rig.wait(0.5)
+    assert rig.state is State.HOLDING
+    rig.silent = set()
+    rig.wait(0.1)
+    rig.rows(np.zeros((10, 3), np.float32))
+    rig.wait(0.2)
+    assert max(rig.targets[-12:]) <= 0.002
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.1, 0.2])
+def test_no_step_of_a_stream_is_larger_than_the_clamp_allows_through_holds(lag: float) -> None:
+    rig = Rig(**{"joint.grip.max_velocity": 1.0})
+    rig.lag = lag
+    for _ in range(4):
+        for _ in range(3):
+            rig.chunk(target=1.0)
+            rig.wait(0.1)
+        rig.silent = {"front"}
+        rig.wait(0.4)
+        rig.silent = set()
+        rig.wait(0.06)
+    assert max(np.abs(np.diff(rig.targets))) <= 1.0 * TICK_S + 1e-9
+
+
+def test_a_long_hold_becomes_a_pause_that_an_operator_ends() -> None:
+    rig = Rig(resume_within=0.5)
+    rig.chunk()
+    rig.wait(0.1)
+    rig.supervisor.fail(rig.now, "the server went away")
+    rig.wait(0.6)
+    assert (rig.state, rig.reason) == (State.PAUSED, reasons.INFERENCE_FAILED)
+    assert not rig.chunk()
+    assert rig.operator.resume(rig.now).accepted
+    rig.wait(0.04)
+    assert rig.chunk()
+
+
+def test_a_clock_that_jumps_back_far_holds_where_the_arm_is() -> None:
+    rig = Rig(**{"joint.grip.smooth": False})
+    rig.positions |= {"pan": 0.1, "lift": 0.2, "grip": 0.3}
+    rig.feed()
+    rig.obeys = False
+    rig.chunk(target=0.9)
+    rig.wait(0.6)
+    told = rig.targets[-1]
+    rig.now = 5.0
+    rig.pipeline.tick(rig.now)
+    hold = rig.trajectories[-1]
+    assert is_hold(hold)
+    assert hold.stamp == pytest.approx(5.0, abs=0.03)
+    assert hold.positions[0] == pytest.approx([0.2, 0.1])
+    assert rig.targets[-1] == told  # a gripper keeps what it was told
+    assert rig.reason == reasons.CLOCK_JUMPED
+
+
+def test_a_small_step_of_the_clock_back_holds_where_the_arm_was_told_to_be() -> None:
+    rig = Rig()
+    rig.chunk(target=0.9)
+    rig.wait(0.3)
+    told = rig.targets[-1]
+    rig.now -= 0.005
+    rig.pipeline.tick(rig.now)
+    assert rig.targets[-1] == pytest.approx(told)
+    rig.wait(0.1)
+    assert rig.chunk()
+    assert rig.targets[-1] == pytest.approx(told)
+
+
+def test_a_late_tick_judges_only_after_the_messages_that_waited() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.now += 0.25  # the process was stopped; the tick comes before the messages
+    rig.pipeline.tick(rig.now)
+    assert rig.state is State.COMMANDING
+    rig.feed()
+    rig.wait(0.02)
+    assert rig.state is State.COMMANDING
+
+
+def test_ticks_that_are_always_late_judge_all_the_same() -> None:
+    rig = Rig()
+    rig.chunk()
+    for _ in range(2):
+        rig.now += 0.25
+        rig.pipeline.tick(rig.now)
+    assert rig.state is State.HOLDING
+
+
+# What nobody foresaw.
+
+
+class Broken(Exception):
+    pass
+
+
+def test_a_commander_that_raises_leaves_no_other_one_moving(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    gripper = rig.supervisor._motion.commanders[1]
+
+    def broken(*_: object) -> None:
+        raise Broken("boom")
+
+    monkeypatch.setattr(gripper, "follow", broken)
+    with pytest.raises(Broken):
+        rig.chunk(target=3.0)
+    assert is_hold(rig.trajectories[-1])
+    assert (rig.state, rig.reason) == (State.STOPPED, reasons.INTERNAL_FAULT)
+    assert not rig.operator.clear_stop(rig.now).accepted
+
+
+def test_a_continuous_joint_takes_the_nearest_turn() -> None:
+    rig = Rig(**{"joint.pan.continuous": True, "joint.pan.min": -np.inf, "joint.pan.max": np.inf})
+    rig.positions["pan"] = 3.10
+    rig.feed()
+    rows = np.tile(np.float32([-3.10, 0.0, 0.0]), (10, 1))
+    assert rig.rows(rows)
+    assert rig.trajectories[0].positions[:, 1].max() == pytest.approx(2 * np.pi - 3.10, abs=1e-5)
+    assert np.ptp(rig.trajectories[0].positions[:, 1]) < 0.09
+    assert rig.state is State.COMMANDING
+
+
+def test_joint_states_that_die_are_seen_for_a_policy_without_state_too() -> None:
+    from act_inference_ros.spec import ImageSpec, PolicySpec
+
+    rig = Rig(spec=PolicySpec(10, 3, images=(ImageSpec("observation.images.front", 2, 2),)))
+    assert rig.chunk()
+    rig.wait(0.1)
+    rig.silent = {"state"}
+    rig.wait(0.3)
+    assert (rig.state, rig.reason) == (State.HOLDING, "stale: state")
+
+
+def test_the_enabling_word_is_needed_and_must_be_young() -> None:
+    rig = Rig(**{"enable.topic": "/enable", "enable.timeout": 0.2})
+    assert not rig.chunk()
+    assert (rig.state, rig.reason) == (State.WAITING, reasons.NOT_ENABLED)
+    rig.supervisor.permissions.enable(True, rig.now)
+    rig.wait(0.04)
+    assert rig.chunk()
+    rig.wait(0.3)
+    assert (rig.state, rig.reason) == (State.WAITING, reasons.NOT_ENABLED)
+    assert is_hold(rig.trajectories[-1])
+    rig.supervisor.permissions.enable(False, rig.now)
+    rig.wait(0.04)
+    assert not rig.chunk()
+
+
+# Operators.
+
+
+def test_the_operators_requests_lead_from_state_to_state() -> None:
+    rig = Rig()
+    rig.chunk()
+    assert rig.operator.pause(rig.now).accepted
+    assert rig.state is State.PAUSED
+    assert is_hold(rig.trajectories[-1])
+    assert not rig.chunk()
+    assert rig.operator.stop(rig.now).accepted
+    assert rig.state is State.STOPPED
+    assert not rig.operator.resume(rig.now).accepted
+    assert rig.operator.clear_stop(rig.now).accepted
+    assert rig.state is State.PAUSED
+    before = rig.silence()
+    rig.wait(0.3)
+    assert rig.silence() == before
+    assert rig.operator.resume(rig.now).accepted
+    rig.wait(0.04)
+    assert rig.chunk()
+
+
+def test_a_reset_clears_neither_pause_nor_stop() -> None:
+    rig = Rig()
+    rig.operator.pause(rig.now)
+    rig.operator.reset(rig.now)
+    assert rig.state is State.PAUSED
+    rig.operator.stop(rig.now)
+    rig.operator.reset(rig.now)
+    assert rig.state is State.STOPPED
+
+
+def test_the_way_to_the_start_pose_is_slow_and_ends_in_a_pause() -> None:
+    rig = Rig(start_pose=[0.5, -0.5, 0.2], max_plan_age=0.5)
+    assert rig.operator.go_to_start(rig.configuration.start_pose, rig.now).accepted
+    assert rig.supervisor.who_commands == "start pose"
+    assert not rig.chunk(target=2.0)
+    rig.wait(0.5 / 0.5 + 0.3)
+    assert (rig.state, rig.reason) == (State.PAUSED, reasons.AT_START_POSE)
+    assert rig.positions == pytest.approx({"pan": 0.5, "lift": -0.5, "grip": 0.2}, abs=2e-3)
+    assert max(np.abs(np.diff(rig.targets))) <= 0.25 * 2.0 * TICK_S + 1e-9
+    for each in rig.trajectories:
+        assert end_of(each) - each.stamp <= 0.5 + 1e-6
+
+
+def test_a_fault_on_the_way_to_the_start_pose_ends_it_for_good() -> None:
+    rig = Rig(start_pose=[0.5, -0.5, 0.2])
+    rig.operator.go_to_start(rig.configuration.start_pose, rig.now)
+    rig.wait(0.2)
+    rig.silent = {"front"}
+    rig.wait(0.4)
+    assert rig.state is State.PAUSED
+    rig.silent = set()
+    rig.wait(0.1)
+    assert not rig.chunk()
+
+
+def test_the_start_pose_is_refused_where_nothing_may_move() -> None:
+    rig = Rig(start_pose=[0.5, -0.5, 0.2])
+    assert not rig.operator.go_to_start((), rig.now).accepted
+    rig.operator.stop(rig.now)
+    assert not rig.operator.go_to_start(rig.configuration.start_pose, rig.now).accepted
+    assert rig.silence() == (0, 0)
+
+
+def test_started_paused_it_waits_for_resume() -> None:
+    rig = Rig(start_paused=True)
+    rig.wait(0.1)
+    assert not rig.chunk()
+    assert rig.state is State.PAUSED
+    rig.operator.resume(rig.now)
+    rig.wait(0.04)
+    assert rig.chunk()
+
+
+def test_without_a_closed_loop_nobody_need_listen_or_follow() -> None:
+    rig = Rig(closed_loop=False)
+    rig.supervisor.heard("arm", 0, (), rig.now)
+    rig.obeys = False
+    for _ in range(20):
+        assert rig.chunk(target=1.0)
+        rig.wait(0.1)
+    assert rig.state is State.COMMANDING
+    rig.supervisor.fail(rig.now, "once")
+    rig.wait(0.1)
+    told = rig.supervisor.told(rig.now)["grip"]
+    assert rig.chunk(target=1.0)
+    assert rig.targets[-1] == pytest.approx(told)
