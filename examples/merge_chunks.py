@@ -5,7 +5,7 @@
 
 One joint, and time goes by. The first chunk, observed at 0 s, says "stay at 0". The second one, observed at 0.3 s, says
 "be at 1"; it comes a little later, because the network needs time. Real chunks differ less: here each step is easy to
-see.
+see. (`control.timeline` is the package's own code and may move; `InferenceClient` is what stays.)
 """
 
 from __future__ import annotations

@@ -13,28 +13,31 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from act_inference_ros import InferenceClient, PolicySpec
 from act_inference_ros.errors import ActInferenceError
-from act_inference_ros.spec import Observation
 
 GREY = 128
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what the policy reads and writes, and the chunk for one observation; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        # On a robot make the client once and keep it: loading takes seconds, a chunk takes milliseconds.
+        # On a robot make the client once and keep it: loading takes seconds, a chunk a fraction of one.
         with InferenceClient.create(mode="local", checkpoint=options.checkpoint) as client:
             print_spec(client.spec)
             observation = plain_observation(client.spec)
             if options.observation is not None:
                 observation = read_observation(client.spec, options.observation)
             chunk = client.predict(observation)
-    except (ActInferenceError, OSError) as problem:  # every message says what was expected and what came
+    except (ActInferenceError, OSError, ValueError) as problem:  # ValueError: the file is no .npz
         print(f"predict: {problem}", file=sys.stderr)
         return 2
     print(f"chunk: {chunk.shape[0]} actions of {chunk.shape[1]} numbers, in the units of the training data")
@@ -52,14 +55,14 @@ def print_spec(spec: PolicySpec) -> None:
     print(f"writes {spec.chunk_size} actions of {spec.action_dim} numbers")
 
 
-def plain_observation(spec: PolicySpec) -> Observation:
+def plain_observation(spec: PolicySpec) -> Arrays:
     """Return an observation that shows the shapes and types: grey images, and zeros elsewhere."""
-    vectors = {key: np.zeros(length, dtype=np.float32) for key, length in spec.vectors.items()}
-    images = {image.key: np.full(image.shape, GREY, dtype=np.uint8) for image in spec.images}
+    vectors: Arrays = {key: np.zeros(length, dtype=np.float32) for key, length in spec.vectors.items()}
+    images: Arrays = {image.key: np.full(image.shape, GREY, dtype=np.uint8) for image in spec.images}
     return vectors | images
 
 
-def read_observation(spec: PolicySpec, path: Path) -> Observation:
+def read_observation(spec: PolicySpec, path: Path) -> Arrays:
     """Read the policy's keys from an .npz file; the client itself checks whether they are all there and right."""
     with np.load(path) as arrays:
         return {key: arrays[key] for key in spec.keys if key in arrays}

@@ -1,6 +1,7 @@
 """The examples run as a reader runs them, and what they print is true. `watch_policy` is tested where ROS is."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,15 @@ def test_predict_answers_an_incomplete_observation_with_one_line(tmp_path: Path)
     assert shown.stderr.startswith("predict: observation: the policy reads ")
     assert "missing: ['observation.images.front']" in shown.stderr
     assert shown.stderr.count("\n") == 1
+
+
+def test_predict_answers_a_file_that_is_no_observation_with_one_line(tmp_path: Path) -> None:
+    checkpoints = pytest.importorskip("test.checkpoints", reason="PyTorch is not installed")
+    (tmp_path / "observation.npz").write_text("no arrays here")
+    checkpoint = str(checkpoints.golden_checkpoint(CASE))
+    shown = run_example("predict.py", checkpoint, "--observation", str(tmp_path / "observation.npz"))
+    assert shown.returncode == 2
+    assert re.fullmatch(r"predict: .+\n", shown.stderr)
 
 
 def test_merge_chunks_shows_the_fade_the_mean_and_the_step() -> None:
