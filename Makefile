@@ -24,7 +24,7 @@ help:
 
 demo:
 	@bash deploy/setup_environment.sh $(if $(filter triton,$(MODE)),triton,run)
-	@$(ACTIVATE) && python -m act_inference_ros.demo.run --episodes $(EPISODES) --mode $(MODE) $(DEMO_ARGS)
+	@$(ACTIVATE) && python -m act_inference_ros.demo --episodes $(EPISODES) --mode $(MODE) $(DEMO_ARGS)
 
 build:
 	@bash deploy/setup_environment.sh dev

@@ -1,6 +1,6 @@
 """The demo: a policy is trained on the spot, and policy_node picks cubes with sim_robot over real topics.
 
-    python -m act_inference_ros.demo.run --episodes 20
+    python -m act_inference_ros.demo --episodes 20
 
 Both nodes run as processes of their own, in a ROS domain of their own, on simulated time: the robot's clock slows down
 with a busy machine, so that the result does not depend on how fast the machine is.

@@ -132,7 +132,7 @@ def test_trains_where_there_is_no_policy_yet_and_only_then(tmp_path: Path, envir
 def test_a_wrong_checkpoint_is_answered_with_one_line(tmp_path: Path, environment: dict[str, str]) -> None:
     arguments = ["--checkpoint", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]
     with NodeProcess.module(
-        "act_inference_ros.demo.run", *arguments, environment=environment, output=tmp_path / "demo.txt"
+        "act_inference_ros.demo", *arguments, environment=environment, output=tmp_path / "demo.txt"
     ) as demo:
         assert demo.wait(30.0) == 2
     assert re.fullmatch(r"demo: .*nothing: expected a checkpoint directory with .*\n", demo.text)
