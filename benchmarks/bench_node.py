@@ -158,6 +158,7 @@ def play_node(cameras: int, samples: int) -> None:
         source = "the benchmark"
         takes_jpeg = False
         reconnects = 0
+        warm_up_s = 0.0
 
         def infer(self, inputs: Any) -> Any:
             began = time.perf_counter()

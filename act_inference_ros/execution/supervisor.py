@@ -265,6 +265,7 @@ class Supervisor:
         else:
             self._end_motion(now, reason)
             self._settle(now, state, reason, detail)
+            self._not_before = now  # meanwhile somebody else may move the arm
         self._blocked = True
         return False
 
@@ -345,7 +346,7 @@ class Supervisor:
         self._start_pose = None
         self._blocked = False
         self._motion.clear()
-        if state is not State.HOLDING or self.state is not State.HOLDING:
+        if state is not self.state:
             self._not_before = now
         self._enter(state, self.standing.since if state is self.state else now, reason, detail)
 

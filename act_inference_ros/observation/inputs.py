@@ -169,7 +169,8 @@ class ObservationInputs:
             chosen, t_obs = self._choose()
             refusal = self._check_chosen(chosen, t_obs, now)
         if refusal is not None:
-            self._count(refusal)
+            if refusal is not self._last_refusal.get(refusal.input):  # else the message was counted
+                self._count(refusal)
             raise ObservationRefused(refusal)
         return Selection(
             t_obs=t_obs,

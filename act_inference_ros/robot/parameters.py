@@ -180,8 +180,6 @@ PARAMETERS = (
         "joint.<joint>.max_deviation",
         UNSET,
         "Furthest from where it was told to be, ROS units; .nan: 0.3, 0.05 if prismatic, none if not smooth.",
-        1e-6,
-        INFINITY,
     ),
     Parameter("joint.<joint>.continuous", False, "Turns without end: the nearest turn is commanded."),
     Parameter(

@@ -36,6 +36,7 @@ class KnowingBackend:
 
     source = "test"
     takes_jpeg = False
+    warm_up_s = 0.0
 
     def __init__(self, function=motion, spec=None):
         self.function = function

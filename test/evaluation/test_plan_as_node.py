@@ -3,19 +3,16 @@
 import numpy as np
 import pytest
 
+from act_inference_ros.control.commander import make_commander
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.evaluation.comparison.executed_plan import ExecutedPlan
 from act_inference_ros.interfaces import MERGES
 from test.evaluation import bags
 from test.evaluation.bags import CHUNK_SIZE, FPS, JOINTS, START_S
 
-pytest.importorskip("rclpy", reason="needs ROS 2")
-
 
 @pytest.mark.parametrize("merge", MERGES)
 def test_trajectories_up_to_the_next_one(merge):
-    from act_inference_ros.ros.policy.commands import publishing_commander
-
     configuration = bags.configuration(
         **{
             "controllers": ["arm"], "controller.arm.joints": list(JOINTS), "controller.arm.lead": 0.02,
@@ -25,7 +22,7 @@ def test_trajectories_up_to_the_next_one(merge):
         }
     )  # fmt: skip
     published = []
-    commander = publishing_commander(configuration.controllers[0], configuration, Recorder(published))
+    commander = make_commander(configuration.controllers[0], configuration, published.append)
     timeline = ActionTimeline(FPS, merge, configuration.blend_time, configuration.ensemble_coeff)
     plan = ExecutedPlan(configuration, merge)
     random = np.random.default_rng(0)
@@ -36,7 +33,9 @@ def test_trajectories_up_to_the_next_one(merge):
         t_obs = arrival - 0.013
         chunk = random.normal(0.0, 0.3, (CHUNK_SIZE, 3)).astype(np.float32)
         timeline.add(chunk, t_obs, arrival)
-        commander.follow(timeline, arrival, measured)
+        if not commander.known:
+            commander.begin(arrival, measured)
+        commander.follow(timeline, arrival, np.inf)
         plan.accept(chunk, t_obs, arrival, measured)
         blocks.append(plan.take())
     told = commands_executed(published, arrivals + 0.02)
@@ -52,22 +51,11 @@ def test_trajectories_up_to_the_next_one(merge):
         np.testing.assert_allclose(row, told[place], atol=1e-5)
 
 
-def commands_executed(messages, stamps):
+def commands_executed(commands, stamps):
     """Step -> the position of the trajectory in force at that time."""
     told = {}
-    for message, stamp, end in zip(messages, stamps, [*stamps[1:], np.inf], strict=True):
-        for point in message.points:
-            time = stamp + point.time_from_start.sec + point.time_from_start.nanosec * 1e-9
+    for command, end in zip(commands, [*stamps[1:], np.inf], strict=True):
+        for time, positions in zip(command.times, command.positions, strict=True):
             if time <= end + 1e-6:
-                told[round((time - START_S) * FPS)] = np.array(point.positions)
+                told[round((time - START_S) * FPS)] = positions
     return told
-
-
-class Recorder:
-    """Stands in for rclpy's publisher."""
-
-    def __init__(self, messages):
-        self._messages = messages
-
-    def publish(self, message):
-        self._messages.append(message)

@@ -25,6 +25,7 @@ class Stub:
     """A backend whose chunk is `number` everywhere, or that raises `error`."""
 
     takes_jpeg = True
+    warm_up_s = 0.0
     reconnects = 4
 
     def __init__(self, number: float, spec: PolicySpec = SPEC) -> None:

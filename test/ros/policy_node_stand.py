@@ -18,10 +18,7 @@ from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 from robot_stand_in import JOINTS, RobotStandIn
 from ros_helpers import NodeProcess, Participant, ros_environment
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory
 
 from act_inference_ros.demo.domain import private_domain
 
@@ -30,7 +27,6 @@ ARM = ["roll", "pan", "wrist", "lift", "elbow"]
 """The trajectory controller's joints, in an order of its own."""
 MAX_AGE_S = 0.4
 LEAD_S = 0.02
-KINDS = {"joint_trajectory": JointTrajectory, "position_stream": Float64MultiArray, "joint_state": JointState}
 TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
     "activate": Transition.TRANSITION_ACTIVATE,
@@ -132,7 +128,10 @@ def running_policy_node(
         program = ["-m", "act_inference_ros.ros.policy.policy_node"] if real else [str(STAND_IN)]
         command = [sys.executable, *program, *write_parameters(directory, given)]
         cameras = {name: given[f"camera.{name}.transport"] for name in given["cameras"]}
-        controllers = {name: KINDS[given[f"controller.{name}.interface"]] for name in given["controllers"]}
+        controllers = {
+            name: (given[f"controller.{name}.interface"], given[f"controller.{name}.joints"])
+            for name in given["controllers"]
+        }
         node = NodeProcess(command, environment, directory / "policy_node.txt")
         with Participant(domain) as participant, RobotStandIn(participant, cameras, controllers) as robot, node:
             if wait:

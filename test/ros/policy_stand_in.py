@@ -53,6 +53,7 @@ class PolicyStandIn:
     source = "the stand-in"
     takes_jpeg = False
     reconnects = 0
+    warm_up_s = 0.0
 
     def __init__(self, options: Options) -> None:
         self._options = options

@@ -1,10 +1,11 @@
 """RobotStandIn: cameras and joints as a robot publishes them, with faults to switch on; collects what comes back."""
 
 import contextlib
+import functools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,10 @@ from rclpy.qos import qos_profile_sensor_data
 from ros_helpers import Participant, wait_until
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
+
+from act_inference_ros.interfaces import command_interface
+from act_inference_ros.ros.messages import message_class
+from act_inference_ros.simulation.command_inputs import command_input
 
 JOINTS = ("pan", "lift", "elbow", "wrist", "roll", "grip")
 HEIGHT, WIDTH = 96, 128
@@ -32,21 +37,27 @@ class Received:
 
 
 class RobotStandIn:
-    """Publishes every input at `rate_hz` from a thread: an arm that stands still before a scene that does not change.
+    """Publishes every input at `rate_hz` from a thread; its arm goes where the controllers tell it at once.
 
-    `positions` (joint -> rad) and `images` (camera -> RGB array) may be replaced at any time. `distortions` maps an
-    input (`state` or a camera) to what makes a fault of its message, None for silence. `sent` counts what went out.
+    `positions` (joint -> rad) may be replaced at any time, as if somebody had moved the arm, and so may `images`
+    (camera -> RGB array). While `frozen` the arm goes nowhere. `distortions` maps an input (`state` or a camera) to
+    what makes a fault of its message, None for silence. `sent` counts what went out.
     """
 
     def __init__(
         self,
         participant: Participant,
         cameras: Mapping[str, str],
-        controllers: Mapping[str, Any],
+        controllers: Mapping[str, tuple[str, Sequence[str]]],
         rate_hz: float = 30.0,
     ) -> None:
         self.node = participant.node
-        self.positions = dict.fromkeys(JOINTS, 0.0)
+        self.frozen = False
+        self._positions = dict.fromkeys(JOINTS, 0.0)
+        self._executing = threading.Lock()  # guards the controllers and the positions, which they change
+        self._inputs = {
+            name: command_input(interface, tuple(joints)) for name, (interface, joints) in controllers.items()
+        }
         random = np.random.default_rng(0)
         # 250 and up in the first pixel would be an order to the policy stand-in.
         self.images = {camera: random.integers(0, 250, (HEIGHT, WIDTH, 3), np.uint8) for camera in cameras}
@@ -54,7 +65,12 @@ class RobotStandIn:
         self.sent: Counter[str] = Counter()
         self.now: Callable[[], float] = time.time
         """The time that messages are stamped with, s."""
-        self.commands = {name: self._collect(kind, f"/{name}/command") for name, kind in controllers.items()}
+        for name in controllers:
+            self._inputs[name].controller.hold([0.0] * len(controllers[name][1]))
+        self.commands: dict[str, list[Received]] = {name: [] for name in controllers}
+        for name, (interface, _) in controllers.items():
+            kind = message_class(command_interface(interface).message_type)
+            self.node.create_subscription(kind, f"/{name}/command", functools.partial(self._on_command, name), 100)
         self.chunks = self._collect(JointTrajectory, "/policy_node/action_chunk")
         self.diagnostics = self._collect(DiagnosticArray, "/diagnostics")
         self._state_publisher = self._publisher(JointState, "/joint_states")
@@ -74,6 +90,31 @@ class RobotStandIn:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(5.0)
+
+    @property
+    def positions(self) -> dict[str, float]:
+        """Where the joints are, rad."""
+        return self._positions
+
+    @positions.setter
+    def positions(self, positions: dict[str, float]) -> None:
+        with self._executing:
+            self._positions = dict(positions)
+            for each in self._inputs.values():
+                each.controller.hold([positions[joint] for joint in each.controller.joints])
+
+    def _on_command(self, name: str, message: Any) -> None:
+        taker = self._inputs[name]
+        with self._executing:
+            here = np.array([self._positions[joint] for joint in taker.controller.joints])
+            taker.take(message, self.now(), here, np.zeros(len(here)))
+        self.commands[name].append(Received(time.time(), message))
+
+    def _move(self) -> None:
+        with self._executing:
+            for each in self._inputs.values() if not self.frozen else ():
+                target = each.controller.sample(self.now()).tolist()
+                self._positions |= dict(zip(each.controller.joints, target, strict=True))
 
     @contextlib.contextmanager
     def fault(self, name: str, distortion: Distortion) -> Iterator[float]:
@@ -151,6 +192,7 @@ class RobotStandIn:
     def _run(self) -> None:
         due = time.monotonic()
         while not self._over.is_set():
+            self._move()
             self._send("state", self._state_publisher, self.state_message())
             for camera, publisher in self._cameras.items():
                 self._send(camera, publisher, self.image_message(camera))

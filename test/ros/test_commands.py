@@ -9,29 +9,48 @@ from hypothesis import given
 from hypothesis import strategies as st
 from robot_stand_in import is_hold, seconds
 
-from act_inference_ros.control.commander import SHORTEST_STEP_S, Commander
+from act_inference_ros.control.commander import SHORTEST_STEP_S, make_commander
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.interfaces import duration, stamp
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.ros.messages import make_message
-from act_inference_ros.ros.policy.commands import publishing_commander
+from act_inference_ros.ros.policy.commands import CommandOutlet
 
 START = 1.7e9
 JOINTS = ["pan", "lift", "grip"]
 MEASURED = {"pan": 0.1, "lift": 0.2, "grip": 0.3, "mimic": 9.0}
 
 
-def made(interface: str, joints: list[str], **changes: Any) -> tuple[Commander, list[Any]]:
+class Told:
+    """A commander with its outlet: what it is made to follow or to hold is published at once."""
+
+    def __init__(self, interface: str, joints: list[str], **changes: Any) -> None:
+        given = {
+            "state.topic": "/s", "state.joints": JOINTS, "controllers": ["it", "rest"], "controller.it.topic": "/it",
+            "controller.it.interface": interface, "controller.it.joints": joints, "controller.it.lead": 0.02,
+            "controller.rest.topic": "/rest", "controller.rest.joints": [j for j in JOINTS if j not in joints],
+            "command_rate": 50.0,
+        }  # fmt: skip
+        configuration = RobotConfiguration.from_parameters(given | changes)
+        self.sent: list[Any] = []
+        self._outlet = CommandOutlet(configuration.controllers[0], SimpleNamespace(publish=self.sent.append))
+        self.commander = make_commander(configuration.controllers[0], configuration, self._outlet.send)
+
+    def follow(self, timeline: ActionTimeline, now: float, measured: dict[str, float], until: float = np.inf) -> None:
+        if not self.commander.known:
+            self.commander.begin(now, measured)
+        self.commander.follow(timeline, now, until)
+        self._outlet.flush()
+
+    def hold(self, now: float) -> None:
+        self.commander.hold(now)
+        self._outlet.flush()
+
+
+def made(interface: str, joints: list[str], **changes: Any) -> tuple[Told, list[Any]]:
     """A commander, and the list of what it has published."""
-    given = {
-        "state.topic": "/s", "state.joints": JOINTS, "controllers": ["it", "rest"], "controller.it.topic": "/it",
-        "controller.it.interface": interface, "controller.it.joints": joints, "controller.it.lead": 0.02,
-        "controller.rest.topic": "/rest", "controller.rest.joints": [j for j in JOINTS if j not in joints],
-        "command_rate": 50.0,
-    }  # fmt: skip
-    configuration = RobotConfiguration.from_parameters(given | changes)
-    sent: list[Any] = []
-    return publishing_commander(configuration.controllers[0], configuration, SimpleNamespace(publish=sent.append)), sent
+    told = Told(interface, joints, **changes)
+    return told, told.sent
 
 
 def plan(*targets: float, t_obs: float = START, fps: float = 10.0) -> ActionTimeline:
@@ -89,6 +108,12 @@ def test_the_next_trajectory_starts_where_the_last_one_leads_not_where_the_arm_l
     assert [point.positions[0] for point in sent[1].points] == pytest.approx([0.8, 0.9, 1.0])
 
 
+def test_a_trajectory_ends_where_the_plan_becomes_too_old() -> None:
+    commander, sent = made("joint_trajectory", ["pan"])
+    commander.follow(plan(*np.linspace(0.1, 1.0, 10)), START, MEASURED, until=START + 0.55)
+    assert times_of(sent[0])[-1] + 0.02 == pytest.approx(0.5, abs=1e-6)
+
+
 def test_a_trajectory_that_came_to_rest_needs_no_hold() -> None:
     commander, sent = made("joint_trajectory", ["pan"])
     commander.follow(plan(*[0.3] * 10), START, MEASURED)
@@ -116,9 +141,9 @@ def test_a_hold_without_a_command_before_it_says_nothing(interface: str) -> None
 @pytest.mark.parametrize("interface", ["joint_trajectory", "position_stream"])
 def test_joints_neither_commanded_nor_measured_are_named(interface: str) -> None:
     commander, _ = made(interface, ["pan", "lift"])
-    assert commander.unknown_joints({"lift": 0.0}) == ["pan"]
+    assert commander.commander.unknown_joints({"lift": 0.0}) == ["pan"]
     commander.follow(plan(*[0.3] * 10), START, MEASURED)
-    assert commander.unknown_joints({}) == []
+    assert commander.commander.unknown_joints({}) == []
 
 
 def test_a_stream_approaches_a_far_target_no_faster_than_max_velocity() -> None:
@@ -126,7 +151,7 @@ def test_a_stream_approaches_a_far_target_no_faster_than_max_velocity() -> None:
     for tick in range(6):
         commander.follow(plan(*[3.0] * 10), START + tick * 0.02, MEASURED)
     assert [message.data[0] for message in sent] == pytest.approx([0.1, 0.12, 0.14, 0.16, 0.18, 0.2])
-    assert commander.clamped == 5
+    assert commander.commander.clamped == 5
 
 
 def test_a_late_tick_makes_no_big_step() -> None:
@@ -134,7 +159,7 @@ def test_a_late_tick_makes_no_big_step() -> None:
     timeline = plan(*[3.0] * 10)
     commander.follow(timeline, START, MEASURED)
     commander.follow(timeline, START + 0.5, MEASURED)
-    assert sent[1].data[0] == pytest.approx(0.1 + 2 * 0.02)  # two periods' worth, not twenty-five
+    assert sent[1].data[0] == pytest.approx(0.1 + 0.02)  # one period's worth, not twenty-five
 
 
 def test_a_stream_repeats_its_last_target_where_the_plan_has_run_out() -> None:

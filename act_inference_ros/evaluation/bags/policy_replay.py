@@ -68,6 +68,7 @@ class PolicyReplay:
         self._stride = stride
         self._taken = 0
         self._failures = 0
+        self._noted: Refusal | None = None
         configuration = configuration.rehearsed
         self._inputs = bind_inputs(configuration, client.spec, client.takes_jpeg)
         self._plans = {merge: ExecutedPlan(configuration, merge) for merge in MERGES}
@@ -244,5 +245,7 @@ class PolicyReplay:
             self.broken = f"{MAX_FAILURES} inferences in a row failed, the last: {error}"
 
     def _note(self, refusal: Refusal | None) -> None:
-        if refusal is not None:
+        """Count a refusal once, although a message's refusal is also why no observation can be taken."""
+        if refusal is not None and refusal is not self._noted:
+            self._noted = refusal
             self._tally.refuse(refusal.label, refusal.detail)
