@@ -21,12 +21,9 @@ from act_inference_ros.evaluation.episode_messages import (
     header,
     trajectory_message,
 )
-from act_inference_ros.simulation.controllers import (
-    PositionController,
-    Trajectory,
-    TrajectoryController,
-    TrajectoryPoint,
-)
+from act_inference_ros.simulation.controllers import PositionController
+from act_inference_ros.simulation.trajectory import Trajectory, TrajectoryPoint
+from act_inference_ros.simulation.trajectory_controller import TrajectoryController
 
 Floats = npt.NDArray[np.float64]
 CommandMessage = JointTrajectory | Float64MultiArray | JointState

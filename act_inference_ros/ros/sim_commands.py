@@ -12,14 +12,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
-from act_inference_ros.simulation.controllers import (
-    Controller,
-    NamedPositionController,
-    PositionController,
-    Trajectory,
-    TrajectoryController,
-    TrajectoryPoint,
-)
+from act_inference_ros.simulation.controllers import Controller, NamedPositionController, PositionController
+from act_inference_ros.simulation.trajectory import Trajectory, TrajectoryPoint
+from act_inference_ros.simulation.trajectory_controller import TrajectoryController
 
 ARM_JOINTS = ("pan", "shoulder", "elbow", "wrist", "roll")
 GRIPPER_JOINTS = ("grip",)
