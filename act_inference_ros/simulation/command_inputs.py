@@ -10,15 +10,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from act_inference_ros.interfaces import COMMAND_INTERFACES, seconds
-from act_inference_ros.simulation.controllers import (
-    Controller,
-    NamedPositionController,
-    PositionController,
-    Trajectory,
-    TrajectoryController,
-    TrajectoryPoint,
-    Vector,
-)
+from act_inference_ros.simulation.controllers import Controller, NamedPositionController, PositionController, Vector
+from act_inference_ros.simulation.trajectory import Trajectory, TrajectoryPoint
+from act_inference_ros.simulation.trajectory_controller import TrajectoryController
 
 ARM_JOINTS = ("pan", "shoulder", "elbow", "wrist", "roll")
 GRIPPER_JOINTS = ("grip",)

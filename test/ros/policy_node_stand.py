@@ -90,10 +90,21 @@ class Stand:
     def state(self) -> str:
         return str(self.participant.call(GetState, "/policy_node/get_state").current_state.label)
 
-    def start_afresh(self) -> float:
-        """Reset, and wait until both controllers are commanded again; gives the time at which the reset was done."""
+    def ask(self, request: str) -> Any:
+        """The answer of one of the operator's services."""
+        return self.participant.call(Trigger, f"/policy_node/{request}")
+
+    def start_afresh(self, positions: dict[str, float] | None = None) -> float:
+        """Reset an arm that stands at `positions` (home, unless given), and wait until both controllers are commanded.
+
+        Gives the time at which the reset was done.
+        """
+        self.ask("clear_stop")
+        self.ask("pause")
+        self.robot.positions = dict.fromkeys(JOINTS, 0.0) if positions is None else positions
         self.reset()
         at = time.time()
+        self.ask("resume")
         self.robot.wait_for_command("arm", at, count=2)  # the first may have been under way
         self.robot.wait_for_command("gripper", at, count=2)
         return at

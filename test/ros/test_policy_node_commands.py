@@ -27,7 +27,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 
 @pytest.fixture
 def stand(shared: Stand) -> Stand:
-    shared.robot.positions = dict.fromkeys(JOINTS, 0.0)
     shared.start_afresh()
     return shared
 
@@ -47,13 +46,9 @@ def test_trajectories_are_such_as_every_distribution_of_the_controller_takes(sta
 
 
 def test_what_the_arm_is_told_keeps_to_limits_and_velocity_from_the_measured_position_on(stand: Stand) -> None:
-    stand.robot.positions = dict.fromkeys(JOINTS, 0.3)
-    stand.robot.wait_for_frames(5)
-    at = stand.start_afresh()
+    at = stand.start_afresh(dict.fromkeys(JOINTS, 0.3))
     stand.robot.wait_for_command("arm", at, count=5)
-    everything = stand.robot.commanded("arm")
-    last_hold = max((i for i, message in enumerate(everything) if is_hold(message)), default=-1)
-    trajectories = everything[last_hold + 1 :]
+    trajectories = [message for message in stand.robot.commanded("arm", at) if not is_hold(message)]
     begin = seconds(trajectories[0].header.stamp)
     told = np.array([told_at(trajectories, [0.3] * 5, begin + i * 0.01) for i in range(150)])
     assert np.abs(np.diff(told, axis=0)).max() <= MAX_VELOCITY * 0.01 * 1.01

@@ -7,13 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_inference_ros.simulation.controllers import (
-    NamedPositionController,
-    PositionController,
-    Trajectory,
-    TrajectoryController,
-    TrajectoryPoint,
-)
+from act_inference_ros.simulation.controllers import NamedPositionController, PositionController
+from act_inference_ros.simulation.trajectory import Trajectory, TrajectoryPoint
+from act_inference_ros.simulation.trajectory_controller import TrajectoryController
 
 JOINTS = ("lift", "turn")
 NOW = 100.0

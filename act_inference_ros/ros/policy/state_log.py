@@ -28,6 +28,8 @@ class StateLog:
         changed, self._known = what != self._known, what
         if what != self._told and self._monotonic() >= self._last + SHORTEST_S:
             self._told, self._last = what, self._monotonic()
-            say = self._logger.info if standing.state is State.COMMANDING else self._logger.warning
-            say(standing.text)
+            if standing.state is State.COMMANDING:  # rclpy wants one severity for each line of code
+                self._logger.info(standing.text)
+            else:
+                self._logger.warning(standing.text)
         return changed
