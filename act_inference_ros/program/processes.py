@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import IO
 
 TERMINATE_TIMEOUT_S = 5.0
@@ -109,31 +109,3 @@ class ManagedProcess:
     def _signal_group(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
-
-
-class StoppedBySignal(Exception):
-    """A signal asked this program to stop."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by signal {number}")
-        self.exit_status = 128 + number
-
-
-class StopSignals:
-    """Catches SIGINT, SIGTERM and SIGHUP and raises where the program asks.
-
-    An exception out of the signal handler itself could come between the start of a process and the block that ends it.
-    """
-
-    def __init__(self) -> None:
-        self._received: list[int] = []
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._receive)
-
-    def check(self) -> None:
-        """Raise StoppedBySignal if one has come."""
-        if self._received:
-            raise StoppedBySignal(self._received[0])
-
-    def _receive(self, number: int, _: FrameType | None) -> None:
-        self._received.append(number)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError
+from act_inference_ros.program.progress import Progress
 from act_inference_ros.simulation.expert import PLAN_STEPS, Expert
 from act_inference_ros.simulation.scene import DemoArm
 
@@ -28,9 +29,6 @@ NOISE_MEMORY = 0.8
 """Correlation of the noise from one step to the next: white noise would be averaged away by the arm's inertia."""
 
 MAX_ATTEMPTS_PER_DEMONSTRATION = 4
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total) after each piece of work."""
 
 
 @dataclass(frozen=True)

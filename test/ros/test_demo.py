@@ -45,7 +45,7 @@ def start_demo(tmp_path: Path, environment: dict[str, str]) -> StartDemo:
         stand_in = STAND_IN.format(pid_file=str(tmp_path / "pid"), dies=policy_dies)
         (tmp_path / "stand_in_policy.py").write_text(textwrap.dedent(stand_in))
         environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])
-        run = "import sys; from act_inference_ros.ros import demo; demo.POLICY_NODE = 'stand_in_policy'; "
+        run = "import sys; from act_inference_ros.demo import run as demo; demo.POLICY_NODE = 'stand_in_policy'; "
         command = [
             *(sys.executable, "-c", run + "sys.exit(demo.main(sys.argv[1:]))", *arguments),
             *("--checkpoint", str(checkpoint), "--out", str(tmp_path / "out")),
@@ -112,7 +112,7 @@ TRAINER = """
 def test_trains_where_there_is_no_policy_yet_and_only_then(tmp_path: Path, environment: dict[str, str]) -> None:
     def train(fails: bool) -> str:
         (tmp_path / "stand_in_trainer.py").write_text(textwrap.dedent(TRAINER.format(fails=fails)))
-        run = "import sys; from act_inference_ros.ros import demo; demo.TRAINER = 'stand_in_trainer'; "
+        run = "import sys; from act_inference_ros.demo import run as demo; demo.TRAINER = 'stand_in_trainer'; "
         run += "demo.POLICY_NODE = 'nonexistent_policy_node'; sys.exit(demo.main(sys.argv[1:]))"
         environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])
         command = [sys.executable, "-c", run, "--out", str(tmp_path / "out")]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
-import signal
 import sys
 import threading
 import traceback
@@ -22,17 +20,18 @@ from std_srvs.srv import Trigger
 from act_inference_ros.control.limits import TargetLimiter
 from act_inference_ros.errors import ActInferenceError
 from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.program.exit_status import FAULT, MISTAKE, OK
+from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.parameters import PARAMETERS
 from act_inference_ros.ros import declared_parameters as parameters
-from act_inference_ros.ros.command_line import FAULT, MISTAKE, initialise, readable_ros_errors
+from act_inference_ros.ros.command_line import initialise, readable_ros_errors
 from act_inference_ros.ros.policy.diagnostics import DiagnosticReport
 from act_inference_ros.ros.policy.session import PolicySession
 
 NODE_NAME = "policy_node"
 DIAGNOSTICS_PERIOD_S = 1.0
 
-STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 LOOK_S = 0.2
 """How often the main thread looks whether the executor has ended by itself."""
 EXIT_S = 1.0
@@ -188,12 +187,12 @@ offers      ~/reset (std_srvs/Trigger): forget the plan, as between episodes; li
 
 def main(args: list[str] | None = None) -> int:
     """Run policy_node until it is told to stop; returns the exit status."""
-    stop_signal = _catch_stop_signals()
+    signals = StopSignals()
     try:
         initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, PARAMETERS)
         with readable_ros_errors():
             node = PolicyNode()
-        return _leave(_run(node, stop_signal))
+        return _leave(_run(node, signals))
     except ActInferenceError as mistake:
         print(f"{NODE_NAME}: {mistake}", file=sys.stderr)
         return MISTAKE
@@ -201,21 +200,7 @@ def main(args: list[str] | None = None) -> int:
         rclpy.try_shutdown()
 
 
-def _catch_stop_signals() -> int:
-    """Return a file descriptor that becomes readable when the node is told to stop.
-
-    Blocking the signals and waiting for them would not do: libraries have threads from import on that do not block
-    them, and a signal that finds the main thread busy would be theirs and end the process without a hold.
-    """
-    readable, writable = os.pipe()
-    os.set_blocking(writable, False)
-    signal.set_wakeup_fd(writable)
-    for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: None)
-    return readable
-
-
-def _run(node: PolicyNode, stop_signal: int) -> int:
+def _run(node: PolicyNode, signals: StopSignals) -> int:
     """Spin in another thread, so that nothing the executor does delays the answer to a signal."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -240,7 +225,7 @@ def _run(node: PolicyNode, stop_signal: int) -> int:
     thread.start()
     told = False
     while not told and not over.is_set():
-        told = bool(select.select([stop_signal], [], [], LOOK_S)[0])
+        told = signals.wait(LOOK_S)
     node.end()
     rclpy.try_shutdown()
     closing = threading.Thread(target=node.close_client, name="closing", daemon=True)
@@ -248,10 +233,10 @@ def _run(node: PolicyNode, stop_signal: int) -> int:
     for each in (thread, closing):
         each.join(EXIT_S)
     if told:
-        return 0
+        return OK
     if node.failure is not None and node.starts_by_itself:
         return MISTAKE if isinstance(node.failure, ActInferenceError) else FAULT
-    return FAULT if faults else 0
+    return FAULT if faults else OK
 
 
 def _leave(status: int) -> int:
