@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 import traceback
 from typing import Any
 
@@ -35,7 +36,7 @@ DIAGNOSTICS_PERIOD_S = 1.0
 LOOK_S = 0.2
 """How often the main thread looks whether the executor has ended by itself."""
 EXIT_S = 1.0
-"""How long the executor, and then the client, may take to end; what takes longer is left behind."""
+"""How long the threads of the node may take to end, all together; what takes longer ends with the process."""
 
 
 class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
@@ -113,6 +114,15 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         """Release what the policy holds of this machine and of a server; may wait for a chunk being computed."""
         if self._session is not None:
             self._session.close_client()
+
+    def leave_ros(self) -> None:
+        """Let go of the DDS participant, after rclpy.shutdown; the node cannot be used any more.
+
+        rclpy destroys the node then, but forgets the state machine of a lifecycle node, which keeps the participant
+        until the interpreter ends.
+        """
+        self.destroy_node()
+        self._state_machine.destroy_when_not_in_use()
 
     def _failed(self, transition: str, problem: Exception) -> TransitionCallbackReturn:
         """Say and remember why; a traceback is for what is not a user's mistake."""
@@ -192,7 +202,7 @@ def main(args: list[str] | None = None) -> int:
         initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, PARAMETERS)
         with readable_ros_errors():
             node = PolicyNode()
-        return _leave(_run(node, signals))
+        return _leave(node, _run(node, signals))
     except ActInferenceError as mistake:
         print(f"{NODE_NAME}: {mistake}", file=sys.stderr)
         return MISTAKE
@@ -228,10 +238,11 @@ def _run(node: PolicyNode, signals: StopSignals) -> int:
         told = signals.wait(LOOK_S)
     node.end()
     rclpy.try_shutdown()
-    closing = threading.Thread(target=node.close_client, name="closing", daemon=True)
-    closing.start()
-    for each in (thread, closing):
-        each.join(EXIT_S)
+    threading.Thread(target=node.close_client, name="closing", daemon=True).start()
+    # A request to a server ends when the client is closed; only then its shared memory can be given back.
+    end = time.monotonic() + EXIT_S
+    for each in _daemons():
+        each.join(max(0.0, end - time.monotonic()))
     if told:
         return OK
     if node.failure is not None and node.starts_by_itself:
@@ -239,16 +250,23 @@ def _run(node: PolicyNode, signals: StopSignals) -> int:
     return FAULT if faults else OK
 
 
-def _leave(status: int) -> int:
+def _leave(node: PolicyNode, status: int) -> int:
     """Return the status; or end right here if a thread is still computing a chunk or loading a policy.
 
-    A thread that comes back from torch while the interpreter is torn down ends in std::terminate.
+    A thread that comes back from torch while the interpreter is torn down ends in std::terminate. But nothing that the
+    interpreter's end would do is then done: so the DDS participant goes first, which would leave megabytes of shared
+    memory behind.
     """
-    if any(thread.daemon for thread in threading.enumerate()):
+    if _daemons():
         sys.stdout.flush()
         sys.stderr.flush()
+        node.leave_ros()
         os._exit(status)
     return status
+
+
+def _daemons() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.daemon]
 
 
 if __name__ == "__main__":
