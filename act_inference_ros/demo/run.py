@@ -24,7 +24,7 @@ from pathlib import Path
 from act_inference_ros.demo.domain import private_domain
 from act_inference_ros.demo.server import demo_server
 from act_inference_ros.errors import ActInferenceError, CheckpointError, ConfigurationError
-from act_inference_ros.program import exit_status
+from act_inference_ros.program import exit_status, shared_memory
 from act_inference_ros.program.installed_files import share_directory
 from act_inference_ros.program.processes import ManagedProcess
 from act_inference_ros.program.signals import STOP_SIGNALS, StoppedBySignal, StopSignals
@@ -71,6 +71,8 @@ def main(args: list[str] | None = None) -> int:
 def run(options: argparse.Namespace, signals: StopSignals) -> int:
     """Train if need be, run the episodes, print the success line last. Raises ActInferenceError if that fails."""
     share = share_directory()
+    # A demo that was killed has left 17 MB for each of its nodes.
+    shared_memory.remove_abandoned()
     checkpoint = _checkpoint(options, signals)
     with _ros_environment(share) as environment, _log_directory(options.out, options.keep_logs) as logs:
         environment["ROS_LOG_DIR"] = str(logs / "ros")

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from act_inference_ros.program import shared_memory
+
 TERMINATE_TIMEOUT_S = 5.0
 _LAST_LINES = 15
 
@@ -61,8 +63,10 @@ class ManagedProcess:
         self._signal_group(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(TERMINATE_TIMEOUT_S)
+        used = self._shared_memory()
         self._signal_group(signal.SIGKILL)
         self._process.wait()
+        shared_memory.remove_dead(used)
         self._finish_reading()
 
     @property
@@ -106,6 +110,20 @@ class ManagedProcess:
         if self._log is not None:
             self._reader.join(1.0)
 
+    def _shared_memory(self) -> set[str]:
+        """What the group has open in shared memory, to be removed if it must be killed."""
+        return set().union(*(shared_memory.in_use_by(pid) for pid in _members(self._process.pid)))
+
     def _signal_group(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+def _members(group: int) -> list[int]:
+    """Processes of a process group that have not ended."""
+    members = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(entry.name)) == group:
+                members.append(int(entry.name))
+    return members
