@@ -43,7 +43,8 @@ def remove_dead(names: Iterable[str]) -> list[str]:
     removed: list[str] = []
     for stem in {match[1] for name in names if (match := _FAST_DDS.fullmatch(name))}:
         files = [DIRECTORY / f"{stem}{end}" for end in ("", *_LOCKS)] + [DIRECTORY / f"sem.{stem}_mutex"]
-        if not any(_is_locked(DIRECTORY / f"{stem}{end}") for end in _LOCKS):
+        locks = [path for end in _LOCKS if (path := DIRECTORY / f"{stem}{end}").exists()]
+        if locks and not any(_is_locked(path) for path in locks):  # without any, nobody knows
             removed += [path.name for path in files if _unlink(path)]
     return removed
 
