@@ -23,11 +23,20 @@ _LAST_LINES = 15
 class ManagedProcess:
     """A program in a process group of its own; leaving the block ends the group: first politely, then surely.
 
-    Its output goes to `log`; `lines` hands over those of stdout meanwhile. Without a log it writes where we do.
+    Its output goes to `log`; `lines` hands over those of stdout meanwhile. Without a log it writes where we do. It is
+    killed if it has not ended `terminate_timeout_s` after it was told to.
     """
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path | None,
+        terminate_timeout_s: float = TERMINATE_TIMEOUT_S,
+    ) -> None:
         self.name = name
+        self._terminate_timeout_s = terminate_timeout_s
         self._command = list(command)
         self._environment = dict(environment)
         self._log = log
@@ -35,10 +44,16 @@ class ManagedProcess:
 
     @classmethod
     def module(
-        cls, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path | None
+        cls,
+        module: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path | None,
+        terminate_timeout_s: float = TERMINATE_TIMEOUT_S,
     ) -> ManagedProcess:
         """`python -m module arguments`, with the Python that runs this."""
-        return cls(module.rpartition(".")[2], [sys.executable, "-m", module, *arguments], environment, log)
+        command = [sys.executable, "-m", module, *arguments]
+        return cls(module.rpartition(".")[2], command, environment, log, terminate_timeout_s)
 
     def __enter__(self) -> ManagedProcess:
         error_file = self._log.open("ab") if self._log else None
@@ -62,7 +77,7 @@ class ManagedProcess:
         # Unconditionally: of a program that has ended, children may still be running.
         self._signal_group(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(TERMINATE_TIMEOUT_S)
+            self._process.wait(self._terminate_timeout_s)
         used = self._shared_memory()
         self._signal_group(signal.SIGKILL)
         self._process.wait()

@@ -18,8 +18,8 @@ from act_inference_ros.serving.triton_process import LOOPBACK, READY_DEADLINE_S,
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the server's exit status, 2 for a user's mistake, 1 if it never became ready."""
     given, flags = _parser().parse_known_args(arguments)
-    log_file = given.log_file or _temporary_log()
     signals = StopSignals()
+    log_file = given.log_file or _temporary_log()
     try:
         server = TritonServer(
             given.model_repository,
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             extra_flags=flags,
         )
     except ActInferenceError as error:
+        if given.log_file is None:
+            log_file.unlink(missing_ok=True)
         return _fail(error, exit_status.MISTAKE)
     try:
         # A signal raises only now that there is a server to stop, and only here: a second one must not cut that short.

@@ -82,10 +82,7 @@ def dead_in_shared_memory() -> Iterator[Path]:
         each.unlink(missing_ok=True)
 
 
-def test_a_program_that_must_be_killed_leaves_no_segment(
-    tmp_path: Path, dead_in_shared_memory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("act_inference_ros.program.processes.TERMINATE_TIMEOUT_S", 0.5)
+def test_a_program_that_must_be_killed_leaves_no_segment(tmp_path: Path, dead_in_shared_memory: Path) -> None:
     program = f"""if True:
         import fcntl, signal, time
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -94,7 +91,7 @@ def test_a_program_that_must_be_killed_leaves_no_segment(
         print("ready", flush=True)
         time.sleep(60)
     """
-    with ManagedProcess("stubborn", [sys.executable, "-c", program], os.environ, tmp_path / "log") as process:
+    with ManagedProcess("stubborn", [sys.executable, "-c", program], os.environ, tmp_path / "log", 0.5) as process:
         end = time.monotonic() + 20.0
         while "ready" not in process.lines() and time.monotonic() < end:
             process.wait(0.05)
