@@ -22,6 +22,11 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _TRITONS = Path("/tmp")  # noqa: S108  # Triton's Python backend knows no other directory
 _FOR_EVER = ("lttng-ust-wait-",)
 """In shared memory: ROS's tracing makes these once for each user of a machine, and never removes them."""
+_CACHES = (
+    "torchinductor_",  # torch's compiled networks: a part of that cache goes here whatever its variable says
+    ".ses",  # ONNX Runtime's, one small file of always the same name
+)
+"""In the temporary directory: beginnings of what libraries make once, and use again in the next run."""
 _UNTIL_WE_END = (
     b"multiprocessing.resource_tracker",  # Python's own; ends with the process that uses shared memory or spawns
     b"torch/_inductor/compile_worker",  # torch's pool of compilers; ends with the process that compiled
@@ -93,7 +98,7 @@ class Leftovers:
             for name in _entries(_SHARED_MEMORY) - self._before - self._foreign
             if not name.startswith(_FOR_EVER) and not _stem(name) & self._foreign
         }
-        temporary = {str(path) for path in self._directory.iterdir()}
+        temporary = {str(path) for path in self._directory.iterdir() if not path.name.startswith(_CACHES)}
         # Without a Triton of another run: with one, nobody knows whose these are.
         foreign_triton = any(_command(pid).split(b"\0")[0].endswith(b"tritonserver") for pid in processes.keys() - ours)
         environments = set() if foreign_triton else {str(path) for path in _environments() - self._before_tritons}
