@@ -22,7 +22,8 @@ from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+
+from act_inference_ros.program.launch_arguments import MODES, boolean, one_of, whole_number
 
 PACKAGE = "act_inference_ros"
 
@@ -40,9 +41,17 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _start(context: LaunchContext) -> list[Action]:
-    checkpoint = Path(LaunchConfiguration("checkpoint").perform(context)).absolute()
-    demo = _robot_and_policy(checkpoint)
-    if checkpoint.is_dir() or LaunchConfiguration("mode").perform(context) != "local":
+    given = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS}
+    checkpoint = Path(given["checkpoint"]).absolute()
+    mode = one_of("mode", given["mode"], MODES)
+    robot = {
+        # Time slows down with a busy machine, so that the demo does not depend on its speed.
+        "publish_clock": True,
+        "episodes": whole_number("episodes", given["episodes"]),
+        "cover_camera": boolean("cover_camera", given["cover_camera"]),
+    }
+    demo = _robot_and_policy(checkpoint, robot)
+    if checkpoint.is_dir() or mode != "local":
         return demo
     trainer = ExecuteProcess(
         cmd=[sys.executable, "-m", "act_inference_ros.simulation.trainer", "--out", str(checkpoint)], output="screen"
@@ -59,7 +68,7 @@ def _then(demo: list[Action]):
     return on_exit
 
 
-def _robot_and_policy(checkpoint: Path) -> list[Action]:
+def _robot_and_policy(checkpoint: Path, robot_parameters: dict) -> list[Action]:
     share = Path(get_package_share_directory(PACKAGE))
     policy = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(share / "launch" / "policy.launch.py")),
@@ -75,20 +84,9 @@ def _robot_and_policy(checkpoint: Path) -> list[Action]:
         package=PACKAGE,
         executable="sim_robot",
         name="sim_robot",
-        parameters=[
-            {
-                # Time slows down with a busy machine, so that the demo does not depend on its speed.
-                "publish_clock": True,
-                "episodes": _parameter("episodes", int),
-                "cover_camera": _parameter("cover_camera", bool),
-            }
-        ],
+        parameters=[robot_parameters],
         output="screen",
         on_exit=Shutdown(reason="the demo is over"),
     )
     # The policy first: its launch file sets the transport profile for both.
     return [policy, robot]
-
-
-def _parameter(argument: str, value_type: type):
-    return ParameterValue(LaunchConfiguration(argument), value_type=value_type)

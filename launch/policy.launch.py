@@ -20,6 +20,9 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.program.launch_arguments import MODES, boolean, one_of
+
 PACKAGE = "act_inference_ros"
 DEFAULT_SERVER = "localhost:8001"
 SERVER_START_S = 60.0
@@ -29,12 +32,12 @@ PROFILE_VARIABLE_HUMBLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 
 # Launch argument -> how its text becomes the parameter's value.
 PARAMETERS = {
-    "mode": str,
+    "mode": lambda text: one_of("mode", text, MODES),
     "checkpoint": str,
     "server": str,
     "model": str,
-    "autostart": lambda text: _boolean("autostart", text),
-    "use_sim_time": lambda text: _boolean("use_sim_time", text),
+    "autostart": lambda text: boolean("autostart", text),
+    "use_sim_time": lambda text: boolean("use_sim_time", text),
 }
 
 ARGUMENTS = (
@@ -62,7 +65,7 @@ def _start(context: LaunchContext) -> list[Action]:
     overrides = {name: PARAMETERS[name](text) for name, text in given.items() if text}
     parameters: list = [os.path.abspath(os.path.expanduser(params_file))] if params_file else []
     server: list[Action] = []
-    if _boolean("start_server", LaunchConfiguration("start_server").perform(context)):
+    if boolean("start_server", LaunchConfiguration("start_server").perform(context)):
         server = [_server(context, given["server"] or DEFAULT_SERVER)]
         overrides = {"mode": "triton", "server": DEFAULT_SERVER} | overrides
         parameters.insert(0, {"server_timeout": SERVER_START_S})
@@ -85,7 +88,7 @@ def _server(context: LaunchContext, address: str) -> Action:
     repository = LaunchConfiguration("model_repository").perform(context)
     _, _, port = address.rpartition(":")
     if not repository or not port.isdecimal():
-        raise ValueError(
+        raise ConfigurationError(
             "start_server: expected model_repository:=DIR and one server:=localhost:PORT, "
             f"got {repository!r} and {address!r}"
         )
@@ -109,9 +112,3 @@ def _transport_profile() -> list[Action]:
     profile = os.path.join(get_package_share_directory(PACKAGE), "config", "fastdds.xml")
     humble = os.environ.get("ROS_DISTRO") == "humble"
     return [SetEnvironmentVariable(PROFILE_VARIABLE_HUMBLE if humble else PROFILE_VARIABLE, profile)]
-
-
-def _boolean(name: str, text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError(f"{name}: expected true or false, got {text!r}")
-    return text.lower() == "true"

@@ -16,6 +16,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from act_inference_ros.program.launch_arguments import MODES, boolean, number, one_of
+
 PACKAGE = "act_inference_ros"
 WAIT_S = "120"
 """For the policy to be loaded and its topics to be subscribed to."""
@@ -39,6 +41,9 @@ def _start(context: LaunchContext) -> list[Action]:
     def given(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
+    one_of("mode", given("mode"), ("", *MODES))
+    number("rate", given("rate"), 0.01, 100.0)
+    loop = boolean("loop", given("loop"))
     share = Path(get_package_share_directory(PACKAGE))
     policy = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(share / "launch" / "policy.launch.py")),
@@ -55,7 +60,7 @@ def _start(context: LaunchContext) -> list[Action]:
         executable="replay_bag",
         arguments=["--bag", str(Path(given("bag")).expanduser().absolute()), "--clock", "--rate", given("rate")]
         + ["--wait", WAIT_S]
-        + (["--loop"] if given("loop").lower() == "true" else []),
+        + (["--loop"] if loop else []),
         output="screen",
         on_exit=Shutdown(reason="the bag is over"),
     )

@@ -13,6 +13,8 @@ from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.substitutions import ExecutableInPackage
 
+from act_inference_ros.program.launch_arguments import whole_number
+
 PACKAGE = "act_inference_ros"
 
 ARGUMENTS = (
@@ -30,6 +32,8 @@ def generate_launch_description() -> LaunchDescription:
 
 def _start(context: LaunchContext) -> list[Action]:
     given = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS}
+    for name in ("grpc_port", "http_port"):
+        whole_number(name, given[name], highest=65535)
     repository = os.path.abspath(os.path.expanduser(given["model_repository"]))
     server = ExecuteProcess(
         cmd=[

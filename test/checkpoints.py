@@ -15,7 +15,7 @@ from test.golden_fill import build_checkpoint, fill
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 STATISTICS = ("mean", "std", "min", "max", "q01", "q10", "q90", "q99")
-_built = []  # directories to delete at the end of the process
+_built: list[tempfile.TemporaryDirectory] = []  # to be removed when all tests are over
 
 DEFAULTS = {
     "type": "act", "n_obs_steps": 1, "chunk_size": 8, "n_action_steps": 8, "vision_backbone": "resnet18",
@@ -36,6 +36,13 @@ def golden_checkpoint(case: str) -> Path:
     directory = tempfile.TemporaryDirectory()
     _built.append(directory)
     return Path(build_checkpoint(str(GOLDEN / case), directory.name))
+
+
+def remove_golden_checkpoints() -> None:
+    """Remove what golden_checkpoint has built."""
+    golden_checkpoint.cache_clear()
+    while _built:
+        _built.pop().cleanup()
 
 
 @functools.cache

@@ -32,6 +32,8 @@ from launch.utilities import normalize_to_list_of_substitutions, perform_substit
 from launch_ros.actions import Node  # noqa: E402
 from launch_ros.utilities import evaluate_parameters  # noqa: E402
 
+from act_inference_ros.errors import ConfigurationError  # noqa: E402
+
 
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,11 +54,11 @@ def module_of(file: str) -> Any:
     return module
 
 
-def started(file: str, **arguments: str) -> tuple[LaunchContext, list[Any]]:
-    """The context after the launch file's description, and all actions in it; nothing is started."""
+def started(file: str, into: list[Any] | None = None, **arguments: str) -> tuple[LaunchContext, list[Any]]:
+    """The context after the launch file's description, and all actions in it (in `into`, too); nothing is started."""
     context = LaunchContext()
     context.launch_configurations.update(arguments)
-    actions: list[Any] = []
+    actions: list[Any] = [] if into is None else into
     waiting = list(module_of(file).generate_launch_description().entities)
     while waiting:
         action = waiting.pop(0)
@@ -103,13 +105,31 @@ def test_a_server_that_starts_with_the_node_is_the_one_it_asks():
 
 
 def test_a_server_to_start_needs_a_model_repository():
-    with pytest.raises(ValueError, match="model_repository:=DIR"):
+    with pytest.raises(ConfigurationError, match="model_repository:=DIR"):
         started("policy.launch.py", start_server="true")
 
 
-def test_what_is_neither_true_nor_false_is_refused():
-    with pytest.raises(ValueError, match="autostart: expected true or false, got 'maybe'"):
-        started("policy.launch.py", autostart="maybe")
+@pytest.mark.parametrize(
+    ("file", "name", "text"),
+    [
+        ("policy.launch.py", "autostart", "maybe"),
+        ("policy.launch.py", "use_sim_time", "maybe"),
+        ("policy.launch.py", "start_server", "maybe"),
+        ("policy.launch.py", "mode", "remote"),
+        ("demo.launch.py", "cover_camera", "maybe"),
+        ("demo.launch.py", "episodes", "many"),
+        ("demo.launch.py", "mode", "remote"),
+        ("replay.launch.py", "loop", "maybe"),
+        ("replay.launch.py", "rate", "fast"),
+        ("triton.launch.py", "grpc_port", "any"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_refused_before_anything_starts(file: str, name: str, text: str):
+    needed = {"replay.launch.py": {"bag": "recorded"}, "triton.launch.py": {"model_repository": "models"}}
+    actions: list[Any] = []
+    with pytest.raises(ConfigurationError, match=f"{name}: expected .* got '{text}'"):
+        started(file, actions, **needed.get(file, {}), **{name: text})
+    assert not any(isinstance(action, (ExecuteProcess, IncludeLaunchDescription)) for action in actions)
 
 
 def test_the_transport_profile_is_the_packages_unless_the_user_has_one(monkeypatch: pytest.MonkeyPatch):

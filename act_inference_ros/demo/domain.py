@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import random
 import socket
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from act_inference_ros.errors import ConfigurationError
 
@@ -17,21 +13,21 @@ from act_inference_ros.errors import ConfigurationError
 DOMAINS = range(1, 101)
 
 _FIRST_PORT, _PORTS_PER_DOMAIN = 7400, 250
-_LOCKS = Path(tempfile.gettempdir()) / f"act_inference_ros_domains_{os.getuid()}"
+_NAME = "\0act_inference_ros_domain_{}"
+"""Of an abstract socket (unix(7)): one process at a time has it, and it leaves no file behind, however that ends."""
 
 
 @contextlib.contextmanager
 def private_domain() -> Iterator[int]:
-    """A ROS_DOMAIN_ID that no other run of this package has (a lock file) and no program uses (its port is free).
+    """A ROS_DOMAIN_ID that no other run of this package has (it holds a name) and no program uses (its port is free).
 
     Raises ConfigurationError if there is none left.
     """
-    _LOCKS.mkdir(mode=0o700, exist_ok=True)
     for domain in random.SystemRandom().sample(DOMAINS, len(DOMAINS)):
-        with open(_LOCKS / str(domain), "w") as lock:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as name:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                name.bind(_NAME.format(domain))
+            except OSError:  # another run has it
                 continue
             if _is_silent(domain):
                 yield domain

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,8 +26,10 @@ from act_inference_ros.demo.server import demo_server
 from act_inference_ros.errors import ActInferenceError, CheckpointError, ConfigurationError
 from act_inference_ros.interfaces import COMMAND_INTERFACES, DEFAULT_MODE, MODES
 from act_inference_ros.policy import checkpoint_files
+from act_inference_ros.program import exit_status, shared_memory
 from act_inference_ros.program.installed_files import share_directory
-from act_inference_ros.program.processes import ManagedProcess, StoppedBySignal, StopSignals
+from act_inference_ros.program.processes import ManagedProcess
+from act_inference_ros.program.signals import STOP_SIGNALS, StoppedBySignal, StopSignals
 from act_inference_ros.simulation.command_inputs import DEMO_CONTROLLERS, demo_topic
 
 TRAINER = "act_inference_ros.simulation.trainer"
@@ -51,18 +54,21 @@ def main(args: list[str] | None = None) -> int:
     """Run the demo; returns the exit status."""
     options = _parser().parse_args(args)
     try:
-        return run(options, StopSignals())
+        # SIGHUP: a terminal that is closed must not leave the demo's programs behind.
+        return run(options, StopSignals((*STOP_SIGNALS, signal.SIGHUP)))
     except StoppedBySignal as stopped:
         print(f"demo: {stopped}", file=sys.stderr)
         return stopped.exit_status
     except ActInferenceError as error:
         print(f"demo: {error}", file=sys.stderr)
-        return 2 if isinstance(error, (ConfigurationError, CheckpointError)) else 1
+        return exit_status.MISTAKE if isinstance(error, (ConfigurationError, CheckpointError)) else exit_status.FAULT
 
 
 def run(options: argparse.Namespace, signals: StopSignals) -> int:
     """Train if need be, run the episodes, print the success line last. Raises ActInferenceError if that fails."""
     share = share_directory()
+    # A demo that was killed has left 17 MB for each of its nodes.
+    shared_memory.remove_abandoned()
     checkpoint = _checkpoint(options, signals)
     with _ros_environment(share) as environment, _log_directory(options.out, options.keep_logs) as logs:
         environment["ROS_LOG_DIR"] = str(logs / "ros")
@@ -82,7 +88,7 @@ def run(options: argparse.Namespace, signals: StopSignals) -> int:
     print(success_line, flush=True)
     match = _SUCCESS.match(success_line)
     successes = int(match.group(1)) if match else 0
-    return 0 if successes >= options.min_success else 1
+    return exit_status.OK if successes >= options.min_success else exit_status.NOT_MET
 
 
 def say(text: str) -> None:

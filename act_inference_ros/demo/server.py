@@ -17,6 +17,8 @@ EXPORTER = "act_inference_ros.serving.export"
 SERVER = "act_inference_ros.serving.triton_server"
 MODEL = "act_policy"
 READY_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 15.0
+"""More than triton_server gives its Triton: if it were killed before, that would run on."""
 
 _READY = re.compile(r"^Triton is ready at (\S+) ")
 _POLL_S = 0.05
@@ -40,7 +42,8 @@ def demo_server(
         if status != 0:
             raise ActInferenceError(f"the export failed (exit status {status}); its messages are above")
     arguments = ["--model-repository", str(repository), "--grpc-port", "0", "--http-port", "0"]
-    with ManagedProcess.module(SERVER, arguments, environment, logs / "triton_server.log") as server:
+    log = logs / "triton_server.log"
+    with ManagedProcess.module(SERVER, arguments, environment, log, STOP_TIMEOUT_S) as server:
         yield _address(server, check_signals)
 
 

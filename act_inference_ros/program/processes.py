@@ -11,8 +11,10 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import IO
+
+from act_inference_ros.program import shared_memory
 
 TERMINATE_TIMEOUT_S = 5.0
 _LAST_LINES = 15
@@ -21,11 +23,20 @@ _LAST_LINES = 15
 class ManagedProcess:
     """A program in a process group of its own; leaving the block ends the group: first politely, then surely.
 
-    Its output goes to `log`; `lines` hands over those of stdout meanwhile. Without a log it writes where we do.
+    Its output goes to `log`; `lines` hands over those of stdout meanwhile. Without a log it writes where we do. It is
+    killed if it has not ended `terminate_timeout_s` after it was told to.
     """
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path | None,
+        terminate_timeout_s: float = TERMINATE_TIMEOUT_S,
+    ) -> None:
         self.name = name
+        self._terminate_timeout_s = terminate_timeout_s
         self._command = list(command)
         self._environment = dict(environment)
         self._log = log
@@ -33,10 +44,16 @@ class ManagedProcess:
 
     @classmethod
     def module(
-        cls, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path | None
+        cls,
+        module: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path | None,
+        terminate_timeout_s: float = TERMINATE_TIMEOUT_S,
     ) -> ManagedProcess:
         """`python -m module arguments`, with the Python that runs this."""
-        return cls(module.rpartition(".")[2], [sys.executable, "-m", module, *arguments], environment, log)
+        command = [sys.executable, "-m", module, *arguments]
+        return cls(module.rpartition(".")[2], command, environment, log, terminate_timeout_s)
 
     def __enter__(self) -> ManagedProcess:
         error_file = self._log.open("ab") if self._log else None
@@ -60,9 +77,11 @@ class ManagedProcess:
         # Unconditionally: of a program that has ended, children may still be running.
         self._signal_group(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(TERMINATE_TIMEOUT_S)
+            self._process.wait(self._terminate_timeout_s)
+        used = self._shared_memory()
         self._signal_group(signal.SIGKILL)
         self._process.wait()
+        shared_memory.remove_dead(used)
         self._finish_reading()
 
     @property
@@ -106,34 +125,20 @@ class ManagedProcess:
         if self._log is not None:
             self._reader.join(1.0)
 
+    def _shared_memory(self) -> set[str]:
+        """What the group has open in shared memory, to be removed if it must be killed."""
+        return set().union(*(shared_memory.in_use_by(pid) for pid in _members(self._process.pid)))
+
     def _signal_group(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
 
-class StoppedBySignal(Exception):
-    """A signal asked this program to stop."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by signal {number}")
-        self.exit_status = 128 + number
-
-
-class StopSignals:
-    """Catches SIGINT, SIGTERM and SIGHUP and raises where the program asks.
-
-    An exception out of the signal handler itself could come between the start of a process and the block that ends it.
-    """
-
-    def __init__(self) -> None:
-        self._received: list[int] = []
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._receive)
-
-    def check(self) -> None:
-        """Raise StoppedBySignal if one has come."""
-        if self._received:
-            raise StoppedBySignal(self._received[0])
-
-    def _receive(self, number: int, _: FrameType | None) -> None:
-        self._received.append(number)
+def _members(group: int) -> list[int]:
+    """Processes of a process group that have not ended."""
+    members = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(entry.name)) == group:
+                members.append(int(entry.name))
+    return members

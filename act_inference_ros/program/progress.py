@@ -1,4 +1,4 @@
-"""How far an evaluation is: a bar with rate and time left on a terminal, a line now and then in a log."""
+"""How far a program's work is: a bar with rate and time left in a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 
 class Progress(Protocol):
-    """What is told how far it is."""
+    """What is told how far the work is."""
 
     def __call__(self, done: float, total: float, note: str = "") -> None:
-        """Done so far, of how much, in whatever unit; a `note` instead of the rate."""
+        """Done so far, of how much, in whatever unit; a `note` is shown instead of the rate."""
 
 
 _LINES = 10
@@ -22,21 +25,15 @@ _SOONEST_S = 1.0
 
 @contextmanager
 def progress_bar(title: str, unit: str, say: Callable[[str], None]) -> Iterator[Progress]:
-    """Give a function to call as often as one likes; `unit` is what is counted, such as `episodes`."""
-    if not sys.stdout.isatty():
+    """Give a function to call as often as one likes; `unit` is what is counted, such as `episodes`.
+
+    It shows a bar if stdout is a terminal and rich is installed; otherwise it hands lines to `say`.
+    """
+    bar = _bar() if sys.stdout.isatty() else None
+    if bar is None:
         yield _Lines(title, unit, say)
         return
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns) as bar:
+    with bar:
         task = bar.add_task(title, total=None, rate="")
         started = time.monotonic()
 
@@ -47,8 +44,23 @@ def progress_bar(title: str, unit: str, say: Callable[[str], None]) -> Iterator[
         yield update
 
 
+def _bar() -> Bar | None:
+    try:
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+    except ModuleNotFoundError:  # an optional dependency: lines will do
+        return None
+    return Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+
+
 class _Lines:
-    """A line whenever another tenth is done, and not every moment."""
+    """A line whenever another tenth is done, but no more than one a second, and one at the end."""
 
     def __init__(self, title: str, unit: str, say: Callable[[str], None]) -> None:
         self._title, self._unit, self._say = title, unit, say

@@ -13,11 +13,6 @@ from rclpy.utilities import remove_ros_args
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.robot.parameters import Parameter
 
-MISTAKE = 2
-"""Exit status for a user's mistake."""
-FAULT = 1
-"""Exit status for everything else that went wrong."""
-
 
 def initialise(arguments: list[str], description: str, parameters: Sequence[Parameter]) -> None:
     """Answer --help, refuse arguments that are not ROS's, initialise rclpy without its signal handlers.

@@ -12,6 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
+from act_inference_ros.program import exit_status
+from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.serving.model_config import (
     BACKENDS,
     DEVICES,
@@ -122,16 +124,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             max_batch_size=given.max_batch_size,
             image_encoding=given.image_encoding,
         )
-        export_policy(
-            given.checkpoint, given.repository, options, given.precision, given.replace_config, log=_print_line
-        )
+        with StopSignals().interrupting():
+            export_policy(
+                given.checkpoint, given.repository, options, given.precision, given.replace_config, log=_print_line
+            )
     except ActInferenceError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return exit_status.MISTAKE
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+        return exit_status.INTERRUPTED
+    return exit_status.OK
 
 
 def _parser() -> argparse.ArgumentParser:

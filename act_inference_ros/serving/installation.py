@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.program import exit_status
 
 SERVER = "tritonserver"
 _WHEEL = "nvidia-pytriton"
@@ -115,8 +116,8 @@ def main() -> int:
             print(find_triton(Path(scratch)).executable)
         except ConfigurationError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 2
-    return 0
+            return exit_status.MISTAKE
+    return exit_status.OK
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from act_inference_ros.errors import ConfigurationError, NotReadyError
+from act_inference_ros.serving import backend_scratch
 from act_inference_ros.serving.installation import find_triton
 from act_inference_ros.serving.probe import Probe, ProbeError
 from act_inference_ros.serving.served_models import check_repository
@@ -84,10 +85,13 @@ class TritonProcess:
                 *installation.flags,
                 *extra_flags,
             ]
+            temporary = self._scratch / "tmp"  # of the models' processes, which may be killed
+            temporary.mkdir()
+            backend_scratch.expect()
             with self.log_file.open("wb") as log:
                 self.process = subprocess.Popen(
                     command,
-                    env={**os.environ, **(installation.environment or {})},
+                    env={**os.environ, "TMPDIR": str(temporary), **(installation.environment or {})},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -147,6 +151,7 @@ class TritonProcess:
         for region in Path("/dev/shm").glob(f"{self._memory_prefix}*"):  # noqa: S108  # not ours to place
             region.unlink(missing_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
+        backend_scratch.remove_abandoned()
         return status
 
     def log(self) -> str:

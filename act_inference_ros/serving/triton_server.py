@@ -4,50 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from act_inference_ros.errors import ActInferenceError, NotReadyError
+from act_inference_ros.program import exit_status
+from act_inference_ros.program.signals import StoppedBySignal, StopSignals
 from act_inference_ros.serving.triton_process import LOOPBACK, READY_DEADLINE_S, TritonProcess
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_KILLED_BY = 128
-"""Exit status of a program that a signal killed, less the signal: the shells' convention."""
-
-
-class _Stopped(BaseException):
-    """SIGINT or SIGTERM came."""
-
-
-class _StopSignals:
-    """Turns SIGINT and SIGTERM into _Stopped, but only once there is a server to stop."""
-
-    def __init__(self) -> None:
-        self._came = self._effective = False
-        for number in _SIGNALS:
-            signal.signal(number, self._handle)
-
-    def take_effect(self) -> None:
-        """Raise _Stopped from now on, and at once if a signal has come."""
-        self._effective = True
-        if self._came:
-            raise _Stopped
-
-    def _handle(self, _signal: int, _frame: FrameType | None) -> None:
-        self._came = True
-        if self._effective:
-            raise _Stopped
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the server's exit status, 2 for a user's mistake, 1 if it never became ready."""
     given, flags = _parser().parse_known_args(arguments)
+    signals = StopSignals()
     log_file = given.log_file or _temporary_log()
-    stop = _StopSignals()
     try:
         server = TritonProcess(
             given.model_repository,
@@ -59,24 +31,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             extra_flags=flags,
         )
     except ActInferenceError as error:
-        return _fail(error, 2)
+        if given.log_file is None:
+            log_file.unlink(missing_ok=True)
+        return _fail(error, exit_status.MISTAKE)
     try:
-        stop.take_effect()
-        models = server.wait_ready(given.deadline)
-        served = ", ".join(models) or "no model loaded yet"
-        print(f"Triton is ready at {server.address} (gRPC): {served}; log: {log_file}", flush=True)
-        server.process.wait()
+        # A signal raises only now that there is a server to stop, and only here: a second one must not cut that short.
+        with signals.interrupting():
+            models = server.wait_ready(given.deadline)
+            served = ", ".join(models) or "no model loaded yet"
+            print(f"Triton is ready at {server.address} (gRPC): {served}; log: {log_file}", flush=True)
+            server.process.wait()
     except NotReadyError as error:
-        _uninterrupted(server.stop)
-        return _fail(f"{error}; log: {log_file}", 1)
-    except _Stopped:
+        server.stop()
+        return _fail(f"{error}; log: {log_file}", exit_status.FAULT)
+    except StoppedBySignal:
         pass
-    status = _uninterrupted(server.stop)
+    status = server.stop()
     if status != 0:  # the log is kept, for it says more than one line can
         print(f"error: Triton ended with status {status}; log: {log_file}", file=sys.stderr)
     elif given.log_file is None:
         log_file.unlink(missing_ok=True)
-    return status if status >= 0 else _KILLED_BY - status
+    return status if status >= 0 else exit_status.of_signal(-status)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,13 +93,6 @@ def _temporary_log() -> Path:
     handle, name = tempfile.mkstemp(prefix="triton_server-", suffix=".log")
     os.close(handle)
     return Path(name)
-
-
-def _uninterrupted(end: Callable[[], int]) -> int:
-    """A second Ctrl-C must not leave a server behind."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    return end()
 
 
 def _fail(error: object, status: int) -> int:

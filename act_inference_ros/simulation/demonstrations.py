@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError
-from act_inference_ros.program.lines_progress import Progress
+from act_inference_ros.program.progress import Progress
 from act_inference_ros.simulation.expert import PLAN_STEPS, Expert
 from act_inference_ros.simulation.scene import DemoArm
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from act_inference_ros.policy.backbone import fold_batch_norms
 from act_inference_ros.policy.config import ACTION_KEY, ActConfig, Feature
 from act_inference_ros.policy.network import ActNetwork
-from act_inference_ros.program.lines_progress import Progress
+from act_inference_ros.program.progress import Progress
 from act_inference_ros.simulation.demonstrations import Demonstration
 from act_inference_ros.simulation.scene import DemoArm
 from act_inference_ros.spec import IMAGE_PREFIX, STATE_KEY
@@ -81,7 +81,7 @@ def train(
     statistics = _statistics(demonstrations)
     images = torch.from_numpy(np.concatenate([d.images for d in demonstrations]))
     total = len(images) + steps
-    notify = progress or (lambda done, total: None)
+    notify: Progress = progress or (lambda done, total, note="": None)
 
     states, chunks = _samples(demonstrations, statistics)
     with _one_thread():

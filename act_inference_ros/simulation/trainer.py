@@ -6,7 +6,6 @@ Run it with `python -m act_inference_ros.simulation.trainer --out DIR`.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
 from act_inference_ros.policy.checkpoint_files import CONFIG_FILE
-from act_inference_ros.program.lines_progress import progress_bar
+from act_inference_ros.program import exit_status
+from act_inference_ros.program.progress import Progress, progress_bar
+from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.simulation.demonstrations import record
 
 if TYPE_CHECKING:
-    from act_inference_ros.program.lines_progress import Progress
     from act_inference_ros.simulation.demonstrations import Demonstration
     from act_inference_ros.simulation.learner import TrainedPolicy
 
@@ -67,9 +67,9 @@ def make_checkpoint(
     train, write_checkpoint = _training()
     started = time.monotonic()
     with _appearing_at_once(out) as directory:
-        with progress_bar("recording demonstrations", log) as progress:
+        with progress_bar("recording demonstrations", "demonstrations", log) as progress:
             recorded = record(demonstrations, seed, workers, progress)
-        with progress_bar("training", log) as progress:
+        with progress_bar("training", "steps", log) as progress:
             policy = train(recorded, steps, seed, progress)
         write_checkpoint(policy, directory)
     log(f"wrote {out} after {time.monotonic() - started:.0f} s")
@@ -128,21 +128,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_checkpoint(options.out, options.demonstrations, options.steps, options.seed, options.workers, _print_line)
     except ActInferenceError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return exit_status.MISTAKE
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+        return exit_status.INTERRUPTED
+    return exit_status.OK
 
 
 def _print_line(line: str) -> None:
     print(line, flush=True)  # seen at once in a log file, too
 
 
-def _interrupt(signal_number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(main())
+    with StopSignals().interrupting():
+        sys.exit(main())

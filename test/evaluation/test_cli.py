@@ -21,13 +21,9 @@ PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def _own_signals_and_environment(monkeypatch):
+def _own_environment(monkeypatch):
     for name in ("CHECKPOINT_DIR", "INFERENCE_MODE", "TRITON_URL", "MODEL_NAME"):
         monkeypatch.delenv(name, raising=False)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from act_inference_ros.program import shared_memory
+
 PROJECT = Path(__file__).resolve().parents[2]
 PROFILE = PROJECT / "config" / "fastdds.xml"
+POLITE_S = 5.0
+"""How long a node may take to end before it is killed."""
 
 
 def wait_until(predicate: Callable[[], Any], deadline_s: float, what: str = "") -> Any:
@@ -72,9 +76,17 @@ class NodeProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Politely first: a node that is killed leaves its shared memory behind.
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(POLITE_S)
+        used = shared_memory.in_use_by(self._process.pid)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        shared_memory.remove_dead(used)
 
     @property
     def text(self) -> str:

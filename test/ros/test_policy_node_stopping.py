@@ -15,6 +15,8 @@ from policy_stand_in import Behaviour, Options
 from robot_stand_in import is_hold, seconds, told_at
 from ros_helpers import wait_until
 
+from act_inference_ros.program import shared_memory
+
 PROMISE_S = 0.2
 """Within this long of the signal the arm is at rest."""
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
@@ -91,6 +93,34 @@ def test_a_signal_while_the_policy_is_being_loaded_ends_the_node(tmp_path: Path,
         wait_until(lambda: stand.participant.node.count_publishers("/diagnostics"), 20.0)
         assert stand.node.stop(number) == 0
         assert "Traceback" not in stand.node.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("slow_s", [0.0, 6.0], ids=["idle", "computing"])
+def test_nothing_is_left_in_shared_memory(tmp_path: Path, number: int, slow_s: float) -> None:
+    with running_policy_node(tmp_path, policy=Options(slow_s=slow_s)) as stand:
+        stand.robot.wait_for_command("arm", time.time(), count=2)
+        with stand.robot.order("front", Behaviour.SLOW):
+            stand.robot.wait_for_frames(9)  # the slow chunk, if any, is under way
+            used = own_shared_memory(stand)
+            assert stand.node.stop(number) == 0
+    assert used
+    assert [name for name in used if Path("/dev/shm", name).exists()] == []  # noqa: S108
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_policy_is_being_loaded_leaves_nothing_in_shared_memory(tmp_path: Path, number: int) -> None:
+    with running_policy_node(tmp_path, policy=Options(load_s=6.0), wait=None) as stand:
+        wait_until(lambda: stand.participant.node.count_publishers("/diagnostics"), 20.0)
+        used = own_shared_memory(stand)
+        assert stand.node.stop(number) == 0
+    assert used
+    assert [name for name in used if Path("/dev/shm", name).exists()] == []  # noqa: S108
+
+
+def own_shared_memory(stand: Stand) -> set[str]:
+    """Names in /dev/shm that the node uses and this process does not."""
+    return shared_memory.in_use_by(stand.node._process.pid) - shared_memory.in_use_by(os.getpid())
 
 
 def at_rest(hold: Any) -> float:

@@ -1,5 +1,6 @@
 """policy_node with its policy on a real Triton: a lost server stops the arm, and it goes on by itself."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from robot_stand_in import is_hold, seconds
 from sensor_msgs.msg import CompressedImage
 
 from act_inference_ros.policy.load import load_policy
+from act_inference_ros.program import shared_memory
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.checkpoints import golden_checkpoint
 from test.inference.triton_models import fingerprint, write_model
@@ -82,6 +84,23 @@ def test_a_lost_server_stops_the_arm_within_the_deadline_until_it_answers_again(
     for message in robot.commanded("arm", lost):  # the policy stands still, so must the arm
         for point in message.points:
             assert list(point.positions) == pytest.approx([0.5] * 5, abs=1e-3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_server_does_not_answer_leaves_nothing_in_shared_memory(
+    tmp_path: Path, server: TritonProcess, number: int
+) -> None:
+    with triton_node(tmp_path, server, request_timeout=20.0) as stand:
+        stand.robot.wait_for_command("arm", time.time(), count=2)
+        server.send(signal.SIGSTOP)
+        try:
+            stand.robot.wait_for_frames(15)  # far more than one inference's time: a request is under way
+            used = shared_memory.in_use_by(stand.node._process.pid) - shared_memory.in_use_by(os.getpid())
+            assert stand.node.stop(number) == 0
+        finally:
+            server.send(signal.SIGCONT)
+    assert [name for name in used if name.startswith("act_inference_")], "the images went another way"
+    assert [name for name in used if Path("/dev/shm", name).exists()] == []  # noqa: S108
 
 
 def test_configure_says_which_server_it_waited_for(tmp_path: Path) -> None:

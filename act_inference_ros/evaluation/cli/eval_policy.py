@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError
 from act_inference_ros.evaluation.cli.arguments import check, make_parser
@@ -20,30 +18,11 @@ from act_inference_ros.evaluation.report.html_report import plotly_javascript, w
 from act_inference_ros.evaluation.report.table import make_console, print_tables
 from act_inference_ros.evaluation.results import FAILED, PARTIAL
 from act_inference_ros.evaluation.runs import Run
+from act_inference_ros.program.exit_status import INTERRUPTED, MISTAKE, NOT_MET, OK
+from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.parameter_file import read_configuration
 from act_inference_ros.simulation.success import success_line
-
-OK, NOT_MET, MISTAKE, INTERRUPTED = 0, 1, 2, 130
-
-
-class StopRequest:
-    """Ctrl-C or SIGTERM: the first ends the evaluation and keeps what there is, the second ends the program."""
-
-    def __init__(self) -> None:
-        self.given = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._receive)
-
-    def __call__(self) -> bool:
-        """Whether the evaluation shall end."""
-        return self.given
-
-    def _receive(self, number: int, _: FrameType | None) -> None:
-        if self.given:
-            raise KeyboardInterrupt
-        self.given = True
-        say("stopping; once more to leave at once")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser()
     options = parser.parse_args(arguments)
     check(parser, options)
+    signals = StopSignals(on_first=lambda: say("stopping; once more to leave at once"))
     try:
-        return evaluate(options)
+        with signals.interrupting(after=1):
+            return evaluate(options, lambda: signals.given)
     except ActInferenceError as error:
         print(f"eval_policy: {error}", file=sys.stderr)
         return MISTAKE
@@ -61,8 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def evaluate(options: argparse.Namespace) -> int:
-    """Evaluate, write, print; the exit status. Raises ActInferenceError for what cannot be done."""
+def evaluate(options: argparse.Namespace, stopped: Callable[[], bool]) -> int:
+    """Evaluate, write, print; the exit status. Once `stopped`, it ends and keeps what there is.
+
+    Raises ActInferenceError for what cannot be done.
+    """
     # What will be needed at the end is looked at first: nobody wants to wait an hour for it to be missing.
     plotly_javascript()
     make_console()
@@ -70,7 +54,7 @@ def evaluate(options: argparse.Namespace) -> int:
     _make_directory(options.out)
     files = options.params or [demo_policy.parameter_file()]
     configuration = read_configuration(*files)
-    runs, stopped = [], StopRequest()
+    runs: list[Run] = []
     for mode in options.mode or (configuration.mode or os.environ.get("INFERENCE_MODE") or "local",):
         if not stopped():
             runs.append(_run(mode, options, configuration, files, stopped))

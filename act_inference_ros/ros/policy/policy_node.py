@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-import select
-import signal
 import sys
 import threading
+import time
 import traceback
 from typing import Any
 
@@ -25,10 +24,12 @@ from act_inference_ros.execution.operator import REQUESTS as OPERATOR_REQUESTS
 from act_inference_ros.execution.plan_age import check_plan_age
 from act_inference_ros.execution.states import Answer
 from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.program.exit_status import FAULT, MISTAKE, OK
+from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.parameters import PARAMETERS
 from act_inference_ros.ros import declared_parameters as parameters
-from act_inference_ros.ros.command_line import FAULT, MISTAKE, initialise, readable_ros_errors
+from act_inference_ros.ros.command_line import initialise, readable_ros_errors
 from act_inference_ros.ros.policy.description import published_description
 from act_inference_ros.ros.policy.diagnostics import DiagnosticReport
 from act_inference_ros.ros.policy.session import PolicySession
@@ -38,11 +39,10 @@ from act_inference_ros.ros.policy.status import STATUS_QOS, status_message
 NODE_NAME = "policy_node"
 DIAGNOSTICS_PERIOD_S = 1.0
 
-STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 LOOK_S = 0.2
 """How often the main thread looks whether the executor has ended by itself."""
 EXIT_S = 1.0
-"""How long the executor, and then the client, may take to end; what takes longer is left behind."""
+"""How long the threads of the node may take to end, all together; what takes longer ends with the process."""
 
 
 class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
@@ -131,6 +131,15 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         if self._session is not None:
             self._session.close_client()
 
+    def leave_ros(self) -> None:
+        """Let go of the DDS participant, after rclpy.shutdown; the node cannot be used any more.
+
+        rclpy destroys the node then, but forgets the state machine of a lifecycle node, which keeps the participant
+        until the interpreter ends.
+        """
+        self.destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def _failed(self, transition: str, problem: Exception) -> TransitionCallbackReturn:
         """Say and remember why; a traceback is for what is not a user's mistake."""
         if self.ending:  # ROS was shut down under us
@@ -218,12 +227,12 @@ offers      std_srvs/Trigger: ~/pause ~/resume ~/stop ~/clear_stop ~/go_to_start
 
 def main(args: list[str] | None = None) -> int:
     """Run policy_node until it is told to stop; returns the exit status."""
-    stop_signal = _catch_stop_signals()
+    signals = StopSignals()
     try:
         initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, PARAMETERS)
         with readable_ros_errors():
             node = PolicyNode()
-        return _leave(_run(node, stop_signal))
+        return _leave(node, _run(node, signals))
     except ActInferenceError as mistake:
         print(f"{NODE_NAME}: {mistake}", file=sys.stderr)
         return MISTAKE
@@ -231,21 +240,7 @@ def main(args: list[str] | None = None) -> int:
         rclpy.try_shutdown()
 
 
-def _catch_stop_signals() -> int:
-    """Return a file descriptor that becomes readable when the node is told to stop.
-
-    Blocking the signals and waiting for them would not do: libraries have threads from import on that do not block
-    them, and a signal that finds the main thread busy would be theirs and end the process without a hold.
-    """
-    readable, writable = os.pipe()
-    os.set_blocking(writable, False)
-    signal.set_wakeup_fd(writable)
-    for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: None)
-    return readable
-
-
-def _run(node: PolicyNode, stop_signal: int) -> int:
+def _run(node: PolicyNode, signals: StopSignals) -> int:
     """Spin in another thread, so that nothing the executor does delays the answer to a signal."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -270,30 +265,38 @@ def _run(node: PolicyNode, stop_signal: int) -> int:
     thread.start()
     told = False
     while not told and not over.is_set() and node.fault is None:
-        told = bool(select.select([stop_signal], [], [], LOOK_S)[0])
+        told = signals.wait(LOOK_S)
     node.end()
     rclpy.try_shutdown()
-    closing = threading.Thread(target=node.close_client, name="closing", daemon=True)
-    closing.start()
-    for each in (thread, closing):
-        each.join(EXIT_S)
+    threading.Thread(target=node.close_client, name="closing", daemon=True).start()
+    # A request to a server ends when the client is closed; only then its shared memory can be given back.
+    end = time.monotonic() + EXIT_S
+    for each in _daemons():
+        each.join(max(0.0, end - time.monotonic()))
     if told:
-        return 0
+        return OK
     if node.failure is not None and node.starts_by_itself:
         return MISTAKE if isinstance(node.failure, ActInferenceError) else FAULT
-    return FAULT if faults or node.fault is not None else 0
+    return FAULT if faults or node.fault is not None else OK
 
 
-def _leave(status: int) -> int:
+def _leave(node: PolicyNode, status: int) -> int:
     """Return the status; or end right here if a thread is still computing a chunk or loading a policy.
 
-    A thread that comes back from torch while the interpreter is torn down ends in std::terminate.
+    A thread that comes back from torch while the interpreter is torn down ends in std::terminate. But nothing that the
+    interpreter's end would do is then done: so the DDS participant goes first, which would leave megabytes of shared
+    memory behind.
     """
-    if any(thread.daemon for thread in threading.enumerate()):
+    if _daemons():
         sys.stdout.flush()
         sys.stderr.flush()
+        node.leave_ros()
         os._exit(status)
     return status
+
+
+def _daemons() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.daemon]
 
 
 if __name__ == "__main__":

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import select
-import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,10 @@ from rosgraph_msgs.msg import Clock
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
 from act_inference_ros.evaluation.bags.serialized import BagSource, Topic
+from act_inference_ros.program.exit_status import MISTAKE, OK
 from act_inference_ros.program.installed_files import share_directory
-from act_inference_ros.ros.command_line import MISTAKE, readable_ros_errors
+from act_inference_ros.program.signals import StoppedBySignal, StopSignals
+from act_inference_ros.ros.command_line import readable_ros_errors
 from act_inference_ros.ros.messages import message_class
 from act_inference_ros.ros.replay.replay_qos import offered_qos
 
@@ -39,14 +39,10 @@ _POLL_S = 0.05
 _NANOSECONDS = 1_000_000_000
 
 
-class Stopped(Exception):
-    """A signal asked to stop."""
-
-
 class Replay:
     """Publishers for the chosen topics of a bag (and /clock), paced by the monotonic clock.
 
-    `wait` lets seconds pass, or raises Stopped.
+    `signals` tell it to stop: what lets time pass raises StoppedBySignal then.
     """
 
     def __init__(
@@ -56,14 +52,14 @@ class Replay:
         topics: Sequence[Topic],
         rate: float,
         clock: bool,
-        wait: Callable[[float], None],
+        signals: StopSignals,
     ) -> None:
         self.published = 0
         self.behind_s = 0.0
         self._source = source
         self._topics = topics
         self._rate = rate
-        self._wait = wait
+        self._signals = signals
         self._publishers = {
             topic.name: node.create_publisher(message_type(topic), topic.name, offered_qos(topic.qos))
             for topic in topics
@@ -74,7 +70,7 @@ class Replay:
     def wait_for_subscribers(self, timeout_s: float) -> None:
         """Return when every topic has a subscriber, or some have and no more come, or after `timeout_s`.
 
-        Raises Stopped.
+        Raises StoppedBySignal.
         """
         subscribed, since = 0, time.monotonic()
         deadline = since + timeout_s
@@ -87,7 +83,7 @@ class Replay:
             self._wait(_POLL_S)
 
     def run(self) -> None:
-        """Publish everything once. Raises Stopped."""
+        """Publish everything once. Raises StoppedBySignal."""
         begin_ns: int | None = None
         for message in self._source.messages(self._topics):
             if begin_ns is None:
@@ -113,6 +109,10 @@ class Replay:
         self.behind_s = max(self.behind_s, -left)
         self._wait(max(0.0, left))
 
+    def _wait(self, seconds: float) -> None:
+        self._signals.wait(seconds)
+        self._signals.check()
+
     def _publish_clock(self, time_ns: int) -> None:
         if self._clock is not None:
             self._clock.publish(Clock(clock=Time(sec=time_ns // _NANOSECONDS, nanosec=time_ns % _NANOSECONDS)))
@@ -124,26 +124,6 @@ def message_type(topic: Topic) -> Any:
         return message_class(topic.type)
     except MissingDependencyError as error:
         raise ConfigurationError(f"{topic.name}: {error}, or name other topics with --topics") from error
-
-
-class StopSignals:
-    """SIGINT and SIGTERM, told where the program waits.
-
-    Through the wakeup pipe, so that it does not matter which thread gets the signal: libraries start some of their own
-    before `main` could block signals in them.
-    """
-
-    def __init__(self) -> None:
-        self._received, sender = os.pipe()
-        os.set_blocking(sender, False)
-        signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
-
-    def wait(self, seconds: float) -> None:
-        """Let `seconds` pass; raise Stopped as soon as a signal comes, or if one has come."""
-        if select.select([self._received], [], [], seconds)[0]:
-            raise Stopped
 
 
 def main(args: list[str] | None = None) -> int:
@@ -159,10 +139,10 @@ def main(args: list[str] | None = None) -> int:
             with readable_ros_errors():
                 rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
                 node = rclpy.create_node(NODE_NAME)
-            replay = Replay(node, source, topics, options.rate, options.clock, signals.wait)
+            replay = Replay(node, source, topics, options.rate, options.clock, signals)
             return _replay(replay, source, topics, options)
-    except Stopped:
-        return 0
+    except StoppedBySignal:
+        return OK
     except ActInferenceError as error:
         print(f"{NODE_NAME}: {error}", file=sys.stderr)
         return MISTAKE
@@ -187,7 +167,7 @@ def _replay(replay: Replay, source: BagSource, topics: Sequence[Topic], options:
     finally:
         behind = f", up to {replay.behind_s:.2f} s behind the bag's pace" if replay.behind_s > _POLL_S else ""
         _say(f"published {replay.published} messages in {time.monotonic() - started:.1f} s{behind}")
-    return 0
+    return OK
 
 
 def _use_transport_profile() -> None:

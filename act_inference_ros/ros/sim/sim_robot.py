@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
@@ -16,7 +15,9 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
-from act_inference_ros.ros.command_line import FAULT, MISTAKE, initialise, readable_ros_errors
+from act_inference_ros.program.exit_status import FAULT, MISTAKE, OK
+from act_inference_ros.program.signals import StopSignals
+from act_inference_ros.ros.command_line import initialise, readable_ros_errors
 from act_inference_ros.ros.sim.command_topics import CommandTopics
 from act_inference_ros.ros.sim.settings import PARAMETERS, read_settings
 from act_inference_ros.ros.sim.topics import SimTopics
@@ -106,7 +107,7 @@ class SimRobot:
         while not is_stopped():
             wait_s = self._clock.wait_s
             if wait_s > 0.0:
-                # A signal handler that sets a flag does not cut a sleep short, hence the short ones.
+                # Short ones: nothing cuts a sleep short when it is time to stop.
                 time.sleep(min(wait_s, _LONGEST_SLEEP_S))
                 continue
             self._tick()
@@ -218,14 +219,12 @@ class SimRobot:
 
 def main(args: list[str] | None = None) -> int:
     """Run sim_robot; returns the exit status."""
-    stopped: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _: stopped.append(received))
+    signals = StopSignals()
     try:
         initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, PARAMETERS)
         with readable_ros_errors():
             node = rclpy.create_node(NODE_NAME, automatically_declare_parameters_from_overrides=True)
-        return _run(node, lambda: bool(stopped))
+        return _run(node, lambda: signals.given)
     except ActInferenceError as error:
         print(f"{NODE_NAME}: {error}", file=sys.stderr)
         return MISTAKE if isinstance(error, (ConfigurationError, MissingDependencyError)) else FAULT
@@ -259,7 +258,7 @@ def _run(node: Node, is_stopped: Callable[[], bool]) -> int:
         raise failures[0]
     if all_over:
         print(success_line(robot.successes, robot.episodes), flush=True)
-    return 0
+    return OK
 
 
 if __name__ == "__main__":

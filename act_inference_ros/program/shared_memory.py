@@ -1,0 +1,86 @@
+"""What programs that were killed leave in shared memory, told apart from what others use, and removed.
+
+Fast DDS holds a lock (flock) on the file NAME_el of each of its segments, and on NAME_el or NAME_sl of each of its
+ports, for as long as a process uses them. The kernel lets go of a lock however the process ends, so what nobody locks
+was left behind. Fast DDS's own tool, `fastdds shm clean`, goes by the same rule.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+DIRECTORY = Path("/dev/shm")  # noqa: S108 - where shm_open keeps its objects on Linux
+SETTLED_S = 60.0
+"""A participant makes its files and locks them within milliseconds: what is older than this and not locked is dead."""
+
+_FAST_DDS = re.compile(r"(?:sem\.)?(fast(?:rtps|dds)_(?:[0-9a-f]{16}|port\d{1,5}))(?:_el|_sl|_mutex)?")
+_LOCKS = ("_el", "_sl")
+
+
+def in_use_by(pid: int) -> set[str]:
+    """Names of the files in shared memory that a process has open or mapped; none if it has ended."""
+    found: set[str] = set()
+    with contextlib.suppress(OSError):
+        maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace")
+        found.update(line.partition(f"{DIRECTORY}/")[2] for line in maps.splitlines())
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(descriptor).partition(f"{DIRECTORY}/")[2])
+    return found - {""}
+
+
+def remove_dead(names: Iterable[str]) -> list[str]:
+    """Remove those of Fast DDS's segments and ports in `names` that no process uses any more; returns what went.
+
+    Only for names that a process has had open: of a segment just being made, the lock may not be there yet.
+    """
+    removed: list[str] = []
+    for stem in {match[1] for name in names if (match := _FAST_DDS.fullmatch(name))}:
+        files = [DIRECTORY / f"{stem}{end}" for end in ("", *_LOCKS)] + [DIRECTORY / f"sem.{stem}_mutex"]
+        locks = [path for end in _LOCKS if (path := DIRECTORY / f"{stem}{end}").exists()]
+        if locks and not any(_is_locked(path) for path in locks):  # without any, nobody knows
+            removed += [path.name for path in files if _unlink(path)]
+    return removed
+
+
+def remove_abandoned() -> list[str]:
+    """Remove what programs of this user that were killed some time ago have left of Fast DDS; returns what went."""
+    youngest: dict[str, float] = {}
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(DIRECTORY):
+            match = _FAST_DDS.fullmatch(entry.name)
+            with contextlib.suppress(OSError):
+                if match and entry.stat(follow_symlinks=False).st_uid == os.getuid():
+                    made = entry.stat(follow_symlinks=False).st_ctime
+                    youngest[match[1]] = max(made, youngest.get(match[1], 0.0))
+    return remove_dead(stem for stem, made in youngest.items() if time.time() - made > SETTLED_S)
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # another user's
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError:  # removed meanwhile, or another user's
+        return False
+    return True

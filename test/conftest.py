@@ -1,0 +1,43 @@
+"""Fixtures of all tests: signal handlers as they were after each test, the machine as it was after all of them."""
+
+import signal
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from act_inference_ros.program.signals import STOP_SIGNALS
+from test.leftovers import Leftovers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _leftovers() -> Iterator[Leftovers]:
+    """Fails the run if tests have left files in shared memory, temporary files or processes behind."""
+    leftovers = Leftovers()
+    try:
+        yield leftovers
+        if "test.checkpoints" in sys.modules:  # needs torch, so it is not imported here
+            sys.modules["test.checkpoints"].remove_golden_checkpoints()
+        left = leftovers.after()
+    finally:
+        leftovers.forget()
+    if left:
+        pytest.fail("the tests have left something behind:\n" + "\n".join(left), pytrace=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leftovers_of_module(request: pytest.FixtureRequest, _leftovers: Leftovers) -> Iterator[None]:
+    """Notes what is there after each module, to know whose it was."""
+    yield
+    _leftovers.note(request.node.nodeid)
+
+
+@pytest.fixture(autouse=True)
+def _own_signal_handlers() -> Iterator[None]:
+    """Programs whose `main` a test calls catch signals for good; the next test shall find the handlers as they were."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    yield
+    if before != {number: signal.getsignal(number) for number in STOP_SIGNALS}:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)

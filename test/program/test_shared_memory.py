@@ -1,0 +1,107 @@
+"""What killed programs leave of Fast DDS is removed; what anybody uses, or has just made, is not."""
+
+import fcntl
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from act_inference_ros.program import shared_memory
+from act_inference_ros.program.processes import ManagedProcess
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(shared_memory, "DIRECTORY", tmp_path)
+    return tmp_path
+
+
+def segment(directory: Path, kind: str = "fastdds") -> Path:
+    """A segment and its lock file, which nobody holds, as a killed participant leaves them."""
+    path = directory / f"{kind}_{secrets.token_hex(8)}"
+    for each in (path, Path(f"{path}_el")):
+        each.touch()
+    return path
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["fastdds", "fastrtps"])
+def test_a_dead_segment_goes_with_its_lock(directory: Path, kind: str) -> None:
+    dead = segment(directory, kind)
+    assert sorted(shared_memory.remove_dead([dead.name])) == [dead.name, f"{dead.name}_el"]
+    assert names(directory) == []
+
+
+def test_a_segment_in_use_stays(directory: Path) -> None:
+    used = segment(directory)
+    with open(f"{used}_el") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert shared_memory.remove_dead([used.name, f"{used.name}_el"]) == []
+    assert len(names(directory)) == 2
+
+
+def test_a_port_that_somebody_sends_to_stays(directory: Path) -> None:
+    for end in ("", "_el", "_sl"):
+        (directory / f"fastdds_port7411{end}").touch()
+    (directory / "sem.fastdds_port7411_mutex").touch()
+    with open(directory / "fastdds_port7411_sl") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        assert shared_memory.remove_dead(["fastdds_port7411"]) == []
+    assert len(shared_memory.remove_dead(["fastdds_port7411"])) == 4
+    assert names(directory) == []
+
+
+def test_other_programs_files_stay(directory: Path) -> None:
+    (directory / "fastdds_config").touch()
+    (directory / "somebody_elses").touch()
+    assert shared_memory.remove_dead(["fastdds_config", "somebody_elses", "../passwd"]) == []
+    assert shared_memory.remove_abandoned() == []
+
+
+def test_what_is_young_is_not_abandoned(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    young = segment(directory)
+    assert shared_memory.remove_abandoned() == []
+    assert young.exists()
+    monkeypatch.setattr(shared_memory, "SETTLED_S", -1.0)
+    assert len(shared_memory.remove_abandoned()) == 2
+
+
+@pytest.fixture
+def dead_in_shared_memory() -> Iterator[Path]:
+    path = segment(shared_memory.DIRECTORY)
+    yield path
+    for each in (path, Path(f"{path}_el")):
+        each.unlink(missing_ok=True)
+
+
+def test_a_program_that_must_be_killed_leaves_no_segment(tmp_path: Path, dead_in_shared_memory: Path) -> None:
+    program = f"""if True:
+        import fcntl, signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        lock = open("{dead_in_shared_memory}_el")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        print("ready", flush=True)
+        time.sleep(60)
+    """
+    with ManagedProcess("stubborn", [sys.executable, "-c", program], os.environ, tmp_path / "log", 0.5) as process:
+        end = time.monotonic() + 20.0
+        while "ready" not in process.lines() and time.monotonic() < end:
+            process.wait(0.05)
+        assert shared_memory.remove_dead([dead_in_shared_memory.name]) == []
+    assert not dead_in_shared_memory.exists()
+
+
+def test_what_a_process_uses_is_seen_and_of_one_that_has_ended_nothing(dead_in_shared_memory: Path) -> None:
+    with open(dead_in_shared_memory):
+        assert dead_in_shared_memory.name in shared_memory.in_use_by(os.getpid())
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert shared_memory.in_use_by(ended.pid) == set()
