@@ -87,7 +87,7 @@ def test_reset_holds_forgets_the_plan_and_goes_on_with_new_observations(stand: S
         assert is_hold(robot.commanded("arm")[-1])
         assert robot.commands["arm"][-1].time < at + 0.3
         assert len(robot.commanded("gripper", at + 0.3)) == 0
-        robot.wait_for_diagnosis("holding: missing: front")
+        robot.wait_for_diagnosis("waiting: missing: front")
         last = time.time()
     chunk = robot.wait_for_command("arm", last)[0]
     assert seconds(chunk.header.stamp) > last

@@ -88,7 +88,7 @@ def test_a_lost_server_stops_the_arm_within_the_deadline_until_it_answers_again(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_a_server_does_not_answer_leaves_nothing_in_shared_memory(
-    tmp_path: Path, server: TritonProcess, number: int
+    tmp_path: Path, server: RunningTriton, number: int
 ) -> None:
     with triton_node(tmp_path, server, request_timeout=20.0) as stand:
         stand.robot.wait_for_command("arm", time.time(), count=2)
