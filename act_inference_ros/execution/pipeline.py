@@ -121,11 +121,14 @@ class Pipeline:
         """One period of the commands has passed."""
         self.supervisor.tick(now)
 
+    def due(self, now: float) -> float:
+        """Return for how many seconds from `now` on no observation will be taken."""
+        self._begin_anew_if_told()
+        return self.taker.due(now)
+
     def take(self, now: float) -> Taken | None:
         """Return a new observation to predict from, or None if it is too early or there is none."""
-        if self._generation != self.supervisor.generation:
-            self._generation = self.supervisor.generation
-            self.taker.restart()
+        self._begin_anew_if_told()
         selection = self.taker.take(now)
         self.supervisor.refused(self.taker.refusal)
         return None if selection is None else Taken(selection, self._generation)
@@ -147,6 +150,12 @@ class Pipeline:
         self.statistics.failed(error)
         if taken.generation == self.supervisor.generation:
             self.supervisor.fail(now, str(error))
+
+    def _begin_anew_if_told(self) -> None:
+        """Forget what was taken if the plan was forgotten or the clock jumped: times may be of another clock."""
+        if self._generation != self.supervisor.generation:
+            self._generation = self.supervisor.generation
+            self.taker.restart()
 
     def _take(self, configuration: RobotConfiguration) -> None:
         self.taker.inference_rate = configuration.inference_rate

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ class Stand:
     robot: RobotStandIn
     node: NodeProcess
     participant: Participant
+    home: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(JOINTS, 0.0))
 
     def reset(self) -> None:
         assert self.participant.call(Trigger, "/policy_node/reset").success
@@ -101,7 +102,7 @@ class Stand:
         """
         self.ask("clear_stop")
         self.ask("pause")
-        self.robot.positions = dict.fromkeys(JOINTS, 0.0) if positions is None else positions
+        self.robot.positions = dict(self.home if positions is None else positions)
         self.reset()
         at = time.time()
         self.ask("resume")

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from policy_node_stand import MAX_AGE_S, Stand, running_policy_node
+from policy_node_stand import MAX_AGE_S, Stand, robot_parameters, running_policy_node
 from policy_stand_in import Behaviour
 from robot_stand_in import (
     Distortion,
@@ -79,7 +80,6 @@ def test_a_faulty_input_stops_the_arm_until_it_is_good_again(
         (Behaviour.NOT_FINITE, "inference failed: BadOutputError"),
         (Behaviour.WRONG_SHAPE, "inference failed: BadOutputError"),
         (Behaviour.NOT_READY, "inference failed: NotReadyError"),
-        (Behaviour.RAISES_UNFORESEEN, "inference failed: RuntimeError"),
     ],
 )
 def test_a_policy_that_fails_stops_the_arm_until_it_works_again(
@@ -87,7 +87,7 @@ def test_a_policy_that_fails_stops_the_arm_until_it_works_again(
 ) -> None:
     robot = stand.robot
     with robot.order("front", behaviour):
-        status = robot.wait_for_diagnosis("holding: in")  # inference failed, internal fault
+        status = robot.wait_for_diagnosis("holding: inference failed")
         hold = robot.commanded("arm")[-1]
         commands = len(robot.commands["arm"])
         after = robot.wait_for_diagnosis("holding: in")
@@ -102,3 +102,16 @@ def test_a_policy_that_fails_stops_the_arm_until_it_works_again(
 def value(status: Any, key: str) -> int:
     """The number that a status gives for `key`; 0 where it does not."""
     return next((int(pair.value) for pair in status.values if pair.key == key), 0)
+
+
+def test_what_nobody_foresaw_holds_every_controller_and_ends_the_node(tmp_path: Path) -> None:
+    with running_policy_node(tmp_path, robot_parameters()) as stand:
+        robot = stand.robot
+        robot.wait_for_command("arm", time.time(), count=2)
+        began = time.time()
+        with robot.order("front", Behaviour.RAISES_UNFORESEEN):
+            assert stand.node.wait(20.0) == 1
+        assert "RuntimeError: unforeseen" in stand.node.text
+        assert is_hold(robot.commanded("arm", began)[-1])
+        held = robot.commanded("gripper", began)
+        assert held[-1].data == held[-2].data

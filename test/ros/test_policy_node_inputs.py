@@ -23,6 +23,7 @@ def cameras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         "controller__arm__interface": "joint_state",
         "controller__gripper__interface": "position_stream",
         "coast_time": 0.2,
+        "max_plan_age": 3.0,
         "max_age": 1.0,
         "max_skew": 0.05,
     }
@@ -46,6 +47,7 @@ def test_cameras_too_far_apart_stop_the_arm(cameras: Stand) -> None:
         before = len(robot.commands["arm"])
         status = robot.wait_for_diagnosis("holding: plan ran out")
         assert len(robot.commands["arm"]) == before
+        assert "the last observation was refused: skew: left" in status.message
         last = time.time()
     counted = {pair.key: pair.value for pair in status.values}
     assert int(counted["refused: skew: left"]) > 0
@@ -130,7 +132,7 @@ def test_a_simulated_clock_that_jumps_back_holds_and_everything_begins_anew(simu
     messages = wait_until(lambda: has_new_motion(robot.commanded("arm", jumped)), 20.0, "no motion in the new time")
     hold = next(message for message in messages if is_hold(message))
     assert 5.0 < seconds(hold.header.stamp) < 10.0
-    assert list(hold.points[0].positions) == [0.0] * 5  # where the arm was measured, not where it was sent
+    assert max(hold.points[0].positions) < 1.0  # where the arm was, not where it was sent
     assert seconds(messages[-1].header.stamp) < 60.0
 
 

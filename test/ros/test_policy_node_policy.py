@@ -1,5 +1,6 @@
 """policy_node with a real checkpoint: it computes what InferenceClient computes, from any way the inputs may come."""
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +25,9 @@ POSITIONS = [0.1, -0.2, 0.3, -0.4, 0.5, -0.6]
 UNITS = {"joint__pan__unit": "deg", "joint__grip__scale": 50.0, "joint__grip__offset": 3.0}
 STATISTICS = "policy_postprocessor_step_0_unnormalizer_processor.safetensors"
 NO_HURRY = {f"joint__{joint}__max_velocity": 100.0 for joint in JOINTS}
-SLOW_MACHINE = {"max_age": 5.0, "fps": 4.0, "inference_rate": 3.0}
+STANDS_STILL = {f"joint__{joint}__max_deviation": math.inf for joint in JOINTS}
+"""The arm does, so that the observation is known; nothing else is tried here."""
+SLOW_MACHINE = {"max_age": 5.0, "fps": 4.0, "inference_rate": 3.0, "max_plan_age": 5.0}
 """A plan of five seconds, and inputs that may be as old: this is not about speed."""
 
 
@@ -37,10 +40,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["raw", "compressed"])
 def stand(request: Any, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    parameters = robot_parameters({"front": request.param}, **SLOW_MACHINE, **UNITS, **NO_HURRY)
+    parameters = robot_parameters({"front": request.param}, **SLOW_MACHINE, **UNITS, **NO_HURRY, **STANDS_STILL)
     with running_policy_node(tmp_path_factory.mktemp("node"), parameters, checkpoint, wait=None) as stand:
+        stand.robot.frozen = True
         stand.robot.positions = dict(zip(JOINTS, POSITIONS, strict=True))
         stand.node.wait_for_line("commanding", 60.0)
+        stand.start_afresh(stand.robot.positions)  # what came before was at home
         yield stand
 
 

@@ -155,7 +155,7 @@ class PolicyReplay:
         """Take an observation if the node would, and predict."""
         if self._arriving is not None or self.broken is not None:
             return
-        due = self._pipeline.taker.due(now)
+        due = self._pipeline.due(now)
         if due > 0.0:
             self._next_poll = min(self._next_poll, now + due)
             return

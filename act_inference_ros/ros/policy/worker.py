@@ -71,7 +71,7 @@ class InferenceWorker:
         while not self._stopping.is_set():
             self._news.wait(POLL_S)
             with self._lock:
-                left = self._pipeline.taker.due(self._now())
+                left = self._pipeline.due(self._now())
             if left > 0.0:
                 self._stopping.wait(min(left, SHORT_S))  # the news stays set
                 continue
