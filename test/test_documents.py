@@ -8,6 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from act_inference_ros.execution import reasons
+from act_inference_ros.execution.operator import REQUESTS
+from act_inference_ros.execution.states import State
+from act_inference_ros.observation.refusal import Reason
+
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "act_inference_ros"
 DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md")
@@ -96,6 +101,17 @@ def test_the_drawing_shows_every_room_in_both_colours() -> None:
     for room in set().union(*layers("act_inference_ros")):
         assert f"{room}/" in words or f"{room}.py" in words, room
     assert "prefers-color-scheme: dark" in words
+
+
+def test_whoever_operates_the_robot_finds_every_state_reason_and_request() -> None:
+    text = text_of("docs/operating.md")
+    worded = {value for name, value in vars(reasons).items() if name.isupper() and isinstance(value, str)}
+    assert [word for word in sorted(worded) if not re.search(rf"`(stopped: )?{word}`", text)] == []
+    assert [reason for reason in Reason if f"`{reason.value}: <" not in text] == []
+    assert [state for state in State if f"| `{state.value}` |" not in text] == []
+    assert [request for request in REQUESTS if f"~/{request}`" not in text] == []
+    paths = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert [path for path in paths if not (PROJECT / "docs" / path).exists()] == []
 
 
 def test_the_hooks_are_what_make_lint_runs() -> None:
