@@ -83,6 +83,7 @@ def test_a_chunk_in_flight_during_a_reset_is_dropped() -> None:
     rig.feed()
     assert not rig.chunk(generation=generation)
     assert rig.silence() == (0, 0)
+    rig.wait(TICK_S)
     assert rig.chunk()
 
 
@@ -556,6 +557,83 @@ def test_without_a_closed_loop_nobody_need_listen_or_follow() -> None:
 
 
 # Found by a second reading.
+
+
+@pytest.mark.parametrize("others", [(), ("/teleop",)])
+def test_a_late_tick_lets_messages_pass_on_a_shared_topic_too(others: tuple[str, ...]) -> None:
+    rig = Rig(share_topics=True)
+    rig.supervisor.heard("arm", 1, others, rig.now)
+    rig.chunk()
+    rig.wait(0.1)
+    rig.now += 0.25
+    rig.supervisor.heard("arm", 1, others, rig.now)
+    rig.pipeline.tick(rig.now)
+    assert rig.state is State.COMMANDING
+
+
+EVENTS = {
+    "pause": lambda rig: rig.operator.pause(rig.now),
+    "stop": lambda rig: rig.operator.stop(rig.now),
+    "reset": lambda rig: rig.operator.reset(rig.now),
+    "go to start": lambda rig: rig.operator.go_to_start(rig.configuration.start_pose, rig.now),
+    "a failed inference": lambda rig: rig.supervisor.fail(rig.now, "the server went away"),
+    "another publisher": lambda rig: rig.supervisor.heard("arm", 1, ("/teleop",), rig.now),
+    "deactivation": lambda rig: rig.supervisor.deactivate(rig.now),
+    "a chunk": lambda rig: rig.chunk(),
+    "new limits": lambda rig: rig.supervisor.configure(rig.configuration, rig.now),
+    "messages": lambda rig: rig.feed(),
+}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_whatever_comes_first_after_the_clock_jumped_back_nothing_goes_back_with_it(event: str) -> None:
+    rig = Rig(start_pose=[0.5, 0.5, 0.5])
+    for _ in range(10):
+        rig.chunk(target=1.0)
+        rig.wait(0.1)
+    rig.obeys = False
+    told = rig.targets[-1]
+    sent = rig.silence()
+    rig.now -= 1.0  # when the stream was told something else
+    EVENTS[event](rig)
+    assert rig.targets[-1] == pytest.approx(told)
+    assert [len(each) for each in rig.commands.values()] == [sent[0] + 1, sent[1] + 1]
+    assert is_hold(rig.trajectories[-1])
+    assert rig.supervisor.holds[reasons.CLOCK_JUMPED] == 1
+
+
+def test_messages_that_come_before_the_tick_after_a_jump_are_of_use() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.now -= 1.0
+    rig.feed()
+    rig.now += 0.005
+    rig.pipeline.tick(rig.now)
+    assert rig.pipeline.inputs.fresh(rig.now) is None
+
+
+def test_an_observation_from_before_a_reset_or_a_jump_does_not_go_on_although_it_comes_later() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.operator.reset(rig.now)
+    rig.wait(0.04)
+    assert not rig.chunk(t_obs=rig.now - 0.05)
+    assert rig.chunk()
+    rig.now -= 1.0
+    rig.feed()
+    rig.wait(0.04)
+    assert not rig.chunk(t_obs=rig.now - 0.05)
+    assert rig.chunk()
+
+
+def test_a_clock_that_jumps_back_after_a_reset_does_not_refuse_all_that_comes() -> None:
+    rig = Rig()
+    rig.operator.reset(rig.now)
+    rig.now -= 100.0
+    rig.wait(0.1)
+    assert rig.chunk()
 
 
 def turning(**changes: object) -> Rig:
