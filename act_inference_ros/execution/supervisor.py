@@ -162,6 +162,7 @@ class Supervisor:
     def activate(self, now: float) -> None:
         """Start looking at inputs; commands begin with the first chunk, or after `resume`."""
         self.forget()
+        self.permissions.disable()  # the last word of the enabling topic may be of another time, on another clock
         if self._configuration.start_paused:
             self._enter(State.PAUSED, now, reasons.STARTED_PAUSED, "call ~/resume")
         else:

@@ -636,6 +636,17 @@ def test_a_clock_that_jumps_back_after_a_reset_does_not_refuse_all_that_comes() 
     assert rig.chunk()
 
 
+def test_an_enabling_word_of_an_earlier_activation_is_worth_nothing() -> None:
+    rig = Rig(**{"enable.topic": "/enable"})
+    rig.supervisor.permissions.enable(True, rig.now)
+    rig.supervisor.deactivate(rig.now)
+    rig.now -= 1000.0  # the simulation was restarted
+    rig.supervisor.activate(rig.now)
+    rig.wait(0.1)
+    assert not rig.chunk()
+    assert rig.reason == reasons.NOT_ENABLED
+
+
 def turning(**changes: object) -> Rig:
     """An arm whose pan has been told to go beyond half a turn, and is measured just behind, a turn back."""
     rig = Rig(**{"joint.pan.continuous": True, "joint.pan.max_velocity": 5.0, **changes})
