@@ -206,9 +206,14 @@ class Supervisor:
             if not self.look_at_clock(now) and self.state in RUNNING and self._start_pose is None:
                 self._hold(now, reasons.INFERENCE_FAILED, detail)
 
-    def fault(self, now: float, error: BaseException) -> None:
-        """Hold for good: something unforeseen happened on the way to the arm. Never raises."""
-        self._motion.hold_whatever_happens(now)
+    def fault(self, now: float, error: BaseException, unsent: bool = False) -> None:
+        """Hold for good: something unforeseen happened on the way to the arm. Never raises.
+
+        An arm that is not commanded was told to stay, and somebody else may have moved it since: it is told again only
+        if what it was told last may be `unsent`.
+        """
+        if unsent or self.state is State.COMMANDING:
+            self._motion.hold_whatever_happens(now)
         if self.state is State.INACTIVE or self.standing.reason == reasons.INTERNAL_FAULT:
             return
         self.holds[reasons.INTERNAL_FAULT] += 1

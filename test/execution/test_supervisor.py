@@ -636,6 +636,17 @@ def test_a_clock_that_jumps_back_after_a_reset_does_not_refuse_all_that_comes() 
     assert rig.chunk()
 
 
+def test_the_unforeseen_moves_no_arm_that_somebody_else_may_have_moved() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.operator.pause(rig.now)
+    before = rig.silence()
+    rig.supervisor.fault(rig.now, Broken("boom"))
+    assert rig.silence() == before
+    assert (rig.state, rig.reason) == (State.STOPPED, reasons.INTERNAL_FAULT)
+
+
 def test_an_enabling_word_of_an_earlier_activation_is_worth_nothing() -> None:
     rig = Rig(**{"enable.topic": "/enable"})
     rig.supervisor.permissions.enable(True, rig.now)
