@@ -108,15 +108,12 @@ class Commander(ABC):
         were told to be, whatever was measured. Raises KeyError for a joint that is in `unknown_joints`.
         """
         told = self._motion.position_at(now)
-        here = np.array([measured.get(name, np.nan) for name in self.joint_names])
         if told is None:
             self._motion.restart(now, np.array([measured[name] for name in self.joint_names]))
             return
         apart = self.deviations(measured, now, AGREEMENT_LAG_S)
         far = np.array([apart.get(name, 0.0) for name in self.joint_names]) > self._max_deviation * AGREEMENT_SHARE
-        if (far & self._smooth).any():
-            told = np.where(self._smooth & np.isfinite(here), here, told)
-        self._motion.stay(now, told)
+        self._motion.stay(now, self._at_measured(told, measured) if (far & self._smooth).any() else told)
 
     @abstractmethod
     def follow(self, timeline: ActionTimeline, now: float, until: float) -> None:
@@ -142,8 +139,7 @@ class Commander(ABC):
         told = self._motion.position_at(self._takes_over(now))
         if told is None:
             return
-        here = np.array([measured.get(name, np.nan) for name in self.joint_names])
-        self._stay(now, np.where(self._smooth & np.isfinite(here), here, told), needed=True)
+        self._stay(now, self._at_measured(told, measured), needed=True)
 
     def forget(self) -> None:
         """Know nothing: somebody else may have moved the joints, or told the controller something."""
@@ -154,6 +150,16 @@ class Commander(ABC):
         position = self._motion.position_at(before)
         if position is not None:
             self._motion.restart(now, position)
+
+    def _at_measured(self, told: Positions, measured: Mapping[str, float]) -> Positions:
+        """Where the joints are measured (joints,); those that are not smooth or not measured where they are `told`.
+
+        Joints that turn without end keep the turn that they were told: their encoders count from half a turn to half a
+        turn, and the same place one turn further back would send them all the way round.
+        """
+        here = np.array([measured.get(name, np.nan) for name in self.joint_names])
+        here = np.where(self._continuous, nearest_turn(here, told), here)
+        return np.where(self._smooth & np.isfinite(here), here, told)
 
     def _takes_over(self, now: float) -> float:
         """When a command that is sent now takes over."""

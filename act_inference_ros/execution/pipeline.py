@@ -104,10 +104,12 @@ class Pipeline:
 
     def image(self, camera: str, msg: Any, now: float) -> Refusal | None:
         """A camera's message has come; returns why it was refused, or None."""
+        self.supervisor.look_at_clock(now)
         return self.inputs.add_image(camera, msg, now)
 
     def state(self, msg: Any, now: float) -> Refusal | None:
         """A message with joint states has come; returns why it was refused, or None."""
+        self.supervisor.look_at_clock(now)
         refusal = self.inputs.add_state(msg, now)
         taken = self.inputs.time_of(msg, now)
         self.supervisor.measure(msg.name, msg.position, now if taken is None else min(taken, now))
@@ -115,6 +117,7 @@ class Pipeline:
 
     def environment_state(self, msg: Any, now: float) -> Refusal | None:
         """An environment state has come; returns why it was refused, or None."""
+        self.supervisor.look_at_clock(now)
         return self.inputs.add_environment_state(msg, now)
 
     def tick(self, now: float) -> None:
@@ -123,11 +126,13 @@ class Pipeline:
 
     def due(self, now: float) -> float:
         """Return for how many seconds from `now` on no observation will be taken."""
+        self.supervisor.look_at_clock(now)
         self._begin_anew_if_told()
         return self.taker.due(now)
 
     def take(self, now: float) -> Taken | None:
         """Return a new observation to predict from, or None if it is too early or there is none."""
+        self.supervisor.look_at_clock(now)
         self._begin_anew_if_told()
         selection = self.taker.take(now)
         self.supervisor.refused(self.taker.refusal)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.interfaces import LATEST
+from act_inference_ros.joints import nearest_turn
 from act_inference_ros.robot.configuration import RobotConfiguration
+
+Floats = npt.NDArray[np.float64]
 
 SPEED_SHARE = 0.25
 """Of each joint's `max_velocity`: slow enough to watch."""
@@ -19,19 +23,23 @@ REACHED = 1e-3
 
 
 class StartPose:
-    """The way to `pose` (n,), ROS units, in the order of the action's joints; all joints arrive together."""
+    """The way to `pose` (n,), ROS units, in the order of the action's joints; all joints arrive together.
+
+    Joints that turn without end go to the nearest turn of the pose.
+    """
 
     def __init__(self, configuration: RobotConfiguration, pose: tuple[float, ...]) -> None:
         self.timeline = ActionTimeline(configuration.fps, LATEST)
         self._action = configuration.action
         self._fps = configuration.fps
         self._pose = np.array(pose)
+        self._continuous = np.array([joint.continuous for joint in configuration.action.joints])
         self._fastest = SPEED_SHARE * np.array([joint.max_velocity for joint in configuration.action.joints])
         self._renewed = -np.inf
 
     def reached(self, told: Mapping[str, float]) -> bool:
         """Return whether the joints have been told to be there (joint -> position)."""
-        return bool(np.abs(self._from(told) - self._pose).max() <= REACHED)
+        return bool(np.abs(self._left(self._from(told))).max() <= REACHED)
 
     def renew(self, told: Mapping[str, float], now: float, span: float) -> bool:
         """Plan the next `span` s anew from where the joints are told to be, if it is time; return whether it was."""
@@ -39,13 +47,16 @@ class StartPose:
             return False
         self._renewed = now
         here = self._from(told)
-        left = np.abs(self._pose - here)
-        duration = max(float((left / self._fastest).max()), 1.0 / self._fps)
+        left = self._left(here)
+        duration = max(float((np.abs(left) / self._fastest).max()), 1.0 / self._fps)
         steps = np.arange(int(np.ceil(span * self._fps)) + 1) / self._fps
         share = np.clip(steps / duration, 0.0, 1.0)[:, None]
         self.timeline.clear()
-        self.timeline.add(self._action.to_actions(here + share * (self._pose - here)), now)
+        self.timeline.add(self._action.to_actions(here + share * left), now)
         return True
 
-    def _from(self, told: Mapping[str, float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def _left(self, here: Floats) -> Floats:
+        return np.where(self._continuous, nearest_turn(self._pose, here), self._pose) - here
+
+    def _from(self, told: Mapping[str, float]) -> Floats:
         return np.array([told[name] for name in self._action.names])

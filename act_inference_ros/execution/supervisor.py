@@ -86,6 +86,7 @@ class Supervisor:
     def configure(self, configuration: RobotConfiguration, now: float) -> None:
         """Take new live parameters. The plan goes on; what is under way is told anew, within the new limits."""
         with self._guarded(now):
+            self.look_at_clock(now)
             self._take(configuration)
             if self.state is State.COMMANDING and self._start_pose is None:
                 self._motion.follow(now, self._until, streams=False)
@@ -143,10 +144,14 @@ class Supervisor:
         self.permissions.heard(controller, listeners, others)
         if not others:
             return
-        if self.state in RUNNING:
-            self._judge(now)
-        if self.state is not State.COMMANDING:
-            self._motion.forget()  # who knows what the other one told it
+        with self._guarded(now):
+            self.look_at_clock(now)
+            forbidden = self.permissions.forbidden(now)
+            # What else there is to judge waits for the tick, and for the messages that a late one lets pass.
+            if forbidden is not None and forbidden[0] == reasons.SOMEBODY_ELSE and self.state in RUNNING:
+                self._judge(now)
+            if self.state is not State.COMMANDING:
+                self._motion.forget()  # who knows what the other one told it
 
     def refused(self, refusal: Refusal | None) -> None:
         """Note why no observation could be taken, or that one could (None): worth knowing while there is no plan."""
@@ -157,6 +162,7 @@ class Supervisor:
     def activate(self, now: float) -> None:
         """Start looking at inputs; commands begin with the first chunk, or after `resume`."""
         self.forget()
+        self.permissions.disable()  # the last word of the enabling topic may be of another time, on another clock
         if self._configuration.start_paused:
             self._enter(State.PAUSED, now, reasons.STARTED_PAUSED, "call ~/resume")
         else:
@@ -165,6 +171,7 @@ class Supervisor:
     def deactivate(self, now: float, reason: str = "") -> None:
         """Hold, and command nothing more, whatever comes, until activated again."""
         with self._guarded(now):
+            self.look_at_clock(now)
             self._end_motion(now, reason or State.INACTIVE.value)
         self.forget()
         self._enter(State.INACTIVE, now, reason)
@@ -172,9 +179,9 @@ class Supervisor:
     def accept(self, chunk: Chunk, t_obs: float, now: float, generation: int) -> bool:
         """Add a chunk to the plan and command it; False if it is of no use (`standing` says why, where it matters)."""
         with self._guarded(now):
-            if self.state not in RUNNING or self._start_pose is not None or generation != self.generation:
+            if self.look_at_clock(now) or generation != self.generation:
                 return False
-            if self._jumped_back(now) or not self._judge(now):
+            if self.state not in RUNNING or self._start_pose is not None or not self._judge(now):
                 return False
             if t_obs <= self._not_before:
                 return False  # taken before the hold: the arm may be somewhere else by now
@@ -183,7 +190,7 @@ class Supervisor:
     def tick(self, now: float) -> None:
         """Look whether the arm may still be commanded; stream the target for now."""
         with self._guarded(now):
-            if self.state is State.INACTIVE or self._jumped_back(now) or self._is_late(now):
+            if self.state is State.INACTIVE or self.look_at_clock(now) or self._is_late(now):
                 return
             if self.state not in RUNNING or not self._judge(now):
                 return
@@ -195,13 +202,18 @@ class Supervisor:
 
     def fail(self, now: float, detail: str) -> None:
         """Hold because no chunk could be computed."""
-        if self.state in RUNNING and self._start_pose is None:
-            with self._guarded(now):
+        with self._guarded(now):
+            if not self.look_at_clock(now) and self.state in RUNNING and self._start_pose is None:
                 self._hold(now, reasons.INFERENCE_FAILED, detail)
 
-    def fault(self, now: float, error: BaseException) -> None:
-        """Hold for good: something unforeseen happened on the way to the arm. Never raises."""
-        self._motion.hold_whatever_happens(now)
+    def fault(self, now: float, error: BaseException, unsent: bool = False) -> None:
+        """Hold for good: something unforeseen happened on the way to the arm. Never raises.
+
+        An arm that is not commanded was told to stay, and somebody else may have moved it since: it is told again only
+        if what it was told last may be `unsent`.
+        """
+        if unsent or self.state is State.COMMANDING:
+            self._motion.hold_whatever_happens(now)
         if self.state is State.INACTIVE or self.standing.reason == reasons.INTERNAL_FAULT:
             return
         self.holds[reasons.INTERNAL_FAULT] += 1
@@ -212,11 +224,14 @@ class Supervisor:
     def enter(self, now: float, state: State, reason: str, detail: str = "") -> None:
         """End the motion, if there is one, and enter `state`."""
         with self._guarded(now):
+            self.look_at_clock(now)
             self._end_motion(now, reason)
             self._settle(now, state, reason, detail)
 
     def begin_start_pose(self, pose: tuple[float, ...], now: float) -> str | None:
         """Begin to move slowly to `pose`; returns None, or why that is not possible now."""
+        with self._guarded(now):
+            self.look_at_clock(now)
         why = self._why_not(now)
         if why is not None:
             return f"{why[1]}: {why[2]}"
@@ -232,14 +247,17 @@ class Supervisor:
             self._tick_start_pose(self._start_pose, now)
         return None
 
-    def forget(self) -> None:
-        """Forget plan, inputs, what was told, and every inference in flight. The state stays."""
+    def forget(self, not_before: float = -math.inf) -> None:
+        """Forget plan, inputs, what was told, and every inference in flight. The state stays.
+
+        An observation taken at `not_before` or earlier does not begin a motion, even if it comes only now.
+        """
         self.generation += 1
         self._motion.forget()
         self._inputs.clear()
         self._measured.clear()
         self._start_pose = self._refusal = self._last_tick = None
-        self._not_before = self._now = -math.inf
+        self._not_before = self._now = not_before
 
     # The rules.
 
@@ -360,14 +378,20 @@ class Supervisor:
         self._let_one_pass = not self._let_one_pass and gap > LATE_TICKS * self._configuration.tick_period_s
         return self._let_one_pass
 
-    def _jumped_back(self, now: float) -> bool:
+    def look_at_clock(self, now: float) -> bool:
+        """Return whether time went back since the last event: then the motion has ended, and inputs are forgotten.
+
+        Every event begins with this: what was told is known by times that mean something else after a jump.
+        """
         if now >= self._now - CLOCK_JITTER_S:
             self._now = max(self._now, now)
             return False
+        before, self._now = self._now, now
         # Commands are stamped in a time that no longer exists: every controller is told anew where to stay.
-        self._motion.restart_clock(self._now, now)
+        self._motion.restart_clock(before, now)
         if self.state is State.COMMANDING:
-            self._motion.begin(now, {name: each.position for name, each in self._measured.items()})
+            here = {name: each.position for name, each in self._measured.items()}
+            self._motion.begin(now, here if self._closed_loop else here | self._motion.told(now))
             self._motion.hold_whatever_happens(now)
             self.holds[reasons.CLOCK_JUMPED] += 1
             self._settle(now, State.HOLDING, reasons.CLOCK_JUMPED, "")
@@ -375,7 +399,7 @@ class Supervisor:
         self._inputs.clear()
         self._measured.clear()
         self.permissions.disable()
-        self._not_before, self._now, self._last_tick = -math.inf, now, None
+        self._not_before, self._last_tick = now, None
         return True
 
     def _take(self, configuration: RobotConfiguration) -> None:

@@ -83,6 +83,7 @@ def test_a_chunk_in_flight_during_a_reset_is_dropped() -> None:
     rig.feed()
     assert not rig.chunk(generation=generation)
     assert rig.silence() == (0, 0)
+    rig.wait(TICK_S)
     assert rig.chunk()
 
 
@@ -553,3 +554,150 @@ def test_without_a_closed_loop_nobody_need_listen_or_follow() -> None:
     told = rig.supervisor.told(rig.now)["grip"]
     assert rig.chunk(target=1.0)
     assert rig.targets[-1] == pytest.approx(told)
+
+
+# Found by a second reading.
+
+
+@pytest.mark.parametrize("others", [(), ("/teleop",)])
+def test_a_late_tick_lets_messages_pass_on_a_shared_topic_too(others: tuple[str, ...]) -> None:
+    rig = Rig(share_topics=True)
+    rig.supervisor.heard("arm", 1, others, rig.now)
+    rig.chunk()
+    rig.wait(0.1)
+    rig.now += 0.25
+    rig.supervisor.heard("arm", 1, others, rig.now)
+    rig.pipeline.tick(rig.now)
+    assert rig.state is State.COMMANDING
+
+
+EVENTS = {
+    "pause": lambda rig: rig.operator.pause(rig.now),
+    "stop": lambda rig: rig.operator.stop(rig.now),
+    "reset": lambda rig: rig.operator.reset(rig.now),
+    "go to start": lambda rig: rig.operator.go_to_start(rig.configuration.start_pose, rig.now),
+    "a failed inference": lambda rig: rig.supervisor.fail(rig.now, "the server went away"),
+    "another publisher": lambda rig: rig.supervisor.heard("arm", 1, ("/teleop",), rig.now),
+    "deactivation": lambda rig: rig.supervisor.deactivate(rig.now),
+    "a chunk": lambda rig: rig.chunk(),
+    "new limits": lambda rig: rig.supervisor.configure(rig.configuration, rig.now),
+    "messages": lambda rig: rig.feed(),
+}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_whatever_comes_first_after_the_clock_jumped_back_nothing_goes_back_with_it(event: str) -> None:
+    rig = Rig(start_pose=[0.5, 0.5, 0.5])
+    for _ in range(10):
+        rig.chunk(target=1.0)
+        rig.wait(0.1)
+    rig.obeys = False
+    told = rig.targets[-1]
+    sent = rig.silence()
+    rig.now -= 1.0  # when the stream was told something else
+    EVENTS[event](rig)
+    assert rig.targets[-1] == pytest.approx(told)
+    assert [len(each) for each in rig.commands.values()] == [sent[0] + 1, sent[1] + 1]
+    assert is_hold(rig.trajectories[-1])
+    assert rig.supervisor.holds[reasons.CLOCK_JUMPED] == 1
+
+
+def test_messages_that_come_before_the_tick_after_a_jump_are_of_use() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.now -= 1.0
+    rig.feed()
+    rig.now += 0.005
+    rig.pipeline.tick(rig.now)
+    assert rig.pipeline.inputs.fresh(rig.now) is None
+
+
+def test_an_observation_from_before_a_reset_or_a_jump_does_not_go_on_although_it_comes_later() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.operator.reset(rig.now)
+    rig.wait(0.04)
+    assert not rig.chunk(t_obs=rig.now - 0.05)
+    assert rig.chunk()
+    rig.now -= 1.0
+    rig.feed()
+    rig.wait(0.04)
+    assert not rig.chunk(t_obs=rig.now - 0.05)
+    assert rig.chunk()
+
+
+def test_a_clock_that_jumps_back_after_a_reset_does_not_refuse_all_that_comes() -> None:
+    rig = Rig()
+    rig.operator.reset(rig.now)
+    rig.now -= 100.0
+    rig.wait(0.1)
+    assert rig.chunk()
+
+
+def test_the_unforeseen_moves_no_arm_that_somebody_else_may_have_moved() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.operator.pause(rig.now)
+    before = rig.silence()
+    rig.supervisor.fault(rig.now, Broken("boom"))
+    assert rig.silence() == before
+    assert (rig.state, rig.reason) == (State.STOPPED, reasons.INTERNAL_FAULT)
+
+
+def test_an_enabling_word_of_an_earlier_activation_is_worth_nothing() -> None:
+    rig = Rig(**{"enable.topic": "/enable"})
+    rig.supervisor.permissions.enable(True, rig.now)
+    rig.supervisor.deactivate(rig.now)
+    rig.now -= 1000.0  # the simulation was restarted
+    rig.supervisor.activate(rig.now)
+    rig.wait(0.1)
+    assert not rig.chunk()
+    assert rig.reason == reasons.NOT_ENABLED
+
+
+def turning(**changes: object) -> Rig:
+    """An arm whose pan has been told to go beyond half a turn, and is measured just behind, a turn back."""
+    rig = Rig(**{"joint.pan.continuous": True, "joint.pan.max_velocity": 5.0, **changes})
+    rig.positions["pan"] = 3.0
+    rig.feed()
+    rows = np.zeros((10, 3), np.float32)
+    rows[:, 0] = np.linspace(3.0, 3.7, 10)
+    rig.rows(rows)
+    rig.obeys = False
+    for _ in range(50):
+        rig.positions["pan"] = (rig.supervisor.told(rig.now)["pan"] + np.pi) % (2 * np.pi) - np.pi
+        rig.wait(TICK_S)
+    assert rig.supervisor.told(rig.now)["pan"] == pytest.approx(3.7)
+    return rig
+
+
+def test_a_continuous_joint_that_does_not_follow_is_not_sent_round_a_whole_turn() -> None:
+    rig = turning()
+    rig.positions["pan"] += 0.5
+    rig.wait(0.2)
+    assert rig.reason == reasons.NOT_FOLLOWING
+    assert rig.trajectories[-1].positions[:, 1] == pytest.approx(4.2)
+
+
+def test_a_continuous_joint_that_was_moved_by_hand_goes_on_without_a_whole_turn() -> None:
+    rig = turning()
+    rig.operator.pause(rig.now)
+    rig.positions["pan"] += 0.5
+    rig.wait(0.1)
+    rig.operator.resume(rig.now)
+    rig.wait(0.04)
+    rows = np.zeros((10, 3), np.float32)
+    rows[:, 0] = rig.positions["pan"]
+    assert rig.rows(rows)
+    assert rig.trajectories[-1].positions[:, 1] == pytest.approx(4.2)
+
+
+def test_the_way_to_the_start_pose_makes_no_whole_turn() -> None:
+    rig = turning(start_pose=[3.5 - 2 * np.pi, 0.0, 0.0])
+    assert rig.operator.go_to_start(rig.configuration.start_pose, rig.now).accepted
+    rig.wait(0.5)
+    assert rig.reason == reasons.AT_START_POSE
+    assert rig.trajectories[-1].positions[:, 1] == pytest.approx(3.5, abs=2e-3)

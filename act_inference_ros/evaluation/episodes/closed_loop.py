@@ -203,8 +203,8 @@ class _Loop:
         begin = START_NS / NANOSECONDS
         for each in configuration.controllers:
             self._pipeline.supervisor.permissions.heard(each.name, 1, ())
-        self._pipeline.supervisor.permissions.enable(True, begin)
         self._pipeline.supervisor.activate(begin)
+        self._pipeline.supervisor.permissions.enable(True, begin)
         self._coming: tuple[Taken, PredictedChunk] | None = None
 
     def step(self, number: int) -> None:
