@@ -30,10 +30,17 @@ HOLD_POINTS_S = (0.05, 0.1)
 SHORTEST_STEP_S = 1e-6
 """The first point of a trajectory lies at least this long after its stamp, so that no rounding puts it on it."""
 
+SHORTEST_SEGMENT_S = 0.005
+"""A trajectory is not lengthened, nor a new one made, for less than this."""
+
 AGREEMENT_LAG_S = 0.15
 """How far back in time a measured position may still agree with a told one, when it is asked where a motion starts."""
+AGREEMENT = 0.1
+"""ROS units: a motion starts where the joints were told to be only if they were measured this near to it."""
 AGREEMENT_SHARE = 1.0 / 3.0
-"""Of `max_deviation`: a motion starts where the joints were told to be only if they were measured this near to it."""
+"""Of `max_deviation`, where that is less: a joint with a short way has less to be wrong by."""
+AGREEMENT_IF_FREE = 0.02
+"""The same after somebody else may have moved the arm: its place is where they left it."""
 
 
 class Commander(ABC):
@@ -100,11 +107,12 @@ class Commander(ABC):
             if is_known
         }
 
-    def begin(self, now: float, measured: Mapping[str, float]) -> None:
+    def begin(self, now: float, measured: Mapping[str, float], was_free: bool = False) -> None:
         """Choose where the next motion starts, after a hold or for the first time.
 
         Where the joints have been told to be, if they were measured near that; else where they were measured: a
-        setpoint may jump towards the arm, never away from it. Joints that are not smooth (grippers) start where they
+        setpoint may jump towards the arm, never away from it. `was_free`: somebody else may have moved the arm
+        meanwhile, so that "near" means hardly any distance. Joints that are not smooth (grippers) start where they
         were told to be, whatever was measured. Raises KeyError for a joint that is in `unknown_joints`.
         """
         told = self._motion.position_at(now)
@@ -112,7 +120,8 @@ class Commander(ABC):
             self._motion.restart(now, np.array([measured[name] for name in self.joint_names]))
             return
         apart = self.deviations(measured, now, AGREEMENT_LAG_S)
-        far = np.array([apart.get(name, 0.0) for name in self.joint_names]) > self._max_deviation * AGREEMENT_SHARE
+        near = np.minimum(AGREEMENT_IF_FREE if was_free else AGREEMENT, self._max_deviation * AGREEMENT_SHARE)
+        far = np.array([apart.get(name, 0.0) for name in self.joint_names]) > near
         self._motion.stay(now, self._at_measured(told, measured) if (far & self._smooth).any() else told)
 
     @abstractmethod
@@ -187,16 +196,29 @@ class TrajectoryCommander(Commander):
     streams = False
 
     def follow(self, timeline: ActionTimeline, now: float, until: float) -> None:
-        """Send the plan from now + lead on; with under two points left the last trajectory just runs out."""
+        """Send the plan from now + lead on, to rest at its end; with hardly any left the last trajectory runs out."""
         stamp = now + self._lead_s
-        times, actions = timeline.between(stamp, min(stamp + timeline.horizon(stamp), until))
-        ahead = times > stamp + SHORTEST_STEP_S
         start = self._motion.position_at(stamp)
-        if start is None or np.count_nonzero(ahead) < 2:
+        times, actions = self._rest_of(timeline, stamp, min(stamp + timeline.horizon(stamp), until))
+        if start is None or len(times) < 2:
             return
-        positions = self._limited(times[ahead], actions[ahead], stamp, start)
-        self._send(Command(stamp, times[ahead], positions))
-        self._motion.set(np.r_[stamp, times[ahead]], np.vstack([start, positions]))
+        positions = self._limited(times, actions, stamp, start)
+        self._send(Command(stamp, times, positions))
+        self._motion.set(np.r_[stamp, times], np.vstack([start, positions]))
+
+    def _rest_of(self, timeline: ActionTimeline, stamp: float, end: float) -> tuple[Positions, Positions]:
+        """The plan's steps after `stamp`, and `end` itself where it lies between two steps; times (n,), actions."""
+        times, actions = timeline.between(stamp, end)
+        ahead = times > stamp + SHORTEST_STEP_S
+        times, actions = times[ahead], actions[ahead]
+        wanted = [stamp + (end - stamp) / 2.0] if not len(times) else []
+        last = times[-1] if len(times) else stamp
+        wanted += [end] if end > last + SHORTEST_SEGMENT_S else []
+        for time in wanted:
+            action = timeline.sample(time)
+            if action is not None and end > stamp + 2 * SHORTEST_SEGMENT_S:
+                times, actions = np.append(times, time), np.vstack([actions, action])
+        return times, actions
 
     def _takes_over(self, now: float) -> float:
         return now + self._lead_s

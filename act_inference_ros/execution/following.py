@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.joints import Joint
 
+SAME_TIME_S = 0.05
+"""Joints of one controller that were measured within this time are compared together."""
 PATIENCE_S = 0.1
 """How long a joint may be too far from where it was told to be before the arm is stopped."""
 
@@ -47,6 +49,9 @@ class Following:
         """Return what is wrong with the joint that does not follow, or None. Call it at every tick."""
         for commander in commanders:
             known = {name: measured[name] for name in commander.joint_names if name in measured}
+            newest = max((each.time for each in known.values()), default=now)
+            # A joint that is measured no more is the supervisor's business; the others are judged without it.
+            known = {name: each for name, each in known.items() if each.time > newest - SAME_TIME_S}
             if not known:
                 continue
             when = min(each.time for each in known.values())

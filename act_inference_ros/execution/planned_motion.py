@@ -58,10 +58,10 @@ class PlannedMotion:
         row = min(len(chunk) - 1, max(0, round((now - t_obs) * self._fps)))
         self._timeline.add(self._action.on_nearest_turn(chunk, row, here), t_obs, now)
 
-    def begin(self, now: float, measured: Mapping[str, float]) -> None:
+    def begin(self, now: float, measured: Mapping[str, float], was_free: bool = False) -> None:
         """Let every controller's next motion start from where it is to start; see `Commander.begin`."""
         for commander in self.commanders:
-            commander.begin(now, measured)
+            commander.begin(now, measured, was_free)
 
     def follow(self, now: float, until: float, streams: bool = True, trajectories: bool = True) -> None:
         """Tell the plan to the controllers of these kinds, nothing that would still move after `until`."""

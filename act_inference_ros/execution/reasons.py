@@ -23,4 +23,5 @@ PERMISSIONS = (NOT_ENABLED, NOBODY_LISTENS, SOMEBODY_ELSE)
 OPERATOR = "operator"
 CLEARED = "stop cleared"
 AT_START_POSE = "at the start pose"
+NEAR_START_POSE = "start pose not quite reached"
 STARTED_PAUSED = "started paused"

@@ -28,6 +28,11 @@ class StartPose:
     Joints that turn without end go to the nearest turn of the pose.
     """
 
+    NEAR = 0.05
+    """How near the joints must be measured to the pose for it to be reached, ROS units."""
+    WAIT_S = 1.0
+    """How long the arm may take to arrive after it was told to be there."""
+
     def __init__(self, configuration: RobotConfiguration, pose: tuple[float, ...]) -> None:
         self.timeline = ActionTimeline(configuration.fps, LATEST)
         self._action = configuration.action
@@ -36,10 +41,22 @@ class StartPose:
         self._continuous = np.array([joint.continuous for joint in configuration.action.joints])
         self._fastest = SPEED_SHARE * np.array([joint.max_velocity for joint in configuration.action.joints])
         self._renewed = -np.inf
+        self._told_at = np.inf
 
     def reached(self, told: Mapping[str, float]) -> bool:
         """Return whether the joints have been told to be there (joint -> position)."""
         return bool(np.abs(self._left(self._from(told))).max() <= REACHED)
+
+    def distance(self, measured: Mapping[str, float]) -> float:
+        """How far the joint that is furthest from the pose was measured from it; infinite for one not measured."""
+        if any(name not in measured for name in self._action.names):
+            return float("inf")
+        return float(np.abs(self._left(self._from(measured))).max())
+
+    def waited(self, now: float) -> bool:
+        """Return whether the arm has had the time to arrive; call it from when it has been told to be there."""
+        self._told_at = min(self._told_at, now)
+        return now >= self._told_at + self.WAIT_S
 
     def renew(self, told: Mapping[str, float], now: float, span: float) -> bool:
         """Plan the next `span` s anew from where the joints are told to be, if it is time; return whether it was."""

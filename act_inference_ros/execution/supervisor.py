@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 from act_inference_ros.control.commander import Commander
@@ -78,6 +79,10 @@ class Supervisor:
         self._start_pose: StartPose | None = None
         self._refusal: Refusal | None = None
         self._blocked = False
+        self._held_since: float | None = None
+        """Since when the arm has been held for something that went wrong, until it is commanded again."""
+        self._free = False
+        """Somebody else may have moved the arm since it was commanded."""
         self._not_before = self._now = -math.inf
         self._last_tick: float | None = None
         self._let_one_pass = False
@@ -183,7 +188,7 @@ class Supervisor:
                 return False
             if self.state not in RUNNING or self._start_pose is not None or not self._judge(now):
                 return False
-            if t_obs <= self._not_before:
+            if t_obs <= self._not_before or self._paused_by_a_long_hold(now):
                 return False  # taken before the hold: the arm may be somewhere else by now
             return self._take_over(chunk, t_obs, now)
 
@@ -192,18 +197,18 @@ class Supervisor:
         with self._guarded(now):
             if self.state is State.INACTIVE or self.look_at_clock(now) or self._is_late(now):
                 return
-            if self.state not in RUNNING or not self._judge(now):
+            if self.state not in RUNNING:
                 return
-            if self.state is State.COMMANDING:
+            allowed = self._judge(now)
+            if not self._paused_by_a_long_hold(now) and allowed and self.state is State.COMMANDING:
                 self._tick_commanding(now)
-            elif self.state is State.HOLDING and now - self.standing.since > self._configuration.resume_within:
-                lasted = f"for more than {self._configuration.resume_within:g} s; call ~/resume to go on"
-                self._enter(State.PAUSED, now, self.standing.reason, lasted)
 
     def fail(self, now: float, detail: str) -> None:
         """Hold because no chunk could be computed."""
         with self._guarded(now):
-            if not self.look_at_clock(now) and self.state in RUNNING and self._start_pose is None:
+            if self.look_at_clock(now) or self.state not in RUNNING or self._start_pose is not None:
+                return
+            if self._judge(now):
                 self._hold(now, reasons.INFERENCE_FAILED, detail)
 
     def fault(self, now: float, error: BaseException, unsent: bool = False) -> None:
@@ -256,7 +261,8 @@ class Supervisor:
         self._motion.forget()
         self._inputs.clear()
         self._measured.clear()
-        self._start_pose = self._refusal = self._last_tick = None
+        self._start_pose = self._refusal = self._last_tick = self._held_since = None
+        self._free = False
         self._not_before = self._now = not_before
 
     # The rules.
@@ -283,7 +289,7 @@ class Supervisor:
         else:
             self._end_motion(now, reason)
             self._settle(now, state, reason, detail)
-            self._not_before = now  # meanwhile somebody else may move the arm
+            self._not_before, self._free = now, True  # meanwhile somebody else may move the arm
         self._blocked = True
         return False
 
@@ -307,6 +313,12 @@ class Supervisor:
     def _tick_commanding(self, now: float) -> None:
         breach = None
         if self._closed_loop:
+            here = self.measured(now)
+            lost = [name for name in self._motion.told(now) if name not in here]
+            if lost:
+                lasted = f"for more than {self._configuration.max_age:g} s"
+                self._hold(now, reasons.NOT_MEASURED, f"no position of {', '.join(lost)} {lasted}")
+                return
             lag = self._configuration.following_lag
             breach = self.following.judge(self._motion.commanders, self._measured, self._joints, lag, now)
         if breach is not None:
@@ -324,9 +336,12 @@ class Supervisor:
     def _tick_start_pose(self, pose: StartPose, now: float) -> None:
         told = self._motion.told(now)
         if pose.reached(told):
-            self._start_pose = None
-            self.enter(now, State.PAUSED, reasons.AT_START_POSE, "call ~/resume to go on")
-            return
+            away = pose.distance(self.measured(now))
+            if away <= pose.NEAR or pose.waited(now):
+                reason = reasons.AT_START_POSE if away <= pose.NEAR else reasons.NEAR_START_POSE
+                self._start_pose = None
+                self.enter(now, State.PAUSED, reason, f"within {away:.3f}; call ~/resume to go on")
+                return
         renewed = pose.renew(told, now, self.max_plan_age)
         self._motion.follow_timeline(pose.timeline, now, now + self.max_plan_age, trajectories=renewed)
 
@@ -344,7 +359,8 @@ class Supervisor:
         return reasons.RAN_OUT, f"no new chunk for {late:.2f} s after the last one's end{refused}"
 
     def _begin(self, now: float) -> None:
-        self._motion.begin(now, self.measured(now))
+        self._motion.begin(now, self.measured(now), self._free)
+        self._free, self._held_since = False, None
         self.following.restart()
 
     def _hold(self, now: float, reason: str, detail: str) -> None:
@@ -361,12 +377,25 @@ class Supervisor:
         """Forget the plan and enter `state`; an interrupted way to the start pose is not gone on with."""
         if self._start_pose is not None and state in RUNNING:
             state, detail = State.PAUSED, f"the way to the start pose ended: {detail}"
+        if state is State.HOLDING:
+            self._held_since = now if self._held_since is None else self._held_since
+        elif state is not State.WAITING:
+            self._free, self._held_since = True, None
         self._start_pose = None
         self._blocked = False
         self._motion.clear()
         if state is not self.state:
             self._not_before = now
         self._enter(state, self.standing.since if state is self.state else now, reason, detail)
+
+    def _paused_by_a_long_hold(self, now: float) -> bool:
+        """Enter `paused` if the arm has been held for longer than it goes on by itself; return whether it is."""
+        longest = self._configuration.resume_within
+        if self._held_since is None or now - self._held_since <= longest:
+            return False
+        lasted = f"for more than {longest:g} s; call ~/resume to go on"
+        self._settle(now, State.PAUSED, self.standing.reason, lasted)
+        return True
 
     def _enter(self, state: State, since: float, reason: str, detail: str = "") -> None:
         self.standing = Standing(state, reason, detail, since)
@@ -400,6 +429,8 @@ class Supervisor:
         self._measured.clear()
         self.permissions.disable()
         self._not_before, self._last_tick = now, None
+        self._held_since = None if self._held_since is None else now
+        self.standing = replace(self.standing, since=now)
         return True
 
     def _take(self, configuration: RobotConfiguration) -> None:

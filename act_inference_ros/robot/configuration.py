@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from operator import lt
 from typing import Any, cast
 
@@ -194,7 +195,7 @@ class RobotConfiguration:
     @property
     def rehearsed(self) -> RobotConfiguration:
         """The same robot without an operator: nothing need be enabled, and nobody has to resume."""
-        return replace(self, enable_topic="", start_paused=False)
+        return replace(self, enable_topic="", start_paused=False, resume_within=INFINITY)
 
     @property
     def hold_if_stuck(self) -> bool:
@@ -336,7 +337,7 @@ def _shared_topics(
     users: dict[str, list[str]] = {}
     for name, topic in (*commands, *inputs):
         if topic:
-            users.setdefault("/" + topic.strip("/"), []).append(name)
+            users.setdefault(topic, []).append(name)
     return [
         f"{' and '.join(names)}: one topic, {topic}; each needs its own" for topic, names in users.items() if names[1:]
     ]
@@ -351,7 +352,8 @@ def _pose_problems(pose: tuple[float, ...], joints: list[Joint]) -> list[str]:
     return [
         f"start_pose: {position} of joint {joint.name} lies outside its limits {joint.minimum} to {joint.maximum}"
         for joint, position in zip(joints, pose, strict=True)
-        if not (joint.minimum is None or position >= joint.minimum)
+        if not isfinite(position)
+        or not (joint.minimum is None or position >= joint.minimum)
         or not (joint.maximum is None or position <= joint.maximum)
     ]
 

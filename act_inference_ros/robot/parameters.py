@@ -174,7 +174,7 @@ PARAMETERS = (
     Parameter(
         "joint.<joint>.smooth",
         True,
-        "false for grippers: a hold keeps what they were told, and nothing is started from where they are measured.",
+        "false for grippers: a hold keeps what they were told, and a motion goes on from there.",
     ),
     Parameter(
         "joint.<joint>.max_deviation",

@@ -7,7 +7,10 @@ from act_inference_ros.execution import reasons
 from act_inference_ros.execution.states import State
 from act_inference_ros.interfaces import Command
 from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.execution.rig import JOINTS, PARAMETERS, TICK_S, Rig, is_hold
+
+TWO_OF_THREE = PolicySpec(10, 3, images=(ImageSpec("observation.images.front", 2, 2),), state_dim=2)
 
 
 def test_commands_flow_from_the_first_chunk_on_and_not_before() -> None:
@@ -440,8 +443,6 @@ def test_a_continuous_joint_takes_the_nearest_turn() -> None:
 
 
 def test_joint_states_that_die_are_seen_for_a_policy_without_state_too() -> None:
-    from act_inference_ros.spec import ImageSpec, PolicySpec
-
     rig = Rig(spec=PolicySpec(10, 3, images=(ImageSpec("observation.images.front", 2, 2),)))
     assert rig.chunk()
     rig.wait(0.1)
@@ -698,6 +699,118 @@ def test_a_continuous_joint_that_was_moved_by_hand_goes_on_without_a_whole_turn(
 def test_the_way_to_the_start_pose_makes_no_whole_turn() -> None:
     rig = turning(start_pose=[3.5 - 2 * np.pi, 0.0, 0.0])
     assert rig.operator.go_to_start(rig.configuration.start_pose, rig.now).accepted
+    rig.positions["pan"] = 3.5 - 2 * np.pi
     rig.wait(0.5)
     assert rig.reason == reasons.AT_START_POSE
     assert rig.trajectories[-1].positions[:, 1] == pytest.approx(3.5, abs=2e-3)
+
+
+# What must not be taken for granted when a motion begins again.
+
+
+def test_a_joint_without_a_limit_of_deviation_does_not_jump_back_to_where_it_was_told_to_be() -> None:
+    rig = Rig(**{"joint.grip.max_deviation": np.inf})
+    rig.chunk(target=0.1)
+    rig.wait(0.3)
+    rig.operator.pause(rig.now)
+    rig.obeys = False
+    rig.positions["grip"] = 1.0
+    rig.wait(0.3)
+    rig.operator.resume(rig.now)
+    rig.wait(0.04)
+    rig.chunk(target=1.0)
+    assert rig.targets[-1] == pytest.approx(1.0)
+
+
+def test_an_arm_that_was_moved_a_little_by_hand_is_not_pulled_back() -> None:
+    rig = Rig()
+    rig.chunk(target=0.1)
+    rig.wait(1.0)
+    rig.operator.pause(rig.now)
+    rig.obeys = False
+    rig.positions["grip"] = 0.19
+    rig.wait(0.3)
+    rig.operator.resume(rig.now)
+    rig.wait(0.04)
+    rig.chunk(target=0.19)
+    assert rig.targets[-1] == pytest.approx(0.19)
+
+
+def test_a_robot_that_was_away_for_long_is_not_commanded_by_itself_when_it_is_back() -> None:
+    rig = Rig(resume_within=0.5)
+    rig.chunk()
+    rig.wait(0.1)
+    rig.silent = {"state", "front"}
+    rig.wait(0.3)
+    assert rig.state is State.HOLDING
+    rig.supervisor.heard("arm", 0, (), rig.now)
+    rig.wait(1.0)
+    rig.supervisor.heard("arm", 1, (), rig.now)
+    rig.silent = set()
+    rig.wait(0.1)
+    assert not rig.chunk()
+    assert rig.state is State.PAUSED
+
+
+def test_a_long_hold_is_a_pause_also_while_its_cause_lasts_and_for_a_chunk_before_the_next_tick() -> None:
+    rig = Rig(resume_within=0.5)
+    rig.chunk()
+    rig.wait(0.1)
+    rig.silent = {"front"}
+    rig.wait(1.0)
+    assert (rig.state, rig.reason) == (State.PAUSED, "stale: front")
+    other = Rig(resume_within=0.5)
+    other.chunk()
+    other.wait(0.1)
+    other.supervisor.fail(other.now, "once")
+    other.now += 1.0
+    other.feed()
+    assert not other.chunk()
+    assert other.state is State.PAUSED
+
+
+def test_a_joint_that_is_measured_no_more_is_held_for_by_its_name() -> None:
+    rig = Rig(**{"state.joints": ["pan", "lift"], "action.joints": list(JOINTS)}, spec=TWO_OF_THREE)
+    rig.chunk()
+    rig.wait(0.1)
+    rig.names = ("pan", "lift")
+    rig.wait(0.3)
+    assert (rig.state, rig.reason) == (State.HOLDING, reasons.NOT_MEASURED)
+    assert "grip" in rig.supervisor.standing.detail
+    assert "pan" not in rig.supervisor.standing.detail
+
+
+def test_an_arm_that_does_not_arrive_is_not_said_to_be_at_the_start_pose() -> None:
+    rig = Rig(start_pose=[0.2, 0.0, 0.0], max_plan_age=0.5)
+    rig.obeys = False
+    rig.operator.go_to_start(rig.configuration.start_pose, rig.now)
+    rig.wait(0.8)
+    assert rig.state is State.COMMANDING
+    rig.wait(1.0)
+    assert (rig.state, rig.reason) == (State.PAUSED, reasons.NEAR_START_POSE)
+
+
+def test_a_plan_of_hardly_two_steps_is_commanded_to_its_end() -> None:
+    rig = Rig(max_plan_age=0.15)
+    assert rig.chunk(target=0.9)
+    assert len(rig.trajectories) == 1
+    assert end_of(rig.trajectories[0]) == pytest.approx(rig.now + 0.15)
+
+
+def test_an_inference_that_fails_does_not_hide_that_nobody_listens() -> None:
+    rig = Rig()
+    rig.supervisor.heard("arm", 0, (), rig.now)
+    rig.supervisor.fail(rig.now, "the server went away")
+    assert rig.reason == reasons.NOBODY_LISTENS
+
+
+def test_after_a_clock_jump_the_length_of_a_hold_counts_in_the_new_time() -> None:
+    rig = Rig(resume_within=0.5)
+    rig.chunk()
+    rig.wait(0.1)
+    rig.now = 5.0
+    rig.pipeline.tick(rig.now)
+    assert rig.state is State.HOLDING
+    rig.silent = {"front"}
+    rig.wait(0.7)
+    assert rig.state is State.PAUSED

@@ -111,7 +111,8 @@ def test_the_next_trajectory_starts_where_the_last_one_leads_not_where_the_arm_l
 def test_a_trajectory_ends_where_the_plan_becomes_too_old() -> None:
     commander, sent = made("joint_trajectory", ["pan"])
     commander.follow(plan(*np.linspace(0.1, 1.0, 10)), START, MEASURED, until=START + 0.55)
-    assert times_of(sent[0])[-1] + 0.02 == pytest.approx(0.5, abs=1e-6)
+    assert times_of(sent[0])[-1] + 0.02 == pytest.approx(0.55, abs=1e-6)
+    assert sent[0].points[-1].positions[0] == pytest.approx(0.65)
 
 
 def test_a_trajectory_that_came_to_rest_needs_no_hold() -> None:

@@ -183,6 +183,7 @@ class _Loop:
         publish: Publish,
         episode: Episode,
     ) -> None:
+        configuration = configuration.rehearsed
         self._arm = arm
         self._policy = policy
         self._configuration = configuration

@@ -39,5 +39,7 @@ class CommandGraph:
 
     def _others_on(self, topic: str) -> tuple[str, ...]:
         found = self._node.get_publishers_info_by_topic(topic)
-        names = {f"{each.node_namespace.rstrip('/')}/{each.node_name}" for each in found}
-        return tuple(sorted(names - {self._node.get_fully_qualified_name()}))
+        names = [f"{each.node_namespace.rstrip('/')}/{each.node_name}" for each in found]
+        ours = self._node.get_fully_qualified_name()
+        twins = [f"another {ours}"] if names.count(ours) > 1 else []  # started twice: two of one name
+        return (*sorted(set(names) - {ours}), *twins)

@@ -11,15 +11,17 @@ from std_msgs.msg import String
 
 WAIT_S = 2.0
 """How long a description may take to come."""
+GRAPH_S = 0.5
+"""How long it may take to learn that somebody publishes one."""
 
 
 def published_description(node: Node, topic: str, needed: bool) -> str:
     """Return the URDF text on `topic`, empty where there is none.
 
-    Waits at most WAIT_S, and not at all where nobody publishes it and it is not `needed`. May be called from a callback
+    Waits at most WAIT_S, and GRAPH_S where nobody publishes it and it is not `needed`. May be called from a callback
     of `node`: it listens with a node of its own.
     """
-    if not topic or not (needed or node.count_publishers(node.resolve_topic_name(topic))):
+    if not topic or not (needed or _is_published(node, node.resolve_topic_name(topic))):
         return ""
     texts: list[str] = []
     listener = Node(
@@ -41,3 +43,12 @@ def published_description(node: Node, topic: str, needed: bool) -> str:
         executor.shutdown()
         listener.destroy_node()
     return texts[-1] if texts else ""
+
+
+def _is_published(node: Node, topic: str) -> bool:
+    end = time.monotonic() + GRAPH_S
+    while not node.count_publishers(topic):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
