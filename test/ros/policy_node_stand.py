@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from policy_stand_in import Options
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from robot_stand_in import JOINTS, RobotStandIn
 from ros_helpers import NodeProcess, Participant, ros_environment
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from act_inference_ros.demo.domain import private_domain
@@ -117,6 +119,8 @@ def running_policy_node(
     parameters: Mapping[str, Any] | None = None,
     policy: Options | Path | None = None,
     wait: str | None = "active: waiting for",
+    deaf: Sequence[str] = (),
+    description: str = "",
 ) -> Iterator[Stand]:
     """A policy node in its own process: with a stand-in's policy, or a real one from a checkpoint directory.
 
@@ -145,7 +149,13 @@ def running_policy_node(
             for name in given["controllers"]
         }
         node = NodeProcess(command, environment, directory / "policy_node.txt")
-        with Participant(domain) as participant, RobotStandIn(participant, cameras, controllers) as robot, node:
-            if wait:
-                node.wait_for_line(wait)
-            yield Stand(robot, node, participant)
+        with Participant(domain) as participant, RobotStandIn(participant, cameras, controllers, deaf=deaf) as robot:
+            if description:
+                latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+                participant.node.create_publisher(String, "/robot_description", latched).publish(
+                    String(data=description)
+                )
+            with node:
+                if wait:
+                    node.wait_for_line(wait)
+                yield Stand(robot, node, participant)

@@ -39,6 +39,8 @@ class Options:
     chunk_size: int = 20
     fps: float = 20.0
     speed: float = 0.2
+    ahead: float = 0.0
+    """How far from the observed state the chunk begins: an arm that does not follow is soon left behind."""
     height: int = 96
     width: int = 128
     load_s: float = 0.0
@@ -67,7 +69,7 @@ class PolicyStandIn:
     def infer(self, inputs):
         behaviour = max(int(inputs[image.key][0, 0, 0]) for image in self.spec.images)
         times = np.arange(self._options.chunk_size)[:, None] / self._options.fps
-        chunk = (inputs[self.spec.state_key] + times * self._options.speed).astype(np.float32)
+        chunk = (inputs[self.spec.state_key] + self._options.ahead + times * self._options.speed).astype(np.float32)
         if behaviour == Behaviour.NOT_FINITE:
             chunk[3, 2] = np.nan
         elif behaviour == Behaviour.WRONG_SHAPE:

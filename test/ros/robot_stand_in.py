@@ -50,6 +50,7 @@ class RobotStandIn:
         cameras: Mapping[str, str],
         controllers: Mapping[str, tuple[str, Sequence[str]]],
         rate_hz: float = 30.0,
+        deaf: Sequence[str] = (),
     ) -> None:
         self.node = participant.node
         self.frozen = False
@@ -68,9 +69,10 @@ class RobotStandIn:
         for name in controllers:
             self._inputs[name].controller.hold([0.0] * len(controllers[name][1]))
         self.commands: dict[str, list[Received]] = {name: [] for name in controllers}
-        for name, (interface, _) in controllers.items():
-            kind = message_class(command_interface(interface).message_type)
-            self.node.create_subscription(kind, f"/{name}/command", functools.partial(self._on_command, name), 100)
+        self._interfaces = {name: interface for name, (interface, _) in controllers.items()}
+        for name in controllers:
+            if name not in deaf:
+                self.listen(name)
         self.chunks = self._collect(JointTrajectory, "/policy_node/action_chunk")
         self.diagnostics = self._collect(DiagnosticArray, "/diagnostics")
         self._state_publisher = self._publisher(JointState, "/joint_states")
@@ -102,6 +104,11 @@ class RobotStandIn:
             self._positions = dict(positions)
             for each in self._inputs.values():
                 each.controller.hold([positions[joint] for joint in each.controller.joints])
+
+    def listen(self, name: str) -> None:
+        """Subscribe a controller's command topic; done already for those that are not deaf at first."""
+        kind = message_class(command_interface(self._interfaces[name]).message_type)
+        self.node.create_subscription(kind, f"/{name}/command", functools.partial(self._on_command, name), 100)
 
     def _on_command(self, name: str, message: Any) -> None:
         taker = self._inputs[name]
