@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.program import shared_memory
 
 # Above 101 the ports of a domain fall among those that Linux hands out to clients; 0 is everybody's.
 DOMAINS = range(1, 101)
@@ -21,7 +22,8 @@ _NAME = "\0act_inference_ros_domain_{}"
 def private_domain() -> Iterator[int]:
     """A ROS_DOMAIN_ID that no other run of this package has (it holds a name) and no program uses (its port is free).
 
-    Raises ConfigurationError if there is none left.
+    At the end what killed programs have left of its ports in shared memory is removed. Raises ConfigurationError if
+    there is none left.
     """
     for domain in random.SystemRandom().sample(DOMAINS, len(DOMAINS)):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as name:
@@ -30,7 +32,11 @@ def private_domain() -> Iterator[int]:
             except OSError:  # another run has it
                 continue
             if _is_silent(domain):
-                yield domain
+                try:
+                    yield domain
+                finally:
+                    first = _FIRST_PORT + _PORTS_PER_DOMAIN * domain
+                    shared_memory.remove_ports(range(first, first + _PORTS_PER_DOMAIN))
                 return
     raise ConfigurationError("every ROS domain from 1 to 100 is in use on this machine; set ROS_DOMAIN_ID yourself")
 

@@ -49,6 +49,22 @@ def remove_dead(names: Iterable[str]) -> list[str]:
     return removed
 
 
+def remove_ports(ports: range) -> list[str]:
+    """Remove Fast DDS's files of these ports that nobody locks, also those without any lock; returns what went.
+
+    Only for the ports of a domain that is one's own, when every program in it has ended: there, what has no lock is
+    nobody's either. What a killed program leaves behind is otherwise never removed.
+    """
+    removed: list[str] = []
+    for port in ports:
+        stem = f"fastdds_port{port}"
+        files = [DIRECTORY / f"{stem}{end}" for end in ("", *_LOCKS)] + [DIRECTORY / f"sem.{stem}_mutex"]
+        there = [path for path in files if path.exists()]
+        if there and not any(_is_locked(path) for path in there if path.name.endswith(_LOCKS)):
+            removed += [path.name for path in there if _unlink(path)]
+    return removed
+
+
 def remove_abandoned() -> list[str]:
     """Remove what programs of this user that were killed some time ago have left of Fast DDS; returns what went."""
     youngest: dict[str, float] = {}

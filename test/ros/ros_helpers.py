@@ -75,6 +75,14 @@ class NodeProcess:
             )
         return self
 
+    def kill(self) -> None:
+        """Kill it, as somebody would who has lost patience, and clear away what it could not."""
+        used = shared_memory.in_use_by(self._process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        shared_memory.remove_dead(used)
+
     def __exit__(self, *_: object) -> None:
         # Politely first: a node that is killed leaves its shared memory behind.
         for number in (signal.SIGTERM, signal.SIGCONT):
@@ -82,11 +90,7 @@ class NodeProcess:
                 os.killpg(self._process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(POLITE_S)
-        used = shared_memory.in_use_by(self._process.pid)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        shared_memory.remove_dead(used)
+        self.kill()
 
     @property
     def text(self) -> str:
