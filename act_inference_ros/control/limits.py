@@ -64,10 +64,11 @@ class TargetLimiter:
             raise ValueError(f"times must be finite, increasing and not before {start_time}, got {instants}")
         allowed = np.clip(wanted, self._minimum, self._maximum)
         reach = elapsed[:, None] * self._max_velocity
-        limited = np.empty_like(allowed)
-        for i in range(len(instants)):
-            position = np.clip(allowed[i], position - reach[i], position + reach[i])
-            limited[i] = position
+        limited = allowed.copy()
+        if (np.abs(np.diff(allowed, axis=0, prepend=position[None])) > reach).any():
+            for i in range(len(instants)):
+                position = np.clip(allowed[i], position - reach[i], position + reach[i])
+                limited[i] = position
         return LimitedTargets(
             positions=limited,
             clamped_position=int(np.count_nonzero(allowed != wanted)),

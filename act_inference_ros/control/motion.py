@@ -77,4 +77,9 @@ class CommandedMotion:
         return self.known and time < float(self._times[-1])
 
     def _at(self, time: float) -> Array:
-        return np.array([np.interp(time, self._times, column) for column in self._positions.T])
+        after = int(np.searchsorted(self._times, time, side="right"))
+        if after == 0 or after == len(self._times):
+            return np.array(self._positions[after - 1 if after else 0])
+        begin, end = self._times[after - 1], self._times[after]
+        share = (time - begin) / (end - begin)
+        return np.asarray(self._positions[after - 1] * (1.0 - share) + self._positions[after] * share)
