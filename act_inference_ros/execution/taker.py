@@ -40,11 +40,12 @@ class Taker:
 
     def due(self, now: float) -> float:
         """Return for how many seconds from `now` on nothing will be taken."""
-        return max(0.0, self._last_taken + 1.0 / self.inference_rate - now)
+        left = self._last_taken + 1.0 / self.inference_rate - now
+        return left if left > CLOCK_RESOLUTION_S else 0.0
 
     def take(self, now: float) -> Selection | None:
         """Return the messages of a new observation, or None if it is too early or there is none."""
-        if self.due(now) > CLOCK_RESOLUTION_S:
+        if self.due(now) > 0.0:
             return None
         if now - self._last_look < PATIENCE_S and not self._inputs.has_news_since(self._last_t_obs):
             return None

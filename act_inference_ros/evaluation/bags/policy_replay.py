@@ -5,16 +5,18 @@ they were recorded, of a tick every period of the commands, and of each chunk wh
 executes the plan, so the supervisor takes an arm that is exactly where it was told to be for the measured one where a
 motion starts, and does not ask who listens or whether the arm follows.
 
-A chunk arrives some latency after its observation was taken: by default none, so that a result does not depend on the
-machine it was computed on; a fixed time; or as measured, the wall time of `predict`. Meanwhile no other observation is
-taken. Of the merges the configured one is supervised; the others are executed along with it, for comparison.
+A chunk, or the news that there is none, arrives some latency after its observation was taken: by default none, so that
+a result does not depend on the machine it was computed on; a fixed time; or as measured, the wall time of `predict`.
+Meanwhile no other observation is taken; an image that has come by then is looked at at once. Of the merges the
+configured one is supervised; the others are executed along with it, for comparison.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from act_inference_ros.control.commander import make_commander
@@ -29,15 +31,26 @@ from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.interfaces import MERGES, Command
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.observation.refusal import ObservationRefused, Refusal
+from act_inference_ros.observation.selection import Selection
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
 
 POLL_S = 0.05
-"""How often the node's inference thread looks for an observation when no image comes."""
+"""How long the node's inference thread waits for an image before it looks for an observation all the same."""
 MAX_GAP_S = 60.0
 """In a longer silence of the bag the node's timers are followed for this long only."""
 MAX_FAILURES = 10
 """Inferences in a row: then the server is gone, and every further one would cost a timeout."""
+
+
+@dataclass(frozen=True)
+class _Coming:
+    """An inference under way: what it will have come to at `arrival`, s on the bag's clock."""
+
+    taken: Taken
+    result: Chunk | Exception
+    arrival: float
+    inference_s: float
 
 
 class PolicyReplay:
@@ -78,11 +91,15 @@ class PolicyReplay:
             [make_commander(each, configuration, self._sender(each.name)) for each in configuration.controllers],
             closed_loop=False,
             stride=stride,
+            warm_up_s=client.warm_up_s,
             inference_s=latency_s,
         )
         self._tick_s = configuration.tick_period_s
         self._now = start_s
-        self._begin(start_s)
+        self._next_tick = start_s + self._tick_s  # as the node's timer, and its thread, begin
+        self._next_look = start_s + POLL_S
+        self._news = False
+        self._coming: _Coming | None = None
         self._pipeline.supervisor.activate(start_s)
 
     @property
@@ -93,6 +110,7 @@ class PolicyReplay:
     def add_image(self, camera: str, msg: Any, received: float) -> None:
         """Take a camera's message; may take an observation and predict."""
         self._note(self._pipeline.image(camera, msg, received))
+        self._news = True
         self._attempt(received)
 
     def add_state(self, msg: Any, received: float) -> None:
@@ -109,19 +127,25 @@ class PolicyReplay:
             return  # recorded a little out of order
         if now > self._now + MAX_GAP_S:
             self._run_timers(self._now + MAX_GAP_S)
-            self._next_tick = self._next_poll = now
+            self._next_tick = self._next_look = now
         self._run_timers(now)
         self._now = now
 
     def jump_back(self, now: float) -> None:
-        """The bag's clock was set back: plan, inputs and measured positions are of a time that no longer exists."""
-        self._supervised(now, lambda: self._pipeline.tick(now), ended=self._now)
-        self._begin(now)
+        """The bag's clock was set back: plan, inputs and measured positions are of a time that no longer exists.
+
+        As ROS does it, a timer's next call is a period away; what takes wall time, as an inference, goes on.
+        """
+        self._supervised(now, lambda: self._pipeline.supervisor.look_at_clock(now), ended=self._now)
+        back = now - self._now
+        self._now, self._next_tick, self._next_look = now, now + self._tick_s, self._next_look + back
+        if self._coming is not None:
+            self._coming = replace(self._coming, arrival=self._coming.arrival + back)
 
     def finish(self, end: float) -> None:
         """The bag is over; what is on its way still counts, as far as there is a truth for it."""
-        if self._arriving is not None:
-            self._arrive(self._arriving[2])
+        if self._coming is not None:
+            self._arrive(self._coming, self._coming.arrival)
         self._tally.holds.update(self._pipeline.supervisor.holds)
         self._end_plans(end)
 
@@ -132,33 +156,40 @@ class PolicyReplay:
 
         return send
 
-    def _begin(self, now: float) -> None:
-        self._now = self._next_tick = self._next_poll = now
-        self._arriving: tuple[Taken, Chunk, float, float] | None = None  # taken, chunk, arrival, inference time
-
     def _run_timers(self, until: float) -> None:
         while True:
-            arrival = self._arriving[2] if self._arriving is not None else math.inf
-            event = min(arrival, self._next_tick, self._next_poll)
+            coming = self._coming
+            look = self._next_look if coming is None else math.inf
+            event = min(math.inf if coming is None else coming.arrival, self._next_tick, look)
             if event > until:
                 return
-            if event == arrival:
-                self._arrive(event)
+            if coming is not None and event == coming.arrival:
+                self._arrive(coming, event)
+                self._look_again(event)
             elif event == self._next_tick:
                 self._supervised(event, lambda now=event: self._pipeline.tick(now))  # type: ignore[misc]  # bound now
                 self._next_tick = event + self._tick_s
             else:
-                self._next_poll = event + POLL_S
                 self._attempt(event)
+
+    def _look_again(self, now: float) -> None:
+        """An inference is over: what has come meanwhile is news."""
+        self._next_look = now + POLL_S
+        if self._news:
+            self._attempt(now)
 
     def _attempt(self, now: float) -> None:
         """Take an observation if the node would, and predict."""
-        if self._arriving is not None or self.broken is not None:
+        if self._coming is not None:
+            return
+        self._next_look = now + POLL_S
+        if self.broken is not None:
             return
         due = self._pipeline.due(now)
         if due > 0.0:
-            self._next_poll = min(self._next_poll, now + due)
+            self._next_look = now + due
             return
+        self._news = False
         taken = self._pipeline.take(now)
         if taken is None:
             self._note(self._pipeline.taker.refusal)
@@ -178,12 +209,22 @@ class PolicyReplay:
         self._tally.observations += 1
         self._tally.skew.add(max(selection.stamps.values()) - min(selection.stamps.values()))
         started = time.perf_counter()
+        result: Chunk | Exception
         try:
-            chunk = self._client.predict(observation)
+            result = self._client.predict(observation)
         except (InferenceError, ObservationError) as error:
-            self._fail(taken, error, now)
-            return
+            result = error
         inference_s = time.perf_counter() - started
+        arrival = now + (inference_s if self._latency_s is None else self._latency_s)
+        self._coming = coming = _Coming(taken, result, arrival, inference_s)
+        if isinstance(result, Exception):
+            self._count_failure(result)
+        else:
+            self._count_chunk(result, selection, observation, coming)
+        if arrival <= now:
+            self._arrive(coming, now)
+
+    def _count_chunk(self, chunk: Chunk, selection: Selection, observation: Mapping[str, Any], coming: _Coming) -> None:
         self._failures = 0
         self._tally.chunks += 1
         images = {
@@ -192,24 +233,31 @@ class PolicyReplay:
             if not isinstance(pixels := observation[image.key], bytes)
         }
         self._comparison.add_chunk(chunk, selection.t_obs, images)
-        arrival = now + (inference_s if self._latency_s is None else self._latency_s)
-        self._comparison.add_latency(selection.t_obs, inference_s, arrival - selection.t_obs)
-        self._arriving = (taken, chunk, arrival, inference_s)
-        if arrival <= now:
-            self._arrive(now)
+        self._comparison.add_latency(selection.t_obs, coming.inference_s, coming.arrival - selection.t_obs)
 
-    def _arrive(self, now: float) -> None:
+    def _count_failure(self, error: Exception) -> None:
+        kind = type(error).__name__
+        self._tally.failures[kind] += 1
+        self._tally.refused_examples.setdefault(f"inference failed: {kind}", str(error))
+        self._failures += 1
+        if self._failures >= MAX_FAILURES:
+            self.broken = f"{MAX_FAILURES} inferences in a row failed, the last: {error}"
+
+    def _arrive(self, coming: _Coming, now: float) -> None:
         """Let the chunk on its way join the plan, if the node would."""
-        if self._arriving is None:
+        self._coming = None
+        taken, chunk, inference_s = coming.taken, coming.result, coming.inference_s
+        if isinstance(chunk, Exception):
+            error = chunk
+            self._supervised(now, lambda: self._pipeline.failed(taken, error, now))
             return
-        (taken, chunk, _, inference_s), self._arriving = self._arriving, None
         supervisor = self._pipeline.supervisor
         here = supervisor.measured(now)
         accepted = False
 
         def arrive() -> None:
             nonlocal accepted
-            accepted = self._pipeline.chunk(taken, chunk, now, inference_s)
+            accepted = self._pipeline.chunk(taken, chunk, now, inference_s, self._client.source)
 
         self._supervised(now, arrive)
         if not accepted:
@@ -222,7 +270,7 @@ class PolicyReplay:
             if jump is not None:
                 self._tally.by_merge[merge].seams.jump.add(jump[None])
 
-    def _supervised(self, now: float, event: Callable[[], None], ended: float | None = None) -> None:
+    def _supervised(self, now: float, event: Callable[[], object], ended: float | None = None) -> None:
         """Pass an event on; where it ends the motion, what was executed ends, too (at `ended`, else now)."""
         before = self._pipeline.supervisor.state
         event()
@@ -234,15 +282,6 @@ class PolicyReplay:
             if plan.running:
                 plan.hold(now)
             self._comparison.add_executed(merge, plan.take())
-
-    def _fail(self, taken: Taken, error: Exception, now: float) -> None:
-        kind = type(error).__name__
-        self._tally.failures[kind] += 1
-        self._tally.refused_examples.setdefault(f"inference failed: {kind}", str(error))
-        self._failures += 1
-        self._supervised(now, lambda: self._pipeline.failed(taken, error, now))
-        if self._failures >= MAX_FAILURES:
-            self.broken = f"{MAX_FAILURES} inferences in a row failed, the last: {error}"
 
     def _note(self, refusal: Refusal | None) -> None:
         """Count a refusal once, although a message's refusal is also why no observation can be taken."""

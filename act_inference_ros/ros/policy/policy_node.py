@@ -100,6 +100,9 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         except Exception as problem:
             self._session.deactivate()
             return self._failed("activate", problem)
+        if self.ending:  # told so meanwhile, perhaps before there was anything to stop
+            self._session.stop("shutting down")
+            return TransitionCallbackReturn.FAILURE
         self._tell_status()
         return super().on_activate(state)
 

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -119,13 +119,14 @@ class PolicySession:
 
         Safe from any thread.
         """
-        with self._lock:
-            self._pipeline.supervisor.deactivate(self._now(), reason)
-        self._flush()
-        if self._worker is not None:
-            # An inference in flight may take seconds; its chunk is of an old generation and will be dropped.
-            self._worker.stop(timeout=0.0)
-            self._worker = None
+        try:
+            with self._deciding() as now:
+                self._pipeline.supervisor.deactivate(now, reason)
+        finally:
+            worker, self._worker = self._worker, None
+            if worker is not None:
+                # An inference in flight may take seconds; its chunk is of an old generation and will be dropped.
+                worker.stop(timeout=0.0)
         for publisher in self._publishers.values():
             publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
 
@@ -151,13 +152,12 @@ class PolicySession:
 
     def ask(self, request: str) -> Answer:
         """Ask the operator's `request` (the name of a method of `execution.operator.Operator`)."""
-        with self._lock:
-            operator, now = self._pipeline.operator, self._now()
+        with self._deciding() as now:
+            operator = self._pipeline.operator
             if request == "go_to_start":
                 answer = operator.go_to_start(self.configuration.start_pose, now)
             else:
                 answer = getattr(operator, request)(now)
-        self._flush()
         self._on_change()
         return answer
 
@@ -166,14 +166,14 @@ class PolicySession:
 
         Raises ConfigurationError for a limit that would be wider than the one that the arm is moving under.
         """
-        with self._lock:
-            if self._pipeline.supervisor.state is State.COMMANDING:
-                wider = self.configuration.wider_limits(configuration)
-                if wider:
-                    raise ConfigurationError(f"while commanding limits only tighten; ~/pause first: {', '.join(wider)}")
-            self.configuration = configuration
-            self._pipeline.configure(configuration, self._now())
-        self._flush()
+        with self._deciding() as now:
+            moving = self._pipeline.supervisor.state is State.COMMANDING
+            wider = self.configuration.wider_limits(configuration) if moving else []
+            if not wider:
+                self.configuration = configuration
+                self._pipeline.configure(configuration, now)
+        if wider:
+            raise ConfigurationError(f"while commanding limits only tighten; ~/pause first: {', '.join(wider)}")
         if self._timer is not None:
             self._timer.timer_period_ns = round(self.configuration.tick_period_s * 1e9)
 
@@ -188,6 +188,23 @@ class PolicySession:
         """Return the message for `~/status`."""
         with self._lock:
             return status_message(name, self._pipeline.supervisor)
+
+    @contextlib.contextmanager
+    def _deciding(self) -> Iterator[float]:
+        """Hold the lock and give the time; afterwards what the controllers were told is published, come what may.
+
+        What nobody foresaw goes on its way, but no controller is left moving on an old plan.
+        """
+        try:
+            with self._lock:
+                now = self._now()
+                try:
+                    yield now
+                except Exception as error:
+                    self._pipeline.supervisor.fault(now, error)
+                    raise
+        finally:
+            self._flush()
 
     def _now(self) -> float:
         """ROS time (simulated where use_sim_time says so), s."""
@@ -216,7 +233,7 @@ class PolicySession:
                 failed = failed or error
         if failed is not None:
             with self._lock:
-                self._pipeline.supervisor.fault(self._now(), failed)
+                self._pipeline.supervisor.fault(self._now(), failed, unsent=True)
             for outlet in self._outlets:
                 with contextlib.suppress(Exception):
                     outlet.flush()
@@ -237,30 +254,28 @@ class PolicySession:
             self._subscriptions.append(enabling)
 
     def _on_image(self, worker: InferenceWorker, camera: str, message: Any) -> None:
-        with self._lock:
-            self._pipeline.image(camera, message, self._now())
+        with self._deciding() as now:
+            self._pipeline.image(camera, message, now)
         worker.notify()
 
     def _on_state(self, message: JointState) -> None:
-        with self._lock:
-            self._pipeline.state(message, self._now())
+        with self._deciding() as now:
+            self._pipeline.state(message, now)
 
     def _on_environment_state(self, message: Float64MultiArray) -> None:
-        with self._lock:
-            self._pipeline.environment_state(message, self._now())
+        with self._deciding() as now:
+            self._pipeline.environment_state(message, now)
 
     def _on_enable(self, message: Bool) -> None:
-        with self._lock:
-            self._pipeline.supervisor.permissions.enable(message.data, self._now())
+        with self._deciding() as now:
+            self._pipeline.supervisor.permissions.enable(message.data, now)
 
     def _tick(self) -> None:
-        with self._lock:
-            now = self._now()
+        with self._deciding() as now:
             for heard in self._graph.look():
                 self._pipeline.supervisor.heard(*heard, now)
             self._pipeline.tick(now)
             standing = self._pipeline.supervisor.standing
-        self._flush()
         if self._log.tell(standing):
             self._on_change()
 
@@ -275,11 +290,11 @@ class PolicySession:
 
     def _on_worker_fault(self, fault: Exception) -> None:
         """Nothing unforeseen may leave the arm moving on an old plan, nor the node going on half."""
-        self._node.get_logger().error(f"inference thread: {''.join(traceback.format_exception(fault))}")
         with self._lock:
-            self._pipeline.statistics.failed(fault)
             self._pipeline.supervisor.fault(self._now(), fault)
+            self._pipeline.statistics.failed(fault)
         with contextlib.suppress(Exception):
             self._flush()
-        self._on_change()
         self._on_fault(fault)
+        self._node.get_logger().error(f"inference thread: {''.join(traceback.format_exception(fault))}")
+        self._on_change()

@@ -67,24 +67,38 @@ class InferenceWorker:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._news.wait(POLL_S)
+    @property
+    def has_news(self) -> bool:
+        """An input has arrived since an observation was last looked for."""
+        return self._news.is_set()
+
+    def step(self) -> float:
+        """Take an observation, if it is time and there is one, and compute its chunk. The thread does nothing else.
+
+        Returns for how many seconds of ROS time nothing will be taken; 0.0 if one was looked for. Raises nothing: what
+        nobody foresaw goes to `on_fault`.
+        """
+        try:
             with self._lock:
                 left = self._pipeline.due(self._now())
             if left > 0.0:
-                self._stopping.wait(min(left, SHORT_S))  # the news stays set
-                continue
+                return left  # the news stays set
             self._news.clear()
             with self._lock:
                 taken = self._pipeline.take(self._now())
-            if taken is None:
-                continue
-            try:
+            if taken is not None:
                 self._infer(taken)
-            except Exception as error:
-                if not self._stopping.is_set():  # else client and topics have been closed under us
-                    self._on_fault(error)
+        except Exception as error:
+            if not self._stopping.is_set():  # else client and topics have been closed under us
+                self._on_fault(error)
+        return 0.0
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._news.wait(POLL_S)
+            left = self.step()
+            if left > 0.0:
+                self._stopping.wait(min(left, SHORT_S))
 
     def _infer(self, taken: Taken) -> None:
         try:
