@@ -9,20 +9,16 @@ told to hold before the error is raised.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
 
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.execution import reasons
-from act_inference_ros.execution.following import Following, Measured
-from act_inference_ros.execution.permissions import Permissions
 from act_inference_ros.execution.plan_age import automatic_plan_age
-from act_inference_ros.execution.planned_motion import PlannedMotion
 from act_inference_ros.execution.start_pose import StartPose
-from act_inference_ros.execution.states import RUNNING, Standing, State
+from act_inference_ros.execution.states import RUNNING, State
+from act_inference_ros.execution.transitions import Transitions, WatchedInputs
 from act_inference_ros.observation.refusal import Refusal
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
@@ -36,17 +32,7 @@ POLICY, START_POSE, NOBODY = "policy", "start pose", "nobody"
 """Who commands."""
 
 
-class WatchedInputs(Protocol):
-    """What the supervisor wants of the inputs; `observation.inputs.ObservationInputs` has it."""
-
-    def fresh(self, now: float) -> Refusal | None:
-        """Return the first input that is missing, too old or from the future; None when all are usable."""
-
-    def clear(self) -> None:
-        """Forget every message."""
-
-
-class Supervisor:
+class Supervisor(Transitions):
     """The state, and the rules that decide whether a plan reaches the controllers.
 
     Without `closed_loop` nobody executes the plan (a bag, a rehearsal): then nobody need listen or follow, and an arm
@@ -62,28 +48,12 @@ class Supervisor:
         closed_loop: bool = True,
         stride: int = 1,
     ) -> None:
-        self.standing = Standing(State.INACTIVE, "", "", 0.0)
-        self.generation = 0
-        """Counts what makes an inference in flight worthless: deactivation, reset, a clock that jumped."""
-        self.holds: Counter[str] = Counter()
-        """How often commanding ended, for each reason."""
+        super().__init__(configuration, inputs, commanders, closed_loop)
         self.inference_s = 0.0
         """How long an inference takes, for the longest age of a plan."""
-        self.permissions = Permissions(configuration, closed_loop)
-        self.following = Following()
-        self._motion = PlannedMotion(configuration, commanders)
-        self._inputs = inputs
-        self._closed_loop = closed_loop
         self._stride = stride
-        self._measured: dict[str, Measured] = {}
-        self._start_pose: StartPose | None = None
         self._refusal: Refusal | None = None
-        self._blocked = False
-        self._held_since: float | None = None
-        """Since when the arm has been held for something that went wrong, until it is commanded again."""
-        self._free = False
-        """Somebody else may have moved the arm since it was commanded."""
-        self._not_before = self._now = -math.inf
+        self._now = -math.inf
         self._last_tick: float | None = None
         self._let_one_pass = False
         self._take(configuration)
@@ -95,11 +65,6 @@ class Supervisor:
             self._take(configuration)
             if self.state is State.COMMANDING and self._start_pose is None:
                 self._motion.follow(now, self._until, streams=False)
-
-    @property
-    def state(self) -> State:
-        """The state."""
-        return self.standing.state
 
     @property
     def clamped(self) -> int:
@@ -123,26 +88,7 @@ class Supervisor:
         """Seconds of plan left; what will be too old by then does not count."""
         return max(0.0, min(self._motion.plan_end, self._until) - now)
 
-    def told(self, now: float) -> dict[str, float]:
-        """Joint -> where it is told to be now, ROS units."""
-        return self._motion.told(now)
-
-    def measured(self, now: float) -> dict[str, float]:
-        """Joint -> position (ROS units), of those measured within max_age; without `closed_loop` as they were told."""
-        oldest = now - self._configuration.max_age
-        here = {name: each.position for name, each in self._measured.items() if each.time >= oldest}
-        return here if self._closed_loop else here | self._motion.told(now)
-
     # What the supervisor is told.
-
-    def measure(self, names: Sequence[str], positions: Sequence[float], time: float) -> None:
-        """Remember where joints were at `time` (ROS units); what is not a number is no place."""
-        if len(names) != len(positions):
-            return
-        for name, position in zip(names, positions, strict=True):
-            known = self._measured.get(name)
-            if math.isfinite(position) and (known is None or time >= known.time):
-                self._measured[name] = Measured(float(position), time)
 
     def heard(self, controller: str, listeners: int, others: tuple[str, ...], now: float) -> None:
         """Note who listens and who else speaks on a controller's command topic."""
@@ -257,41 +203,11 @@ class Supervisor:
 
         An observation taken at `not_before` or earlier does not begin a motion, even if it comes only now.
         """
-        self.generation += 1
-        self._motion.forget()
-        self._inputs.clear()
-        self._measured.clear()
-        self._start_pose = self._refusal = self._last_tick = self._held_since = None
-        self._free = False
-        self._not_before = self._now = not_before
+        super().forget(not_before)
+        self._refusal = self._last_tick = None
+        self._now = not_before
 
     # The rules.
-
-    def _why_not(self, now: float) -> tuple[State, str, str] | None:
-        """Return the state, reason and detail that the rules ask for now, or None where the arm may be commanded."""
-        forbidden = self.permissions.forbidden(now)
-        if forbidden is not None:
-            return State.WAITING, *forbidden
-        refusal = self._inputs.fresh(now)
-        return None if refusal is None else (State.HOLDING, refusal.label, refusal.detail)
-
-    def _judge(self, now: float) -> bool:
-        """Return whether the arm may be commanded now; end the motion, and say why, if not."""
-        why = self._why_not(now)
-        if why is None:
-            if self._blocked and self.state is State.WAITING:
-                self._enter(State.WAITING, now, reasons.NO_PLAN)  # what was waited for is there
-            self._blocked = False
-            return True
-        state, reason, detail = why
-        if state is State.HOLDING:
-            self._hold(now, reason, detail)
-        else:
-            self._end_motion(now, reason)
-            self._settle(now, state, reason, detail)
-            self._not_before, self._free = now, True  # meanwhile somebody else may move the arm
-        self._blocked = True
-        return False
 
     def _take_over(self, chunk: Chunk, t_obs: float, now: float) -> bool:
         here = self.measured(now)
@@ -357,48 +273,6 @@ class Supervisor:
             return reasons.TOO_OLD, f"{age}, a plan is followed for {self.max_plan_age:.2f} s{refused}"
         late = now - self._motion.plan_end
         return reasons.RAN_OUT, f"no new chunk for {late:.2f} s after the last one's end{refused}"
-
-    def _begin(self, now: float) -> None:
-        self._motion.begin(now, self.measured(now), self._free)
-        self._free, self._held_since = False, None
-        self.following.restart()
-
-    def _hold(self, now: float, reason: str, detail: str) -> None:
-        """End the motion because something went wrong; goes on by itself. Before any motion it is only waited for."""
-        self._end_motion(now, reason)
-        self._settle(now, State.WAITING if self.state is State.WAITING else State.HOLDING, reason, detail)
-
-    def _end_motion(self, now: float, reason: str) -> None:
-        if self.state is State.COMMANDING:
-            self.holds[reason] += 1
-            self._motion.hold(now)
-
-    def _settle(self, now: float, state: State, reason: str, detail: str) -> None:
-        """Forget the plan and enter `state`; an interrupted way to the start pose is not gone on with."""
-        if self._start_pose is not None and state in RUNNING:
-            state, detail = State.PAUSED, f"the way to the start pose ended: {detail}"
-        if state is State.HOLDING:
-            self._held_since = now if self._held_since is None else self._held_since
-        elif state is not State.WAITING:
-            self._free, self._held_since = True, None
-        self._start_pose = None
-        self._blocked = False
-        self._motion.clear()
-        if state is not self.state:
-            self._not_before = now
-        self._enter(state, self.standing.since if state is self.state else now, reason, detail)
-
-    def _paused_by_a_long_hold(self, now: float) -> bool:
-        """Enter `paused` if the arm has been held for longer than it goes on by itself; return whether it is."""
-        longest = self._configuration.resume_within
-        if self._held_since is None or now - self._held_since <= longest:
-            return False
-        lasted = f"for more than {longest:g} s; call ~/resume to go on"
-        self._settle(now, State.PAUSED, self.standing.reason, lasted)
-        return True
-
-    def _enter(self, state: State, since: float, reason: str, detail: str = "") -> None:
-        self.standing = Standing(state, reason, detail, since)
 
     def _is_late(self, now: float) -> bool:
         """Return whether this tick shall judge nothing; never two in a row."""

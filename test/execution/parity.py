@@ -81,14 +81,16 @@ def draw(seed: int) -> Schedule:
         "shadow": True, "cameras": list(CAMERAS), **both, "command_rate": 1 / TICK_S, "max_skew": 0.06,
         "merge": str(random.choice(["latest", "blend", "temporal_ensemble"])),
         "max_plan_age": float(random.choice([0.0, 0.0, 0.4])), "coast_time": float(random.choice([0.0, 0.3])),
-        "inference_rate": float(random.choice([3.0, 10.0, 50.0])), "resume_within": float(random.choice([0.4, 5.0])),
+        "inference_rate": float(random.choice([3.0, 10.0, 50.0])),
         "joint.grip.smooth": bool(random.integers(2)),
     }  # fmt: skip
     dropped = {"camera.front.topic"} if random.integers(2) else set()
     parameters = {name: value for name, value in (PARAMETERS | changes).items() if name not in dropped}
     if dropped:
         parameters["camera.front.topic"] = "/front"
-    schedule = Schedule(RobotConfiguration.from_parameters(parameters), [], [], float(random.uniform(0.02, 0.3)))
+    schedule = Schedule(
+        RobotConfiguration.from_parameters(parameters).rehearsed, [], [], float(random.uniform(0.02, 0.3))
+    )
     length = 4.0
     broken = {topic: _windows(random, length) for topic in ("/s", "/front", "/side")}
     events = []

@@ -1,0 +1,168 @@
+"""Transitions: from state to state, and what each does to the motion; what decides between them is the supervisor's."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
+
+from act_inference_ros.control.commander import Commander
+from act_inference_ros.execution import reasons
+from act_inference_ros.execution.following import Following, Measured
+from act_inference_ros.execution.permissions import Permissions
+from act_inference_ros.execution.planned_motion import PlannedMotion
+from act_inference_ros.execution.start_pose import StartPose
+from act_inference_ros.execution.states import RUNNING, Standing, State
+from act_inference_ros.observation.refusal import Refusal
+from act_inference_ros.robot.configuration import RobotConfiguration
+
+
+class WatchedInputs(Protocol):
+    """What the supervisor wants of the inputs; `observation.inputs.ObservationInputs` has it."""
+
+    def fresh(self, now: float) -> Refusal | None:
+        """Return the first input that is missing, too old or from the future; None when all are usable."""
+
+    def clear(self) -> None:
+        """Forget every message."""
+
+
+class Transitions:
+    """The state, why it is so, and the motion, which begins and ends with it.
+
+    `generation` counts what makes an inference in flight worthless: deactivation, reset, a clock that jumped. `holds`
+    counts how often commanding ended, for each reason.
+    """
+
+    def __init__(
+        self,
+        configuration: RobotConfiguration,
+        inputs: WatchedInputs,
+        commanders: Sequence[Commander],
+        closed_loop: bool,
+    ) -> None:
+        self.standing = Standing(State.INACTIVE, "", "", 0.0)
+        self.generation = 0
+        self.holds: Counter[str] = Counter()
+        self.permissions = Permissions(configuration, closed_loop)
+        self.following = Following()
+        self._configuration = configuration
+        self._motion = PlannedMotion(configuration, commanders)
+        self._inputs = inputs
+        self._closed_loop = closed_loop
+        self._measured: dict[str, Measured] = {}
+        self._start_pose: StartPose | None = None
+        self._blocked = False
+        """Others have to grant something, or an input is missing: `standing` says what."""
+        self._held_since: float | None = None
+        """Since when the arm has been held for something that went wrong, until it is commanded again."""
+        self._free = False
+        """Somebody else may have moved the arm since it was commanded."""
+        self._not_before = -math.inf
+        """An observation that is not newer does not begin a motion."""
+
+    @property
+    def state(self) -> State:
+        """The state."""
+        return self.standing.state
+
+    def told(self, now: float) -> dict[str, float]:
+        """Joint -> where it is told to be now, ROS units."""
+        return self._motion.told(now)
+
+    def measured(self, now: float) -> dict[str, float]:
+        """Joint -> position (ROS units), of those measured within max_age; without `closed_loop` as they were told."""
+        oldest = now - self._configuration.max_age
+        here = {name: each.position for name, each in self._measured.items() if each.time >= oldest}
+        return here if self._closed_loop else here | self._motion.told(now)
+
+    def measure(self, names: Sequence[str], positions: Sequence[float], time: float) -> None:
+        """Remember where joints were at `time` (ROS units); what is not a number is no place."""
+        if len(names) != len(positions):
+            return
+        for name, position in zip(names, positions, strict=True):
+            known = self._measured.get(name)
+            if math.isfinite(position) and (known is None or time >= known.time):
+                self._measured[name] = Measured(float(position), time)
+
+    def forget(self, not_before: float = -math.inf) -> None:
+        """Forget plan, inputs, what was told, and every inference in flight. The state stays.
+
+        An observation taken at `not_before` or earlier does not begin a motion, even if it comes only now.
+        """
+        self.generation += 1
+        self._motion.forget()
+        self._inputs.clear()
+        self._measured.clear()
+        self._start_pose = self._held_since = None
+        self._free = False
+        self._not_before = not_before
+
+    def _why_not(self, now: float) -> tuple[State, str, str] | None:
+        """Return the state, reason and detail that the rules ask for now, or None where the arm may be commanded."""
+        forbidden = self.permissions.forbidden(now)
+        if forbidden is not None:
+            return State.WAITING, *forbidden
+        refusal = self._inputs.fresh(now)
+        return None if refusal is None else (State.HOLDING, refusal.label, refusal.detail)
+
+    def _judge(self, now: float) -> bool:
+        """Return whether the arm may be commanded now; end the motion, and say why, if not."""
+        why = self._why_not(now)
+        if why is None:
+            if self._blocked and self.state is State.WAITING:
+                self._enter(State.WAITING, now, reasons.NO_PLAN)  # what was waited for is there
+            self._blocked = False
+            return True
+        state, reason, detail = why
+        if state is State.HOLDING:
+            self._hold(now, reason, detail)
+        else:
+            self._end_motion(now, reason)
+            self._settle(now, state, reason, detail)
+            self._not_before, self._free = now, True  # meanwhile somebody else may move the arm
+        self._blocked = True
+        return False
+
+    def _begin(self, now: float) -> None:
+        self._motion.begin(now, self.measured(now), self._free)
+        self._free, self._held_since = False, None
+        self.following.restart()
+
+    def _hold(self, now: float, reason: str, detail: str) -> None:
+        """End the motion because something went wrong; goes on by itself. Before any motion it is only waited for."""
+        self._end_motion(now, reason)
+        self._settle(now, State.WAITING if self.state is State.WAITING else State.HOLDING, reason, detail)
+
+    def _end_motion(self, now: float, reason: str) -> None:
+        if self.state is State.COMMANDING:
+            self.holds[reason] += 1
+            self._motion.hold(now)
+
+    def _settle(self, now: float, state: State, reason: str, detail: str) -> None:
+        """Forget the plan and enter `state`; an interrupted way to the start pose is not gone on with."""
+        if self._start_pose is not None and state in RUNNING:
+            state, detail = State.PAUSED, f"the way to the start pose ended: {detail}"
+        if state is State.HOLDING:
+            self._held_since = now if self._held_since is None else self._held_since
+        elif state is not State.WAITING:
+            self._free, self._held_since = True, None
+        self._start_pose = None
+        self._blocked = False
+        self._motion.clear()
+        if state is not self.state:
+            self._not_before = now
+        self._enter(state, self.standing.since if state is self.state else now, reason, detail)
+
+    def _paused_by_a_long_hold(self, now: float) -> bool:
+        """Enter `paused` if the arm has been held for longer than it goes on by itself; return whether it is."""
+        longest = self._configuration.resume_within
+        if self._held_since is None or now - self._held_since <= longest:
+            return False
+        lasted = f"for more than {longest:g} s; call ~/resume to go on"
+        self._settle(now, State.PAUSED, self.standing.reason, lasted)
+        return True
+
+    def _enter(self, state: State, since: float, reason: str, detail: str = "") -> None:
+        self.standing = Standing(state, reason, detail, since)
