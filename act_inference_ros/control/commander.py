@@ -19,7 +19,8 @@ from act_inference_ros.control.motion import CommandedMotion
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.interfaces import Command
 from act_inference_ros.joints import Joint, JointBinding, nearest_turn
-from act_inference_ros.robot.configuration import Controller, RobotConfiguration
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.devices import Controller
 
 Positions: TypeAlias = npt.NDArray[np.float64]
 Send: TypeAlias = Callable[[Command], None]

@@ -7,44 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 from operator import lt
 from typing import Any, cast
 
-from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.interfaces import STUCK_HOLD, CommandInterface, command_interface
+from act_inference_ros.interfaces import STUCK_HOLD
 from act_inference_ros.joints import (
-    DEFAULT_MAX_DEVIATION,
-    DEFAULT_MAX_DEVIATION_PRISMATIC,
-    UNITS,
-    Joint,
     JointBinding,
 )
-from act_inference_ros.robot.parameters import INFINITY, Value, complete, is_unset, raise_problems
-from act_inference_ros.robot.robot_description import DescribedJoint, read_description, tightened
+from act_inference_ros.robot import parts
+from act_inference_ros.robot.devices import Camera, Controller
+from act_inference_ros.robot.parameters import INFINITY, Value, complete, raise_problems
 from act_inference_ros.spec import PolicySpec
 
 WATCH_PERIOD_S = 0.02
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A camera the policy reads, and where its images come from."""
-
-    name: str
-    topic: str
-    transport: str
-
-
-@dataclass(frozen=True)
-class Controller:
-    """A controller that executes some of the action's joints; `lead_s` applies where its interface does not stream."""
-
-    name: str
-    interface: CommandInterface
-    topic: str
-    joints: tuple[str, ...]
-    lead_s: float
 
 
 @dataclass(frozen=True)
@@ -108,17 +83,17 @@ class RobotConfiguration:
         """
         values = complete(given)
         problems: list[str] = []
-        described = _described(cast(str, values["robot_description"]) or description, problems)
+        described = parts.described(cast(str, values["robot_description"]) or description, problems)
         state_joints = cast("list[str]", values["state.joints"])
         action_joints = cast("list[str]", values["action.joints"]) or state_joints
-        joints = _joints(values, [*state_joints, *action_joints], described, problems)
-        cameras = _cameras(values, problems)
-        controllers = _controllers(values, problems)
-        problems += _duplicates("state.joints", state_joints) + _duplicates("action.joints", action_joints)
-        problems += _coverage_problems(action_joints, controllers)
-        problems += _shared_topics(values, cameras, controllers)
+        joints = parts.joints_of(values, [*state_joints, *action_joints], described, problems)
+        cameras = parts.cameras_of(values, problems)
+        controllers = parts.controllers_of(values, problems)
+        problems += parts.duplicates("state.joints", state_joints) + parts.duplicates("action.joints", action_joints)
+        problems += parts.coverage_problems(action_joints, controllers)
+        problems += parts.shared_topics(values, cameras, controllers)
         pose = tuple(cast("list[float]", values["start_pose"]))
-        problems += _pose_problems(pose, [joints[name] for name in action_joints if name in joints])
+        problems += parts.pose_problems(pose, [joints[name] for name in action_joints if name in joints])
         if not action_joints:
             problems.append("action.joints: empty, and so is state.joints; name the joints that the policy commands")
         if not values["state.topic"]:
@@ -142,7 +117,7 @@ class RobotConfiguration:
             enable_topic=cast(str, values["enable.topic"]),
             enable_timeout=cast(float, values["enable.timeout"]),
             start_pose=pose,
-            unlimited_joints=tuple(name for name in action_joints if _is_unlimited(name, values, joints[name])),
+            unlimited_joints=tuple(name for name in action_joints if parts.is_unlimited(name, values, joints[name])),
         )
 
     def check_limits(self) -> None:
@@ -270,148 +245,3 @@ _TAKEN_AS_THEY_ARE = (
 def _given(value: Value) -> str | None:
     """None for an empty string: the client then looks into the environment."""
     return cast(str, value) or None
-
-
-def _described(text: str, problems: list[str]) -> Mapping[str, DescribedJoint]:
-    if not text:
-        return {}
-    try:
-        return read_description(text)
-    except ConfigurationError as problem:
-        problems.append(str(problem))
-        return {}
-
-
-def _joints(
-    values: Mapping[str, Value], names: list[str], described: Mapping[str, DescribedJoint], problems: list[str]
-) -> dict[str, Joint]:
-    joints: dict[str, Joint] = {}
-    for name in dict.fromkeys(names):
-        unit = cast(str, values[f"joint.{name}.unit"])
-        scale = cast(float, values[f"joint.{name}.scale"])
-        if unit and scale != 1.0:
-            problems.append(f"joint.{name}: unit and scale are both given; unit: {unit} already is a scale")
-        lowest, highest = (cast(float, values[f"joint.{name}.{end}"]) for end in ("min", "max"))
-        there = described.get(name)
-        try:
-            joint = Joint(
-                name,
-                scale=UNITS[unit] if unit else scale,
-                offset=cast(float, values[f"joint.{name}.offset"]),
-                minimum=None if lowest == -INFINITY or is_unset(lowest) else lowest,
-                maximum=None if highest == INFINITY or is_unset(highest) else highest,
-                max_velocity=cast(float, values[f"joint.{name}.max_velocity"]),
-                smooth=bool(values[f"joint.{name}.smooth"]),
-                max_deviation=_max_deviation(name, values, prismatic=there is not None and there.prismatic),
-                continuous=bool(values[f"joint.{name}.continuous"]) or (there is not None and there.continuous),
-            )
-            joints[name] = tightened(joint, there)
-        except ConfigurationError as problem:
-            problems.append(str(problem))
-    return joints
-
-
-def _max_deviation(name: str, values: Mapping[str, Value], prismatic: bool) -> float:
-    given = cast(float, values[f"joint.{name}.max_deviation"])
-    if not is_unset(given):
-        return given
-    if not values[f"joint.{name}.smooth"]:
-        return INFINITY
-    return DEFAULT_MAX_DEVIATION_PRISMATIC if prismatic else DEFAULT_MAX_DEVIATION
-
-
-def _is_unlimited(name: str, values: Mapping[str, Value], joint: Joint) -> bool:
-    """Whether an end is open without anybody having said so; a joint that turns without end has none."""
-    open_ends = {"min": joint.minimum is None, "max": joint.maximum is None}
-    unsaid = [end for end, is_open in open_ends.items() if is_open and is_unset(values[f"joint.{name}.{end}"])]
-    return bool(unsaid) and not joint.continuous
-
-
-def _shared_topics(
-    values: Mapping[str, Value], cameras: tuple[Camera, ...], controllers: tuple[Controller, ...]
-) -> list[str]:
-    """Whatever two things would listen or speak on one topic, each named by its parameter."""
-    commands = [(f"controller.{controller.name}.topic", controller.topic) for controller in controllers]
-    inputs = [(f"camera.{camera.name}.topic", camera.topic) for camera in cameras]
-    inputs += [(name, cast(str, values[name])) for name in ("state.topic", "environment_state.topic", "enable.topic")]
-    users: dict[str, list[str]] = {}
-    for name, topic in (*commands, *inputs):
-        if topic:
-            users.setdefault(topic, []).append(name)
-    return [
-        f"{' and '.join(names)}: one topic, {topic}; each needs its own" for topic, names in users.items() if names[1:]
-    ]
-
-
-def _pose_problems(pose: tuple[float, ...], joints: list[Joint]) -> list[str]:
-    if not pose:
-        return []
-    if len(pose) != len(joints):
-        names = [joint.name for joint in joints]
-        return [f"start_pose: expected {len(joints)} numbers for {names}, got {len(pose)}"]
-    return [
-        f"start_pose: {position} of joint {joint.name} lies outside its limits {joint.minimum} to {joint.maximum}"
-        for joint, position in zip(joints, pose, strict=True)
-        if not isfinite(position)
-        or not (joint.minimum is None or position >= joint.minimum)
-        or not (joint.maximum is None or position <= joint.maximum)
-    ]
-
-
-def _cameras(values: Mapping[str, Value], problems: list[str]) -> tuple[Camera, ...]:
-    names = cast("list[str]", values["cameras"])
-    problems += _duplicates("cameras", names)
-    problems += [
-        f"camera.{name}.topic: empty; name the image topic" for name in names if not values[f"camera.{name}.topic"]
-    ]
-    return tuple(
-        Camera(name, cast(str, values[f"camera.{name}.topic"]), cast(str, values[f"camera.{name}.transport"]))
-        for name in names
-    )
-
-
-def _controllers(values: Mapping[str, Value], problems: list[str]) -> tuple[Controller, ...]:
-    names = cast("list[str]", values["controllers"])
-    problems += _duplicates("controllers", names)
-    if not names:
-        problems.append("controllers: empty; name at least one, and its joints")
-    controllers = []
-    for name in names:
-        prefix = f"controller.{name}"
-        if not values[f"{prefix}.topic"]:
-            problems.append(f"{prefix}.topic: empty; name the command topic")
-        if not values[f"{prefix}.joints"]:
-            problems.append(f"{prefix}.joints: empty; name the joints it moves, in its own order")
-        controllers.append(
-            Controller(
-                name,
-                command_interface(cast(str, values[f"{prefix}.interface"])),
-                cast(str, values[f"{prefix}.topic"]),
-                tuple(cast("list[str]", values[f"{prefix}.joints"])),
-                cast(float, values[f"{prefix}.lead"]),
-            )
-        )
-    return tuple(controllers)
-
-
-def _coverage_problems(action_joints: list[str], controllers: tuple[Controller, ...]) -> list[str]:
-    """Every joint of the action must be moved by exactly one controller, and no controller may want another."""
-    if not controllers:
-        return []
-    problems = []
-    for joint in action_joints:
-        owners = [c.name for c in controllers for name in c.joints if name == joint]
-        if len(owners) != 1:
-            problems.append(
-                f"controllers: joint {joint} of the action is moved by {owners or 'none of them'}; exactly one must"
-            )
-    for controller in controllers:
-        for joint in controller.joints:
-            if joint not in action_joints:
-                problems.append(f"controller.{controller.name}.joints: {joint} is not in the action {action_joints}")
-    return problems
-
-
-def _duplicates(name: str, values: list[str]) -> list[str]:
-    twice = sorted({value for value in values if values.count(value) > 1})
-    return [f"{name}: {', '.join(twice)} named more than once"] if twice else []

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from act_inference_ros.control.limits import TargetLimiter
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.evaluation.comparison.track import SNAP_S
-from act_inference_ros.robot.configuration import Controller, RobotConfiguration
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.devices import Controller
 from act_inference_ros.spec import Chunk
 
 Floats = npt.NDArray[np.float64]

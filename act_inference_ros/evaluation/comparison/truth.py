@@ -21,7 +21,8 @@ import numpy.typing as npt
 from act_inference_ros.errors import ObservationError
 from act_inference_ros.evaluation.comparison.track import SNAP_S, Track
 from act_inference_ros.interfaces import BY_HEADER, Command, read_joint_state
-from act_inference_ros.robot.configuration import Controller, RobotConfiguration
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.devices import Controller
 
 COMMANDS, STATE, NONE = "commands", "state", "none"
 MAX_STATE_GAP_S = 0.2

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from act_inference_ros.control.commander import Commander, make_commander
 from act_inference_ros.evaluation.episodes.messages import CommandMessage, make_message
 from act_inference_ros.interfaces import Command
-from act_inference_ros.robot.configuration import Controller, RobotConfiguration
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.devices import Controller
 from act_inference_ros.simulation.command_inputs import command_input
 
 Floats = npt.NDArray[np.float64]

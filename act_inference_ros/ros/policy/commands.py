@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from act_inference_ros.interfaces import Command
-from act_inference_ros.robot.configuration import Controller
+from act_inference_ros.robot.devices import Controller
 from act_inference_ros.ros.messages import make_message
 
 

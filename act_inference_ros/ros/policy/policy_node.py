@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -128,6 +129,8 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         self.ending = True
         if self._session is not None:
             self._session.stop("shutting down")
+            with contextlib.suppress(Exception):  # ROS may be gone; what matters was told to the controllers
+                self._tell_status()
 
     def close_client(self) -> None:
         """Release what the policy holds of this machine and of a server; may wait for a chunk being computed."""
@@ -212,7 +215,9 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
             reason = f"{', '.join(sorted(fixed))}: read at configure; deactivate and clean up first"
             return SetParametersResult(successful=False, reason=reason)
         try:
-            self._session.apply(RobotConfiguration.from_parameters(values, self._description))
+            configuration = RobotConfiguration.from_parameters(values, self._description)
+            configuration.check_limits()
+            self._session.apply(configuration)
         except ActInferenceError as refusal:
             return SetParametersResult(successful=False, reason=str(refusal))
         return SetParametersResult(successful=True)

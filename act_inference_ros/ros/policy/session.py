@@ -26,7 +26,8 @@ from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.interfaces import TRANSPORTS, duration, stamp
 from act_inference_ros.observation import optional
 from act_inference_ros.observation.binding import bind_inputs
-from act_inference_ros.robot.configuration import Controller, RobotConfiguration
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.devices import Controller
 from act_inference_ros.ros.messages import make_message, message_class
 from act_inference_ros.ros.policy.command_graph import CommandGraph
 from act_inference_ros.ros.policy.commands import CommandOutlet

@@ -1,0 +1,27 @@
+"""What a robot consists of, for a policy: the cameras it looks through and the controllers it commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from act_inference_ros.interfaces import CommandInterface
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera the policy reads, and where its images come from."""
+
+    name: str
+    topic: str
+    transport: str
+
+
+@dataclass(frozen=True)
+class Controller:
+    """A controller that executes some of the action's joints; `lead_s` applies where its interface does not stream."""
+
+    name: str
+    interface: CommandInterface
+    topic: str
+    joints: tuple[str, ...]
+    lead_s: float

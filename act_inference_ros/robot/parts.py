@@ -1,0 +1,165 @@
+"""From the values of the parameters to the robot's parts; what does not fit together is noted, for one message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import cast
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.interfaces import command_interface
+from act_inference_ros.joints import DEFAULT_MAX_DEVIATION, DEFAULT_MAX_DEVIATION_PRISMATIC, UNITS, Joint
+from act_inference_ros.robot.devices import Camera, Controller
+from act_inference_ros.robot.parameters import INFINITY, Value, is_unset
+from act_inference_ros.robot.robot_description import DescribedJoint, read_description, tightened
+
+
+def described(text: str, problems: list[str]) -> Mapping[str, DescribedJoint]:
+    """Joint -> what a URDF says of it; nothing where there is no text. What is wrong with it is noted."""
+    if not text:
+        return {}
+    try:
+        return read_description(text)
+    except ConfigurationError as problem:
+        problems.append(str(problem))
+        return {}
+
+
+def joints_of(
+    values: Mapping[str, Value], names: list[str], described: Mapping[str, DescribedJoint], problems: list[str]
+) -> dict[str, Joint]:
+    """Joint -> its units and limits, the tighter of file and URDF; one that makes no sense is noted and left out."""
+    joints: dict[str, Joint] = {}
+    for name in dict.fromkeys(names):
+        unit = cast(str, values[f"joint.{name}.unit"])
+        scale = cast(float, values[f"joint.{name}.scale"])
+        if unit and scale != 1.0:
+            problems.append(f"joint.{name}: unit and scale are both given; unit: {unit} already is a scale")
+        lowest, highest = (cast(float, values[f"joint.{name}.{end}"]) for end in ("min", "max"))
+        there = described.get(name)
+        try:
+            joint = Joint(
+                name,
+                scale=UNITS[unit] if unit else scale,
+                offset=cast(float, values[f"joint.{name}.offset"]),
+                minimum=None if lowest == -INFINITY or is_unset(lowest) else lowest,
+                maximum=None if highest == INFINITY or is_unset(highest) else highest,
+                max_velocity=cast(float, values[f"joint.{name}.max_velocity"]),
+                smooth=bool(values[f"joint.{name}.smooth"]),
+                max_deviation=_max_deviation(name, values, prismatic=there is not None and there.prismatic),
+                continuous=bool(values[f"joint.{name}.continuous"]) or (there is not None and there.continuous),
+            )
+            joints[name] = tightened(joint, there)
+        except ConfigurationError as problem:
+            problems.append(str(problem))
+    return joints
+
+
+def _max_deviation(name: str, values: Mapping[str, Value], prismatic: bool) -> float:
+    given = cast(float, values[f"joint.{name}.max_deviation"])
+    if not is_unset(given):
+        return given
+    if not values[f"joint.{name}.smooth"]:
+        return INFINITY
+    return DEFAULT_MAX_DEVIATION_PRISMATIC if prismatic else DEFAULT_MAX_DEVIATION
+
+
+def is_unlimited(name: str, values: Mapping[str, Value], joint: Joint) -> bool:
+    """Whether an end is open without anybody having said so; a joint that turns without end has none."""
+    open_ends = {"min": joint.minimum is None, "max": joint.maximum is None}
+    unsaid = [end for end, is_open in open_ends.items() if is_open and is_unset(values[f"joint.{name}.{end}"])]
+    return bool(unsaid) and not joint.continuous
+
+
+def shared_topics(
+    values: Mapping[str, Value], cameras: tuple[Camera, ...], controllers: tuple[Controller, ...]
+) -> list[str]:
+    """Whatever two things would listen or speak on one topic, each named by its parameter."""
+    commands = [(f"controller.{controller.name}.topic", controller.topic) for controller in controllers]
+    inputs = [(f"camera.{camera.name}.topic", camera.topic) for camera in cameras]
+    inputs += [(name, cast(str, values[name])) for name in ("state.topic", "environment_state.topic", "enable.topic")]
+    users: dict[str, list[str]] = {}
+    for name, topic in (*commands, *inputs):
+        if topic:
+            users.setdefault(topic, []).append(name)
+    return [
+        f"{' and '.join(names)}: one topic, {topic}; each needs its own" for topic, names in users.items() if names[1:]
+    ]
+
+
+def pose_problems(pose: tuple[float, ...], joints: list[Joint]) -> list[str]:
+    """What is wrong with a start pose (n,), ROS units, for these joints; an empty pose is none."""
+    if not pose:
+        return []
+    if len(pose) != len(joints):
+        names = [joint.name for joint in joints]
+        return [f"start_pose: expected {len(joints)} numbers for {names}, got {len(pose)}"]
+    return [
+        f"start_pose: {position} of joint {joint.name} lies outside its limits {joint.minimum} to {joint.maximum}"
+        for joint, position in zip(joints, pose, strict=True)
+        if not isfinite(position)
+        or not (joint.minimum is None or position >= joint.minimum)
+        or not (joint.maximum is None or position <= joint.maximum)
+    ]
+
+
+def cameras_of(values: Mapping[str, Value], problems: list[str]) -> tuple[Camera, ...]:
+    """The cameras, in the order of the file; one without a topic is noted."""
+    names = cast("list[str]", values["cameras"])
+    problems += duplicates("cameras", names)
+    problems += [
+        f"camera.{name}.topic: empty; name the image topic" for name in names if not values[f"camera.{name}.topic"]
+    ]
+    return tuple(
+        Camera(name, cast(str, values[f"camera.{name}.topic"]), cast(str, values[f"camera.{name}.transport"]))
+        for name in names
+    )
+
+
+def controllers_of(values: Mapping[str, Value], problems: list[str]) -> tuple[Controller, ...]:
+    """The controllers, in the order of the file; one without a topic or joints is noted."""
+    names = cast("list[str]", values["controllers"])
+    problems += duplicates("controllers", names)
+    if not names:
+        problems.append("controllers: empty; name at least one, and its joints")
+    controllers = []
+    for name in names:
+        prefix = f"controller.{name}"
+        if not values[f"{prefix}.topic"]:
+            problems.append(f"{prefix}.topic: empty; name the command topic")
+        if not values[f"{prefix}.joints"]:
+            problems.append(f"{prefix}.joints: empty; name the joints it moves, in its own order")
+        controllers.append(
+            Controller(
+                name,
+                command_interface(cast(str, values[f"{prefix}.interface"])),
+                cast(str, values[f"{prefix}.topic"]),
+                tuple(cast("list[str]", values[f"{prefix}.joints"])),
+                cast(float, values[f"{prefix}.lead"]),
+            )
+        )
+    return tuple(controllers)
+
+
+def coverage_problems(action_joints: list[str], controllers: tuple[Controller, ...]) -> list[str]:
+    """Every joint of the action must be moved by exactly one controller, and no controller may want another."""
+    if not controllers:
+        return []
+    problems = []
+    for joint in action_joints:
+        owners = [c.name for c in controllers for name in c.joints if name == joint]
+        if len(owners) != 1:
+            problems.append(
+                f"controllers: joint {joint} of the action is moved by {owners or 'none of them'}; exactly one must"
+            )
+    for controller in controllers:
+        for joint in controller.joints:
+            if joint not in action_joints:
+                problems.append(f"controller.{controller.name}.joints: {joint} is not in the action {action_joints}")
+    return problems
+
+
+def duplicates(name: str, values: list[str]) -> list[str]:
+    """What comes more than once in the list of that name, as one problem at most."""
+    twice = sorted({value for value in values if values.count(value) > 1})
+    return [f"{name}: {', '.join(twice)} named more than once"] if twice else []
