@@ -55,6 +55,7 @@ class Episodes:
         self._refused_before = self._stops = 0
         self._stop_seen: str | None = None  # since when the stop lasts that was told of; None: there is none
         self._stop_cleared: str | None = None
+        self._was_blocked = False  # in this episode, and nothing has been cleared since
         self._going_on = False  # whether the policy is to go on once the arm is home
         self._phase = Phase.WAITING
         self._enter(Phase.WAITING)
@@ -99,6 +100,7 @@ class Episodes:
             self._let_go_on()
         runs = self._phase is Phase.RUNNING
         self._arm.blocked = self._blockade.holds(self._episode.elapsed_s(now_s) if runs else None)
+        self._was_blocked |= self._arm.blocked
         self._look_after_stops()
         if not self._settings.episodes or self._all_done:
             return
@@ -126,7 +128,7 @@ class Episodes:
         status = self._policy.status
         if accepted:
             self._episode.start(now_s)
-            self._refused_before, self._stops = self._commands.refused_count, 0
+            self._refused_before, self._stops, self._was_blocked = self._commands.refused_count, 0, False
             self._enter(Phase.RUNNING)
         elif status is not None and status.is_paused_by_somebody:
             self._wall_since_s = time.monotonic()
@@ -140,7 +142,7 @@ class Episodes:
             )
 
     def _look_after_stops(self) -> None:
-        """Say that the policy node has stopped; let it go on if this robot was the cause and is so no more."""
+        """Say that the policy node has stopped; let it go on when the arm, which did not follow, can again."""
         status = self._policy.status
         if status is None or status.state != State.STOPPED.value:
             self._stop_seen = None
@@ -149,15 +151,14 @@ class Episodes:
             self._stop_seen = status.since
             self._stops += 1
             print(f"{self._settings.policy_node} {status.text}", flush=True)
-        if (
-            self._settings.clear_stops
-            and status.does_not_follow
-            and status.since != self._stop_cleared
-            and self._phase in (Phase.WAITING, Phase.RUNNING)
-            and not self._arm.blocked
-            and self._policy.answered()
-        ):
-            self._stop_cleared = status.since
+        # Where this robot was not what held the arm, the cause is over when the arm is home again.
+        is_over = self._phase is Phase.WAITING or (
+            self._phase is Phase.RUNNING and self._was_blocked and not self._arm.blocked
+        )
+        if not self._settings.clear_stops or not status.does_not_follow or status.since == self._stop_cleared:
+            return
+        if is_over and self._policy.answered():
+            self._stop_cleared, self._was_blocked = status.since, False
             self._policy.ask("clear_stop", "resume")
             print("the arm is free: the stop is cleared, and the policy goes on", flush=True)
 
