@@ -25,7 +25,7 @@ SPEED = -2.0
 COMMAND_RATE = 50.0
 LEAD_S = 0.02
 NEAR = 0.1
-"""How far from where an arm is measured its motion may begin, rad: a third of max_deviation."""
+"""How far from where the arm was measured its motion may begin, rad: less than max_deviation."""
 SIM_ROBOT = "act_inference_ros.ros.sim.sim_robot"
 
 

@@ -74,7 +74,7 @@ class Episodes:
         """Put the arm home and the cube at its next place, once the policy pauses."""
         status = self._policy.status
         if self._phase in (Phase.WAITING, Phase.RUNNING):
-            self._going_on = status is None or not status.is_paused_by_somebody
+            self._going_on = status is None or not status.is_halted_by_somebody
         self._policy.ask("pause")
         self._enter(Phase.PAUSING)
 
@@ -130,7 +130,7 @@ class Episodes:
             self._episode.start(now_s)
             self._refused_before, self._stops, self._was_blocked = self._commands.refused_count, 0, False
             self._enter(Phase.RUNNING)
-        elif status is not None and status.is_paused_by_somebody:
+        elif status is not None and status.is_halted_by_somebody:
             self._wall_since_s = time.monotonic()
         elif time.monotonic() - self._wall_since_s > self._settings.first_command_timeout_s:
             says = "" if status is None else f" {self._settings.policy_node} says: {status.text}"

@@ -20,7 +20,7 @@ ANSWER_TIMEOUT_S = 2.0
 """How long an answer may take, wall time; then the robot goes on without it."""
 
 OF_PEOPLE = (reasons.OPERATOR, reasons.CLEARED, reasons.AT_START_POSE, reasons.STARTED_PAUSED)
-"""Reasons of a pause that somebody wanted; the others are holds that lasted too long."""
+"""Reasons of a pause or a stop that somebody wanted; the others are holds that lasted too long, and faults."""
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -47,9 +47,9 @@ class PolicyStatus:
         return self.state == State.STOPPED.value and self.reason == reasons.NOT_FOLLOWING
 
     @property
-    def is_paused_by_somebody(self) -> bool:
-        """Whether it pauses because somebody wanted it to."""
-        return self.state == State.PAUSED.value and self.reason in OF_PEOPLE
+    def is_halted_by_somebody(self) -> bool:
+        """Whether it is paused or stopped because somebody wanted it to be."""
+        return self.state in (State.PAUSED.value, State.STOPPED.value) and self.reason in OF_PEOPLE
 
 
 class PolicyServices:
