@@ -47,6 +47,7 @@ def _start(context: LaunchContext) -> list[Action]:
     robot = {
         # Time slows down with a busy machine, so that the demo does not depend on its speed.
         "publish_clock": True,
+        "clear_stops": True,
         "episodes": whole_number("episodes", given["episodes"]),
         "cover_camera": boolean("cover_camera", given["cover_camera"]),
     }

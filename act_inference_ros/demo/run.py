@@ -40,6 +40,9 @@ PARAMETER_FILE = "config/sim_arm.yaml"
 FIRST_COMMAND_TIMEOUT_S = 120.0
 """Loading a policy takes seconds, and some tens of them where it is compiled or the machine is busy."""
 
+BLOCK_AFTER_S = 0.4
+"""Of `--block-arm`: the arm is on its way to the cube then."""
+
 TIMEOUT_PER_EPISODE_S = 60.0
 """Of wall time: simulated seconds may take several."""
 
@@ -187,6 +190,8 @@ def _robot_arguments(options: argparse.Namespace) -> list[str]:
         "seed": options.seed,
         "cover_camera": str(options.cover_camera).lower(),
         "publish_clock": "true",
+        "clear_stops": "true",
+        "block_after_s": BLOCK_AFTER_S if options.block_arm else 0.0,
         "first_command_timeout_s": FIRST_COMMAND_TIMEOUT_S,
     }
     return ["--ros-args", *(part for name, value in parameters.items() for part in ("-p", f"{name}:={value}"))]
@@ -230,6 +235,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--interface", choices=tuple(COMMAND_INTERFACES), default="joint_trajectory")
     parser.add_argument("--cover-camera", action="store_true", help="black images: does the policy look at all?")
+    parser.add_argument("--block-arm", action="store_true", help="hold the arm for 1 s in each episode: is it noticed?")
     parser.add_argument("--seed", type=int, default=0, help="of the cubes' places (default: 0)")
     parser.add_argument("--checkpoint", type=Path, help="another policy than the demo's own")
     parser.add_argument("--out", type=Path, default=Path(".demo"), help="for the policy and logs (default: .demo)")

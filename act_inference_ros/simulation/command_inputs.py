@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from act_inference_ros.interfaces import COMMAND_INTERFACES, seconds
 from act_inference_ros.simulation.controllers import Controller, NamedPositionController, PositionController, Vector
 from act_inference_ros.simulation.trajectory import Trajectory, TrajectoryPoint
-from act_inference_ros.simulation.trajectory_controller import TrajectoryController
+from act_inference_ros.simulation.trajectory_controller import JAZZY, Distro, TrajectoryController
 
 ARM_JOINTS = ("pan", "shoulder", "elbow", "wrist", "roll")
 GRIPPER_JOINTS = ("grip",)
@@ -24,20 +24,41 @@ Take: TypeAlias = Callable[[Any, float, Vector, Vector], "str | None"]
 """Message, time in s, measured positions and velocities (joints,) -> None, or why the controller refuses it."""
 
 
+Target: TypeAlias = Callable[[float, Vector, Vector], Vector]
+"""Time in s, measured positions and velocities (joints,) -> the positions (joints,) to go to now."""
+
+
 @dataclass(frozen=True)
 class CommandInput:
-    """A controller of the demo robot, and `take`, which gives it a message of its interface."""
+    """A controller of the demo robot, `take`, which gives it a message of its interface, and what it wants: `target`.
+
+    Call `target` once in each period of the control loop.
+    """
 
     controller: Controller
     take: Take
+    target: Target
 
 
-def command_input(interface: str, joints: tuple[str, ...], from_last_command: bool = False) -> CommandInput:
-    """Make the controller that listens to `interface` for `joints`. Raises KeyError for an unknown interface.
+@dataclass(frozen=True)
+class ControllerOptions:
+    """How the demo robot's controllers are set up; only a trajectory controller cares.
 
-    `from_last_command`: a new trajectory starts at the last target instead of the measured state.
+    `from_last_command`: a new trajectory starts at the last target instead of the measured state. With `period_s`, s,
+    the controller takes a message with the next period of its control loop, as the real one does; without it, at once.
     """
-    return _INPUTS[interface](joints, from_last_command)
+
+    from_last_command: bool = False
+    distro: Distro = JAZZY
+    period_s: float | None = None
+
+
+DEFAULTS = ControllerOptions()
+
+
+def command_input(interface: str, joints: tuple[str, ...], options: ControllerOptions = DEFAULTS) -> CommandInput:
+    """Make the controller that listens to `interface` for `joints`. Raises KeyError for an unknown interface."""
+    return _INPUTS[interface](joints, options)
 
 
 def demo_topic(interface: str, controller: str) -> str:
@@ -60,28 +81,40 @@ def trajectory_from_message(message: Any) -> Trajectory:
     return Trajectory(tuple(message.joint_names), seconds(message.header.stamp), points)
 
 
-def _trajectory_input(joints: tuple[str, ...], from_last_command: bool) -> CommandInput:
-    controller = TrajectoryController(joints, from_last_command=from_last_command)
-
-    def take(message: Any, now_s: float, positions: Vector, velocities: Vector) -> str | None:
-        return controller.command(trajectory_from_message(message), now_s, positions, velocities)
-
-    return CommandInput(controller, take)
-
-
-def _position_input(joints: tuple[str, ...], _: bool) -> CommandInput:
-    controller = PositionController(joints)
-    return CommandInput(controller, lambda message, *_: controller.command(list(message.data)))
-
-
-def _named_input(joints: tuple[str, ...], _: bool) -> CommandInput:
-    controller = NamedPositionController(joints)
-    return CommandInput(
-        controller, lambda message, *_: controller.command_named(list(message.name), list(message.position))
+def _trajectory_input(joints: tuple[str, ...], options: ControllerOptions) -> CommandInput:
+    period_s = options.period_s or 0.0
+    controller = TrajectoryController(
+        joints, distro=options.distro, from_last_command=options.from_last_command, period_s=period_s
     )
 
+    def take(message: Any, now_s: float, positions: Vector, velocities: Vector) -> str | None:
+        trajectory = trajectory_from_message(message)
+        if period_s:
+            return controller.receive(trajectory, now_s)
+        return controller.command(trajectory, now_s, positions, velocities)
 
-_INPUTS: Mapping[str, Callable[[tuple[str, ...], bool], CommandInput]] = {
+    return CommandInput(controller, take, controller.update if period_s else _sampled(controller))
+
+
+def _position_input(joints: tuple[str, ...], _: ControllerOptions) -> CommandInput:
+    controller = PositionController(joints)
+    return CommandInput(controller, lambda message, *_: controller.command(list(message.data)), _sampled(controller))
+
+
+def _named_input(joints: tuple[str, ...], _: ControllerOptions) -> CommandInput:
+    controller = NamedPositionController(joints)
+
+    def take(message: Any, *_: Any) -> str | None:
+        return controller.command_named(list(message.name), list(message.position))
+
+    return CommandInput(controller, take, _sampled(controller))
+
+
+def _sampled(controller: Controller) -> Target:
+    return lambda now_s, *_: controller.sample(now_s)
+
+
+_INPUTS: Mapping[str, Callable[[tuple[str, ...], ControllerOptions], CommandInput]] = {
     "joint_trajectory": _trajectory_input,
     "position_stream": _position_input,
     "joint_state": _named_input,

@@ -12,12 +12,20 @@ SETTLE_S = 0.15
 """After a reset, before the policy is told: by then the images of the old episode have been replaced by new ones."""
 
 STALE_MARGIN_S = 0.05
-"""Commands stamped up to this long after the policy forgot its plan may still be of the old plan: stamps lead."""
+"""Commands stamped up to this long after the policy forgot its plan may still be of the old plan: stamps lead.
+
+That is where the policy could not be paused. One that was paused has no old plan, and goes on when it is told to.
+"""
 
 
 class Phase(Enum):
-    """Where the robot is between two episodes: after a reset it settles, the policy forgets, then it waits and runs."""
+    """Where the robot is between two episodes, in this order.
 
+    The policy pauses, so that nobody commands the arm while it is put home; then the arm settles, the policy forgets
+    its plan and goes on, and the robot waits for the first command and runs.
+    """
+
+    PAUSING = "the policy is pausing"
     SETTLING = "settling"
     FORGETTING = "the policy is forgetting its plan"
     WAITING = "waiting for the first command"
@@ -26,12 +34,16 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one episode ended. `duration_s` counts from the first command; `index` counts from 1."""
+    """How one episode ended. `duration_s` counts from the first command; `index` counts from 1.
+
+    `stops` counts how often the policy node stopped for good, until somebody cleared it.
+    """
 
     index: int
     success: bool
     duration_s: float
     refused_commands: int
+    stops: int = 0
 
     def to_json(self) -> str:
         """The text published on ~/episode."""
@@ -41,6 +53,7 @@ class Outcome:
                 "success": self.success,
                 "duration_s": round(self.duration_s, 3),
                 "refused_commands": self.refused_commands,
+                "stops": self.stops,
             }
         )
 
@@ -48,7 +61,20 @@ class Outcome:
         """One line for people: `episode  3/20: lifted after 3.9 s`."""
         end = f"lifted after {self.duration_s:.1f} s" if self.success else f"not lifted in {self.duration_s:.1f} s"
         refused = f", {self.refused_commands} commands refused" if self.refused_commands else ""
-        return f"episode {self.index:{len(str(episodes))}}/{episodes}: {end}{refused}"
+        stops = f", the policy stopped {'once' if self.stops == 1 else f'{self.stops} times'}" if self.stops else ""
+        return f"episode {self.index:{len(str(episodes))}}/{episodes}: {end}{refused}{stops}"
+
+
+@dataclass(frozen=True)
+class Blockade:
+    """Holds the arm in each episode: from `after_s` after the first command on (0.0: never), for `for_s`."""
+
+    after_s: float
+    for_s: float
+
+    def holds(self, elapsed_s: float | None) -> bool:
+        """Whether the arm is held that long after an episode's first command; None: no episode runs."""
+        return elapsed_s is not None and 0.0 < self.after_s <= elapsed_s < self.after_s + self.for_s
 
 
 class EpisodeClock:
@@ -63,6 +89,10 @@ class EpisodeClock:
         """Begin an episode."""
         self._started_s = now_s
         self._lifted_since_s = None
+
+    def elapsed_s(self, now_s: float) -> float | None:
+        """How long the episode has been running; None when there is none."""
+        return None if self._started_s is None else now_s - self._started_s
 
     def verdict(self, now_s: float, cube_lifted: bool) -> tuple[bool, float] | None:
         """(success, duration in s) once the episode is over, else None."""

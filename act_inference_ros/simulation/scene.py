@@ -16,9 +16,9 @@ from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 SCENE_FILE = Path(__file__).with_name("tiny_arm.xml")
 
 LIFTED_RISE_M = 0.035
+"""The cube counts as lifted once its centre rose by more than this."""
 # Not the policy's order, as on a real robot, where the broadcaster's order is nobody's choice: bind joints by name.
 JOINT_STATE_ORDER = ("wrist", "grip", "elbow", "pan", "roll", "shoulder")
-"""The cube counts as lifted once its centre rose by more than this."""
 
 HOME_JITTER_RAD = 0.05
 CUBE_HALF_EDGE_M = 0.018
@@ -58,6 +58,7 @@ class DemoArm:
 
     Attributes:
         covered: while true, `render` returns black images, as if somebody held a hand over the camera.
+        blocked: while true, no joint moves, whatever the target, as if somebody held the arm. The cube is free.
     """
 
     JOINTS = ("pan", "shoulder", "elbow", "wrist", "roll", "grip")
@@ -98,12 +99,16 @@ class DemoArm:
         joints = [self._model.joint(name) for name in self.JOINTS]
         self._positions = np.array([joint.qposadr[0] for joint in joints])
         self._velocities = np.array([joint.dofadr[0] for joint in joints])
+        other_finger = self._model.joint("grip_right")
+        self._arm_positions = np.append(self._positions, other_finger.qposadr[0])
+        self._arm_velocities = np.append(self._velocities, other_finger.dofadr[0])
         self._cube = int(self._model.joint("cube").qposadr[0])
         self._rng = np.random.default_rng(seed)
         self._image_shape = (image_height, image_width, 3)
         self._render_wanted = render
         self._renderer: Any = None
         self.covered = False
+        self.blocked = False
         if render:
             self._check_rendering()
         self.reset()
@@ -153,8 +158,12 @@ class DemoArm:
         self._data.ctrl[:] = self._clamped(wanted)
         self._due_s += duration_s
         half_step_s = 0.5 * self._model.opt.timestep
+        held = self._data.qpos[self._arm_positions].copy()
         while self._data.time + half_step_s < self._due_s:
             self._mujoco.mj_step(self._model, self._data)
+            if self.blocked:
+                self._data.qpos[self._arm_positions] = held
+                self._data.qvel[self._arm_velocities] = 0.0
 
     @property
     def time_s(self) -> float:

@@ -53,6 +53,21 @@ def test_a_target_beyond_the_limits_is_clamped(blind_arm):
     assert blind_arm.positions[0] == pytest.approx(DemoArm.LIMITS["pan"][1], abs=0.02)
 
 
+def test_a_blocked_arm_stays_where_it_is_and_only_the_arm(blind_arm):
+    blind_arm.step(HOME + np.array([0.4, 0.1, 0, 0, 0, -0.01]), 0.1)
+    held, height = blind_arm.positions, blind_arm._cube + 2
+    blind_arm._data.qpos[height] += 0.1
+    blind_arm.blocked = True
+    for _ in range(50):
+        blind_arm.step(HOME - 0.3, 0.01)
+    assert np.array_equal(blind_arm.positions, held)
+    assert not blind_arm.velocities.any()
+    assert blind_arm.cube_height_m < 0.05
+    blind_arm.blocked = False
+    blind_arm.step(HOME + np.array([-0.3, 0, 0, 0, 0, 0]), 2.0)
+    assert blind_arm.positions[0] == pytest.approx(-0.3, abs=0.01)
+
+
 def test_odd_durations_add_up_on_the_simulated_clock(blind_arm):
     for _ in range(100):
         blind_arm.step(HOME, 0.0123)

@@ -12,7 +12,14 @@ from rclpy.node import Node
 
 from act_inference_ros.interfaces import NANOSECONDS, command_interface, seconds
 from act_inference_ros.ros.messages import message_class
-from act_inference_ros.simulation.command_inputs import DEMO_CONTROLLERS, CommandInput, command_input, demo_topic
+from act_inference_ros.simulation.command_inputs import (
+    DEMO_CONTROLLERS,
+    CommandInput,
+    ControllerOptions,
+    command_input,
+    demo_topic,
+)
+from act_inference_ros.simulation.controllers import Controller
 
 _LOG_PERIOD_S = 1.0
 _QUEUE_LENGTH = 100
@@ -27,8 +34,9 @@ class CommandTopics:
     Callbacks run in the executor's thread and only queue; everything else is for the simulation's thread.
     """
 
-    def __init__(self, node: Node, interface: str, now_ns: Callable[[], int], *, from_last_command: bool) -> None:
+    def __init__(self, node: Node, interface: str, now_ns: Callable[[], int], options: ControllerOptions) -> None:
         self.topics: list[str] = []
+        self.controllers: dict[str, Controller] = {}
         self.refused_count = 0
         self.stale_count = 0
         self._logger = node.get_logger()
@@ -38,9 +46,9 @@ class CommandTopics:
         self._queue: deque[_Waiting] = deque(maxlen=_QUEUE_LENGTH)
         self._accept_after_ns: int | None = None
         for name, joints in DEMO_CONTROLLERS.items():
-            self._subscribe(
-                node, interface, demo_topic(interface, name), command_input(interface, joints, from_last_command)
-            )
+            taker = command_input(interface, joints, options)
+            self.controllers[name] = taker.controller
+            self._subscribe(node, interface, demo_topic(interface, name), taker)
 
     def close(self, positions: npt.NDArray[np.float32]) -> None:
         """Hold `positions` (6,) and take no command until `open`."""
@@ -70,9 +78,12 @@ class CommandTopics:
                 self._logger.warning(f"command refused: {topic}: {reason}", throttle_duration_sec=_LOG_PERIOD_S)
         return accepted
 
-    def target(self, now_s: float) -> npt.NDArray[np.float64]:
-        """Targets (6,) of all joints at `now_s`."""
-        return np.concatenate([each.controller.sample(now_s) for each in self._inputs])
+    def target(
+        self, now_s: float, positions: npt.NDArray[np.float32], velocities: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        """Targets (6,) of all joints at `now_s`; the measured state is (6,). For once in each control step."""
+        measured = positions.astype(np.float64), velocities.astype(np.float64)
+        return np.concatenate([each.target(now_s, *(part[own] for part in measured)) for each, own in self._parts()])
 
     def _parts(self) -> list[tuple[CommandInput, slice]]:
         """Each controller with the places of its joints among the robot's."""

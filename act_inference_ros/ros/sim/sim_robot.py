@@ -10,7 +10,8 @@ from typing import Any
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
@@ -19,20 +20,22 @@ from act_inference_ros.program.exit_status import FAULT, MISTAKE, OK
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.ros.command_line import initialise, readable_ros_errors
 from act_inference_ros.ros.sim.command_topics import CommandTopics
+from act_inference_ros.ros.sim.controller_nodes import ControllerNodes
+from act_inference_ros.ros.sim.episodes import Episodes
 from act_inference_ros.ros.sim.settings import PARAMETERS, read_settings
 from act_inference_ros.ros.sim.topics import SimTopics
-from act_inference_ros.simulation.command_inputs import ALL_JOINTS
-from act_inference_ros.simulation.episode_rules import SETTLE_S, STALE_MARGIN_S, EpisodeClock, Outcome, Phase
+from act_inference_ros.simulation.command_inputs import ALL_JOINTS, ControllerOptions
 from act_inference_ros.simulation.scene import DemoArm
 from act_inference_ros.simulation.success import success_line
 from act_inference_ros.simulation.tick_clock import TickClock
+from act_inference_ros.simulation.trajectory_controller import distro_named
 
 NODE_NAME = "sim_robot"
-POLICY_RESET_TIMEOUT_S = 2.0
 RESET_REPLY_TIMEOUT_S = 5.0
 
 _LONGEST_SLEEP_S = 0.05
-_NANOSECONDS = 1_000_000_000
+_THREADS = 2
+"""Of the executor: one waits for the arm to be home, while the other takes the policy's answers."""
 
 _DESCRIPTION = """\
 A simulated robot for policy_node: a small arm (pan, shoulder, elbow, wrist, roll, grip) in front of a cube.
@@ -42,6 +45,8 @@ listens to  joint_trajectory:  /arm_controller/joint_trajectory, /gripper_contro
             position_stream:   /arm_controller/commands, /gripper_controller/commands
             joint_state:       /arm_controller/joint_commands, /gripper_controller/joint_commands
 offers      ~/reset (std_srvs/Trigger): arm home, the cube at its next place
+            the parameter services of /arm_controller and /gripper_controller (joint_trajectory)
+calls       /policy_node/pause, /policy_node/reset and /policy_node/resume whenever it puts the arm home
 """
 
 
@@ -62,25 +67,16 @@ class SimRobot:
             real_time_factor=settings.real_time_factor,
         )
         self._topics = SimTopics(node, self._arm.JOINTS, settings.publish_clock)
-        self._commands = CommandTopics(
-            node,
-            settings.interface,
-            lambda: self._clock.now_ns,
-            from_last_command=settings.interpolate_from_desired_state,
+        options = ControllerOptions(
+            settings.interpolate_from_desired_state, distro_named(settings.distro), self._clock.period_s
         )
+        self._commands = CommandTopics(node, settings.interface, lambda: self._clock.now_ns, options)
         self._camera_due_s = self._joint_states_due_s = self._clock.now_s
-        self._episode = EpisodeClock(settings.episode_time_s)
-        self._outcomes: list[Outcome] = []
-        self._refused_before = 0
-        self._phase = Phase.WAITING
-        self._phase_since_s = self._clock.now_s
-        self._wall_since_s = time.monotonic()
-        self._forgetting: Any = None
+        self._episodes = Episodes(node, settings, self._arm, self._clock, self._commands, self._topics.publish_outcome)
         self._reset_wanted = threading.Event()
         self._reset_done = threading.Event()
-        name = settings.policy_reset_service
-        self._policy_reset = node.create_client(Trigger, name) if name else None
-        node.create_service(Trigger, "~/reset", self._on_reset)
+        self._reset_is_due = False
+        node.create_service(Trigger, "~/reset", self._on_reset, callback_group=MutuallyExclusiveCallbackGroup())
         node.add_on_set_parameters_callback(self._on_parameters)
         self._commands.close(self._arm.positions)
         self._commands.open(accept_after_ns=0)
@@ -89,18 +85,13 @@ class SimRobot:
         )
 
     @property
-    def episodes(self) -> int:
-        """Episodes that are over."""
-        return len(self._outcomes)
+    def summary(self) -> str:
+        """How the episodes went, in one line."""
+        return success_line(self._episodes.successes, len(self._episodes.outcomes))
 
-    @property
-    def successes(self) -> int:
-        """Episodes in which the cube was lifted."""
-        return sum(outcome.success for outcome in self._outcomes)
-
-    @property
-    def _all_episodes_over(self) -> bool:
-        return 0 < self._settings.episodes <= len(self._outcomes)
+    def controller_nodes(self) -> ControllerNodes:
+        """Make the nodes whose parameters tell of the controllers."""
+        return ControllerNodes(self._commands.controllers, use_sim_time=self._settings.publish_clock)
 
     def run(self, is_stopped: Callable[[], bool]) -> bool:
         """Run until all episodes are over (True) or `is_stopped` (False). Raises ActInferenceError if none begins."""
@@ -111,8 +102,7 @@ class SimRobot:
                 time.sleep(min(wait_s, _LONGEST_SLEEP_S))
                 continue
             self._tick()
-            # Not before the policy has forgotten the last episode's plan: it then stops commanding an arm that is gone.
-            if self._all_episodes_over and self._phase is Phase.WAITING:
+            if self._episodes.are_over:
                 self._topics.flush(timeout_s=1.0)
                 return True
         return False
@@ -125,11 +115,12 @@ class SimRobot:
         self._clock.tick()
         now_s, now_ns = self._clock.now_s, self._clock.now_ns
         if self._reset_wanted.is_set():
-            self._start_over()
             self._reset_wanted.clear()
-            self._reset_done.set()
+            self._reset_is_due = True
+            self._episodes.start_over()
         accepted = self._commands.apply(now_s, self._arm.positions, self._arm.velocities)
-        self._arm.step(self._commands.target(now_s), self._clock.period_s)
+        target = self._commands.target(now_s, self._arm.positions, self._arm.velocities)
+        self._arm.step(target, self._clock.period_s)
         self._topics.publish_clock(now_ns)
         if now_s >= self._joint_states_due_s:
             self._joint_states_due_s = max(self._joint_states_due_s + 1.0 / self._settings.joint_state_rate, now_s)
@@ -137,73 +128,16 @@ class SimRobot:
         if now_s >= self._camera_due_s:
             self._camera_due_s = max(self._camera_due_s + 1.0 / self._settings.camera_rate, now_s)
             self._topics.publish_image(now_ns, self._arm.render)
-        self._advance_phase(now_s, accepted)
-
-    def _advance_phase(self, now_s: float, accepted: int) -> None:
-        if self._phase is Phase.SETTLING and now_s - self._phase_since_s >= SETTLE_S:
-            self._forgetting = self._call_policy_reset()
-            self._enter(Phase.FORGETTING)
-        if self._phase is Phase.FORGETTING and self._policy_has_forgotten():
-            self._commands.open(self._clock.now_ns + round(STALE_MARGIN_S * _NANOSECONDS))
-            self._enter(Phase.WAITING)
-        if not self._settings.episodes or self._all_episodes_over:
-            return
-        if self._phase is Phase.WAITING:
-            if accepted:
-                self._episode.start(now_s)
-                self._refused_before = self._commands.refused_count
-                self._enter(Phase.RUNNING)
-            elif time.monotonic() - self._wall_since_s > self._settings.first_command_timeout_s:
-                raise ActInferenceError(
-                    f"no command came on {', '.join(self._commands.topics)} for "
-                    f"{self._settings.first_command_timeout_s:g} s ({self._commands.refused_count} refused, "
-                    f"{self._commands.stale_count} from before the reset); "
-                    "is policy_node running and active, and does it use the same ROS_DOMAIN_ID and interface?"
-                )
-        elif self._phase is Phase.RUNNING:
-            verdict = self._episode.verdict(now_s, self._arm.cube_lifted)
-            if verdict is not None:
-                self._finish_episode(*verdict)
-
-    def _finish_episode(self, success: bool, duration_s: float) -> None:
-        refused = self._commands.refused_count - self._refused_before
-        outcome = Outcome(len(self._outcomes) + 1, success, duration_s, refused)
-        self._outcomes.append(outcome)
-        self._topics.publish_outcome(outcome)
-        print(outcome.line(self._settings.episodes), flush=True)
-        self._start_over()
-
-    def _start_over(self) -> None:
-        self._arm.reset()
-        self._commands.close(self._arm.positions)
-        self._enter(Phase.SETTLING)
-
-    def _enter(self, phase: Phase) -> None:
-        self._phase = phase
-        self._phase_since_s = self._clock.now_s
-        self._wall_since_s = time.monotonic()
-
-    def _call_policy_reset(self) -> Any:
-        if self._policy_reset is None or not self._policy_reset.service_is_ready():
-            return None
-        # Never awaited here: the answer is looked for at each tick, so that time and physics go on meanwhile.
-        return self._policy_reset.call_async(Trigger.Request())
-
-    def _policy_has_forgotten(self) -> bool:
-        if self._forgetting is None or self._forgetting.done():
-            return True
-        if time.monotonic() - self._wall_since_s < POLICY_RESET_TIMEOUT_S:
-            return False
-        self._node.get_logger().warning(
-            f"{self._settings.policy_reset_service} did not answer within {POLICY_RESET_TIMEOUT_S:g} s; going on"
-        )
-        return True
+        self._episodes.advance(now_s, accepted)
+        if self._reset_is_due and self._episodes.is_arm_home:
+            self._reset_is_due = False
+            self._reset_done.set()
 
     def _on_reset(self, _: Any, response: Any) -> Any:
         self._reset_done.clear()
         self._reset_wanted.set()
         response.success = self._reset_done.wait(RESET_REPLY_TIMEOUT_S)
-        response.message = "" if response.success else "the simulation did not take its next step"
+        response.message = "" if response.success else "the arm is not home yet"
         return response
 
     def _on_parameters(self, parameters: list[Any]) -> Any:
@@ -234,7 +168,7 @@ def main(args: list[str] | None = None) -> int:
 
 def _run(node: Node, is_stopped: Callable[[], bool]) -> int:
     robot = SimRobot(node)
-    executor = SingleThreadedExecutor()
+    executor = MultiThreadedExecutor(num_threads=_THREADS)
     executor.add_node(node)
     failures: list[BaseException] = []
 
@@ -247,17 +181,19 @@ def _run(node: Node, is_stopped: Callable[[], bool]) -> int:
             failures.append(error)
 
     thread = threading.Thread(target=spin, name="executor", daemon=True)
-    thread.start()
-    try:
-        all_over = robot.run(lambda: is_stopped() or bool(failures))
-    finally:
-        robot.close()
-        executor.shutdown(timeout_sec=1.0)
-        thread.join(timeout=1.0)
+    with robot.controller_nodes() as controllers:
+        controllers.add_to(executor)
+        thread.start()
+        try:
+            all_over = robot.run(lambda: is_stopped() or bool(failures))
+        finally:
+            robot.close()
+            executor.shutdown(timeout_sec=1.0)
+            thread.join(timeout=1.0)
     if failures:
         raise failures[0]
     if all_over:
-        print(success_line(robot.successes, robot.episodes), flush=True)
+        print(robot.summary, flush=True)
     return OK
 
 

@@ -1,0 +1,148 @@
+"""Overseer: what somebody sees and may do who knows the policy node's ~/status, its services and the command topics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from robot_stand_in import seconds, told_at
+from ros_helpers import Participant, wait_until
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+
+from act_inference_ros.interfaces import command_interface
+from act_inference_ros.ros.messages import message_class
+from act_inference_ros.simulation.command_inputs import DEMO_CONTROLLERS, demo_topic
+
+UNDER_WAY_S = 0.2
+"""How long after a change of state a command may still come that was under way, and how early one may seem to come:
+somebody who listens does not know the node's clock any better."""
+CLOCK_RESOLUTION_S = 1e-6
+"""A time since 1970 as a float is exact to 0.24 us; a span between two such times is exact to four of them."""
+PAUSE_S = 3 * UNDER_WAY_S
+"""A pause in which it can be seen that nothing is commanded."""
+QUIET = ("paused", "stopped", "waiting")
+KEPT = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+@dataclass(frozen=True)
+class Commanded:
+    """A command, when it was given (ROS time, s), and where the joints were then."""
+
+    time: float
+    message: Any
+    measured: dict[str, float]
+
+
+@dataclass
+class Overseer:
+    """Collects all from the beginning; `changes` are (state, since, reason), each once, in ROS time, s."""
+
+    participant: Participant
+    interface: str
+    lead_s: float
+    now: float = 0.0
+    changes: list[tuple[str, float, str]] = field(default_factory=list)
+    commands: dict[str, list[Commanded]] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        node = self.participant.node
+        node.create_subscription(Clock, "/clock", self._on_clock, 10)
+        node.create_subscription(DiagnosticStatus, "/policy_node/status", self._on_status, KEPT)
+        node.create_subscription(JointState, "/joint_states", self._on_state, 10)
+        kind = message_class(command_interface(self.interface).message_type)
+        for name in DEMO_CONTROLLERS:
+            received: list[Commanded] = []
+            self.commands[name] = received
+            node.create_subscription(
+                kind,
+                demo_topic(self.interface, name),
+                lambda message, received=received: received.append(self._commanded(message)),
+                1000,
+            )
+
+    @property
+    def state(self) -> str:
+        return self.changes[-1][0] if self.changes else ""
+
+    def ask(self, request: str) -> Any:
+        """The answer of one of the policy node's services."""
+        return self.participant.call(Trigger, f"/policy_node/{request}")
+
+    def wait_for(self, state: str, deadline_s: float = 20.0) -> None:
+        wait_until(lambda: self.state == state, deadline_s, f"{state}; the changes were {self.changes}")
+
+    def watch(self, duration_s: float) -> None:
+        """Let so much time pass on the robot's clock."""
+        end = self.now + duration_s
+        wait_until(lambda: self.now >= end, 20.0 + duration_s, "the robot's clock stands still")
+
+    def commands_while(self, states: Sequence[str] = QUIET) -> list[str]:
+        """The commands that were given in these states, and not just before or after."""
+        end = [*(since for _, since, _ in self.changes[1:]), np.inf]
+        quiet = [
+            (state, since + UNDER_WAY_S, until - UNDER_WAY_S)
+            for (state, since, _), until in zip(self.changes, end, strict=True)
+            if state in states
+        ]
+        return [
+            f"{name} was commanded at {command.time:.3f}, {state} from {begin:.3f} to {until:.3f}"
+            for name, commands in self.commands.items()
+            for command in list(commands)
+            for state, begin, until in quiet
+            if begin < command.time < until
+        ]
+
+    def motions(self, controller: str) -> list[list[Commanded]]:
+        """The commands of a controller; a new motion begins each time that the node begins to command."""
+        begins = [since - UNDER_WAY_S / 2 for state, since, _ in self.changes if state == "commanding"]
+        found: list[list[Commanded]] = [[] for _ in begins]
+        for command in list(self.commands[controller]):
+            found[max(0, int(np.searchsorted(begins, command.time)) - 1)].append(command)
+        return found
+
+    def _on_clock(self, message: Clock) -> None:
+        self.now = seconds(message.clock)
+
+    def _on_status(self, message: DiagnosticStatus) -> None:
+        values = {pair.key: pair.value for pair in message.values}
+        if not self.changes or (message.message, float(values["since"])) != self.changes[-1][:2]:
+            self.changes.append((message.message, float(values["since"]), values["reason"]))
+
+    def _on_state(self, message: JointState) -> None:
+        self.measured = dict(zip(message.name, message.position, strict=True))
+
+    def _commanded(self, message: Any) -> Commanded:
+        header = getattr(message, "header", None)
+        time_s = self.now if header is None or not header.stamp.sec else seconds(header.stamp) - self.lead_s
+        return Commanded(time_s, message, self.measured)
+
+
+def first_target(command: Commanded) -> np.ndarray:
+    """The first positions (joints,) of a command."""
+    points = getattr(command.message, "points", None)
+    return np.array(points[0].positions if points else command.message.data)
+
+
+def largest_excess(motion: list[Commanded], fastest: float, period_s: float) -> float:
+    """By how much the largest step of a motion is larger than at `fastest` (rad/s) it may be, rad.
+
+    For a stream a step takes `period_s`; the points of trajectories have times of their own.
+    """
+    excess = -np.inf
+    if hasattr(motion[0].message, "points"):
+        for before, command in pairwise([None, *(each.message for each in motion)]):
+            begin = seconds(command.header.stamp)
+            times = [begin, *(begin + seconds(point.time_from_start) for point in command.points)]
+            rows = [list(point.positions) for point in command.points]
+            start = rows[0] if before is None else told_at([before], rows[0], begin)
+            steps = np.abs(np.diff(np.array([start, *rows]), axis=0))
+            excess = max(excess, float((steps - fastest * np.diff(times)[:, None]).max()))
+        return excess
+    rows = np.array([each.message.data for each in motion])
+    return float(np.abs(np.diff(rows, axis=0)).max(initial=0.0) - fastest * period_s)
