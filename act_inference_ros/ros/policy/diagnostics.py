@@ -41,9 +41,13 @@ class DiagnosticReport:
         client: InferenceClient,
         pipeline: Pipeline,
         inputs: ObservationInputs,
+        findings: Mapping[str, list[str]],
         now: float,
     ) -> DiagnosticArray:
-        """Report an active node; call with the session's lock held, every `period_s`."""
+        """Report an active node; call with the session's lock held, every `period_s`.
+
+        `findings` maps each controller that was asked for its parameters to what does not fit.
+        """
         supervisor, statistics = pipeline.supervisor, pipeline.statistics
         refused = sum(inputs.refused.values())
         values: dict[str, Any] = {
@@ -73,6 +77,7 @@ class DiagnosticReport:
             f"deviation of {name}": f"{deviation:.4f} (limit {limits[name]:g})"
             for name, deviation in supervisor.following.deviations.items()
         }
+        values |= {f"controller {name}": "; ".join(found) or "its parameters fit" for name, found in findings.items()}
         values |= {f"age of {name} [s]": _age(age) for name, age in inputs.ages(now).items()}
         values |= {f"same picture for [s]: {name}": f"{lasted:.1f}" for name, lasted in inputs.stuck.items()}
         values |= {f"refused: {reason}": count for reason, count in sorted(inputs.refused.items())}

@@ -31,6 +31,7 @@ from act_inference_ros.robot.devices import Controller
 from act_inference_ros.ros.messages import make_message, message_class
 from act_inference_ros.ros.policy.command_graph import CommandGraph
 from act_inference_ros.ros.policy.commands import CommandOutlet
+from act_inference_ros.ros.policy.controller_check import ControllerCheck
 from act_inference_ros.ros.policy.diagnostics import DiagnosticReport
 from act_inference_ros.ros.policy.state_log import StateLog
 from act_inference_ros.ros.policy.status import status_message
@@ -65,6 +66,7 @@ class PolicySession:
         self._on_change = on_change
         self._log = StateLog(node.get_logger())
         self._worker: InferenceWorker | None = None
+        self._check: ControllerCheck | None = None
         self._subscriptions: list[Any] = []
         self._timer: Any = None
         self._publishers: dict[str, Any] = {}
@@ -110,6 +112,8 @@ class PolicySession:
         )
         self._worker = worker
         self._subscribe(worker)
+        if not self.configuration.shadow:
+            self._check = ControllerCheck(self._node, self.configuration)
         self._timer = self._node.create_timer(self.configuration.tick_period_s, self._tick)
         worker.start()
         inputs = ", ".join(subscription.topic_name for subscription in self._subscriptions)
@@ -134,6 +138,8 @@ class PolicySession:
     def deactivate(self) -> None:
         """Stop, and let go of the inputs."""
         self.stop("")
+        if self._check is not None:
+            self._check.close()
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
             self._timer = None
@@ -181,8 +187,9 @@ class PolicySession:
     def diagnose(self, report: DiagnosticReport, stamp: Time, period_s: float) -> DiagnosticArray:
         """Report what happened in the last `period_s`."""
         with self._lock:
+            findings = {} if self._check is None else self._check.findings
             return report.active(
-                stamp, period_s, self.configuration, self._client, self._pipeline, self._inputs, self._now()
+                stamp, period_s, self.configuration, self._client, self._pipeline, self._inputs, findings, self._now()
             )
 
     def status(self, name: str) -> Any:
@@ -272,13 +279,16 @@ class PolicySession:
             self._pipeline.supervisor.permissions.enable(message.data, now)
 
     def _tick(self) -> None:
+        around = list(self._graph.look())  # not under the lock: it takes a while
         with self._deciding() as now:
-            for heard in self._graph.look():
+            for heard in around:
                 self._pipeline.supervisor.heard(*heard, now)
             self._pipeline.tick(now)
             standing = self._pipeline.supervisor.standing
         if self._log.tell(standing):
             self._on_change()
+        if self._check is not None:
+            self._check.look()
 
     def _publish_chunk(self, chunk: Chunk, t_obs: float) -> None:
         message = JointTrajectory(joint_names=list(self.configuration.action.names))

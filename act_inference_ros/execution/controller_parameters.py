@@ -1,0 +1,83 @@
+"""What a joint_trajectory_controller's own parameters mean for the motion, and what to set where they do not fit.
+
+The names are those of ros2_controllers from Humble to its newest version; a controller that does not know one is of
+another version. What cannot be known is not guessed: nothing is said of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+FROM_DESIRED = ("interpolate_from_desired_state", "open_loop_control")
+"""Either makes a new trajectory start from where the controller was told to be: the first from Jazzy on, the second
+until Jazzy."""
+
+
+def names_to_ask(joints: Sequence[str]) -> tuple[str, ...]:
+    """Return the parameters worth asking a controller of these joints for.
+
+    Ask for one in each request: from Jazzy on one undeclared name empties the whole answer.
+    """
+    tolerances = [f"constraints.{joint}.trajectory" for joint in joints]
+    return (
+        "joints",
+        "use_sim_time",
+        "interpolation_method",
+        "cmd_timeout",
+        "allow_trajectory_replacement",
+        "speed_scaling.state_interface",
+        "speed_scaling_interface_name",
+        *FROM_DESIRED,
+        *tolerances,
+    )
+
+
+def shortcomings(
+    controller: str,
+    joints: Sequence[str],
+    values: Mapping[str, Any],
+    use_sim_time: bool,
+    following: Mapping[str, float],
+) -> list[str]:
+    """Return what is wrong with a controller's parameters, each as one sentence that says what to set.
+
+    `values` has what it answered: name -> value. `following` is each joint's `max_deviation`, ROS units.
+    """
+    found = []
+    theirs = list(values.get("joints", joints))
+    if sorted(theirs) != sorted(joints):
+        found.append(
+            f"it moves {theirs}, but controller.{controller}.joints is {list(joints)}: it refuses every command"
+        )
+    if values.get("use_sim_time", use_sim_time) != use_sim_time:
+        found.append(
+            f"its use_sim_time is {_yaml(not use_sim_time)} and ours is {_yaml(use_sim_time)}: it takes our stamps for "
+            "another time and ignores or refuses them; set both alike"
+        )
+    if values.get("interpolation_method") == "none":
+        found.append("its interpolation_method is none: the arm goes in steps; set splines")
+    known = [name for name in FROM_DESIRED if name in values]
+    if known and not any(values[name] for name in known):
+        found.append(
+            f"each trajectory starts from where the arm is measured, which pulls it back with every chunk; set "
+            f"{known[0]}: true"
+        )
+    if values.get("allow_trajectory_replacement"):
+        found.append("allow_trajectory_replacement plays points of the past late; set it to false")
+    if values.get("speed_scaling.state_interface") or values.get("speed_scaling_interface_name"):
+        found.append("it scales the speed (a slider on the robot): below 1 the arm comes late")
+    if values.get("cmd_timeout", 0.0) > 0.0:
+        found.append(f"its cmd_timeout is {values['cmd_timeout']} s: it may give up a trajectory by itself")
+    for joint in joints:
+        tolerance = values.get(f"constraints.{joint}.trajectory", 0.0)
+        if 0.0 < tolerance < following.get(joint, 0.0):
+            found.append(
+                f"constraints.{joint}.trajectory is {tolerance:g}: an arm that lags by more is held there, and nobody "
+                f"is told; set it to 0, or well above the lag at joint.{joint}.max_velocity"
+            )
+    return found
+
+
+def _yaml(value: bool) -> str:
+    return "true" if value else "false"
