@@ -144,6 +144,7 @@ class Participant:
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain)
         self.node = Node(name, context=self._context)
+        self._others: list[Any] = []
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, daemon=True)
@@ -155,6 +156,15 @@ class Participant:
         with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
 
+    def another_node(self, name: str) -> Any:
+        """Another node of the same process, which spins with the first."""
+        from rclpy.node import Node
+
+        node = Node(name, context=self._context)
+        self._others.append(node)
+        self._executor.add_node(node)
+        return node
+
     def __enter__(self) -> "Participant":
         return self
 
@@ -163,7 +173,8 @@ class Participant:
 
         self._executor.shutdown(timeout_sec=5.0)
         self._thread.join(5.0)
-        self.node.destroy_node()
+        for node in (*self._others, self.node):
+            node.destroy_node()
         rclpy.shutdown(context=self._context)
 
     def collect(self, message_type: Any, topic: str, qos: Any = 10) -> list[Any]:

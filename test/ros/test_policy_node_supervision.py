@@ -192,3 +192,16 @@ def test_the_status_is_latched_repeated_and_has_a_deadline(stand: Stand) -> None
 
 def test_simulated_time_may_be_chosen_after_configure(stand: Stand) -> None:
     assert stand.set_parameters(use_sim_time=False).successful
+
+
+def test_a_controller_is_asked_for_its_parameters_and_what_does_not_fit_is_said_once(tmp_path: Path) -> None:
+    with running_policy_node(tmp_path, robot_parameters()) as stand:
+        controller = stand.participant.another_node("arm")  # its topic is /arm/command, so its services are in /arm
+        controller.declare_parameter("joints", ARM)
+        controller.declare_parameter("interpolate_from_desired_state", False)
+        sentence = "each trajectory starts from where the arm is measured"
+        stand.node.wait_for_line(f"controller arm: {sentence}")
+        status = stand.robot.wait_for_diagnosis("commanding")
+        values = {pair.key: pair.value for pair in status.values}
+        assert sentence in values["controller arm"]
+        assert stand.node.text.count(sentence) == 1
