@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from act_inference_ros.interfaces import COMMAND_INTERFACES, seconds
-from act_inference_ros.simulation.controllers import Controller, NamedPositionController, PositionController, Vector
+from act_inference_ros.simulation.controllers import (
+    NamedPositionController,
+    PositionController,
+    SimulatedController,
+    Vector,
+)
 from act_inference_ros.simulation.trajectory import Trajectory, TrajectoryPoint
 from act_inference_ros.simulation.trajectory_controller import JAZZY, Distro, TrajectoryController
 
@@ -18,7 +23,7 @@ ARM_JOINTS = ("pan", "shoulder", "elbow", "wrist", "roll")
 GRIPPER_JOINTS = ("grip",)
 ALL_JOINTS = (*ARM_JOINTS, *GRIPPER_JOINTS)
 DEMO_CONTROLLERS = {"arm_controller": ARM_JOINTS, "gripper_controller": GRIPPER_JOINTS}
-"""Controller of the demo robot -> its joints."""
+"""SimulatedController of the demo robot -> its joints."""
 
 Take: TypeAlias = Callable[[Any, float, Vector, Vector], "str | None"]
 """Message, time in s, measured positions and velocities (joints,) -> None, or why the controller refuses it."""
@@ -35,7 +40,7 @@ class CommandInput:
     Call `target` once in each period of the control loop.
     """
 
-    controller: Controller
+    controller: SimulatedController
     take: Take
     target: Target
 
@@ -110,7 +115,7 @@ def _named_input(joints: tuple[str, ...], _: ControllerOptions) -> CommandInput:
     return CommandInput(controller, take, _sampled(controller))
 
 
-def _sampled(controller: Controller) -> Target:
+def _sampled(controller: SimulatedController) -> Target:
     return lambda now_s, *_: controller.sample(now_s)
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 Vector = npt.NDArray[np.float64]
 
 
-class Controller(Protocol):
+class SimulatedController(Protocol):
     """Turns accepted commands into one target per joint, in the order of `joints`."""
 
     joints: tuple[str, ...]

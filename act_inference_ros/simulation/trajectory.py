@@ -42,14 +42,14 @@ class Trajectory:
 
 
 @dataclass(frozen=True)
-class State:
+class MotionState:
     """Positions (n_joints,) and velocities (n_joints,) of the joints at one moment."""
 
     positions: Vector
     velocities: Vector
 
     @classmethod
-    def at_rest(cls, positions: Vector) -> State:
+    def at_rest(cls, positions: Vector) -> MotionState:
         """The state that stays at `positions` (n_joints,)."""
         return cls(positions, np.zeros_like(positions))
 
@@ -63,7 +63,7 @@ class Path:
     """
 
     start_time_s: float
-    start: State
+    start: MotionState
     times: Vector
     positions: Vector
     velocities: Vector
@@ -71,7 +71,7 @@ class Path:
 
     @classmethod
     def through(
-        cls, trajectory: Trajectory, joints: Sequence[str], now_s: float, start_time_s: float, start: State
+        cls, trajectory: Trajectory, joints: Sequence[str], now_s: float, start_time_s: float, start: MotionState
     ) -> Path:
         """The path of an acceptable `trajectory`, its joints put into the order of `joints`; stamp 0.0 is `now_s`."""
         order = [trajectory.joints.index(joint) for joint in joints]
@@ -92,29 +92,29 @@ class Path:
         """The moment of the last point."""
         return float(self.times[-1])
 
-    def at(self, time_s: float) -> State:
+    def at(self, time_s: float) -> MotionState:
         """The state at `time_s`, which must not be before the start.
 
         Two neighbouring points are joined by a cubic where both have velocities, and by a straight line otherwise. The
         last point is held, and keeps the velocity that the message gave it.
         """
         if time_s >= self.times[-1]:
-            return State(self.positions[-1].copy(), self.velocities[-1].copy())
+            return MotionState(self.positions[-1].copy(), self.velocities[-1].copy())
         after = int(np.searchsorted(self.times, time_s, side="right"))
         cubic = bool(self.has_velocity[after])
         if after == 0:
             start_time_s, start = self.start_time_s, self.start
         else:
             start_time_s = float(self.times[after - 1])
-            start = State(self.positions[after - 1], self.velocities[after - 1])
+            start = MotionState(self.positions[after - 1], self.velocities[after - 1])
             cubic = cubic and bool(self.has_velocity[after - 1])
-        end = State(self.positions[after], self.velocities[after])
+        end = MotionState(self.positions[after], self.velocities[after])
         duration_s = float(self.times[after]) - start_time_s
         fraction = (time_s - start_time_s) / duration_s
         if cubic:
             return _on_cubic(fraction, duration_s, start, end)
         way = end.positions - start.positions
-        return State(start.positions + way * fraction, way / duration_s)
+        return MotionState(start.positions + way * fraction, way / duration_s)
 
 
 def reason_to_refuse(
@@ -166,7 +166,7 @@ def _reason_to_refuse_point(index: int, point: TrajectoryPoint, joint_count: int
     return None
 
 
-def _on_cubic(fraction: float, duration_s: float, start: State, end: State) -> State:
+def _on_cubic(fraction: float, duration_s: float, start: MotionState, end: MotionState) -> MotionState:
     """The state at `fraction` 0..1 of the cubic Hermite segment from `start` to `end`, which takes `duration_s`."""
     s = fraction
     p0, v0, p1, v1 = start.positions, start.velocities, end.positions, end.velocities
@@ -177,4 +177,4 @@ def _on_cubic(fraction: float, duration_s: float, start: State, end: State) -> S
         + (s**3 - s**2) * duration_s * v1
     )
     velocities = 6 * (s - s**2) / duration_s * (p1 - p0) + (3 * s**2 - 4 * s + 1) * v0 + (3 * s**2 - 2 * s) * v1
-    return State(np.asarray(positions), np.asarray(velocities))
+    return MotionState(np.asarray(positions), np.asarray(velocities))

@@ -14,7 +14,7 @@ import numpy as np
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.simulation.controllers import Vector, joint_vector
-from act_inference_ros.simulation.trajectory import Path, State, Trajectory, TrajectoryPoint, reason_to_refuse
+from act_inference_ros.simulation.trajectory import MotionState, Path, Trajectory, TrajectoryPoint, reason_to_refuse
 
 ParameterValue = bool | float | str | list[str]
 
@@ -129,16 +129,16 @@ class TrajectoryController:
         return None if self._path is None or self._gave_up else self._path.end_s + self._behind_s
 
     @property
-    def reference(self) -> State:
+    def reference(self) -> MotionState:
         """Where the last `update` wanted the joints at its own time: `reference` of the controller_state message.
 
         From Jazzy on the command of that update is for one period later.
         """
-        return State(self._reference.positions.copy(), self._reference.velocities.copy())
+        return MotionState(self._reference.positions.copy(), self._reference.velocities.copy())
 
     def hold(self, positions: Sequence[float] | Vector) -> None:
         """Drop every trajectory and stay at `positions` (n_joints,)."""
-        self._held = self._reference = self._commanded = State.at_rest(joint_vector(positions, len(self.joints)))
+        self._held = self._reference = self._commanded = MotionState.at_rest(joint_vector(positions, len(self.joints)))
         self._commanded_s: float | None = None
         self._path: Path | None = None
         self._waiting: Trajectory | None = None
@@ -238,20 +238,20 @@ class TrajectoryController:
     def _reason_to_refuse(self, trajectory: Trajectory, now_s: float) -> str | None:
         return reason_to_refuse(trajectory, self.joints, now_s, allow_final_velocity=self._allow_final_velocity)
 
-    def _at(self, time_s: float) -> State:
+    def _at(self, time_s: float) -> MotionState:
         """What the trajectory says at `time_s`, on its own clock."""
         if self._path is None or time_s < self._path.start_time_s:
             return self._held
         return self._path.at(time_s)
 
-    def _measured(self, positions: Sequence[float] | Vector, velocities: Vector | None) -> State:
+    def _measured(self, positions: Sequence[float] | Vector, velocities: Vector | None) -> MotionState:
         count = len(self.joints)
         # An unmeasured velocity counts as zero: the way to a point that has a velocity is a cubic in any case.
-        return State(
+        return MotionState(
             joint_vector(positions, count), np.zeros(count) if velocities is None else joint_vector(velocities, count)
         )
 
-    def _start(self, now_s: float, measured: State) -> tuple[float, State]:
+    def _start(self, now_s: float, measured: MotionState) -> tuple[float, MotionState]:
         """The time and the state that the way to the first point begins with, at the update of `now_s`."""
         if not self._from_last_command:
             return now_s, measured
@@ -260,7 +260,7 @@ class TrajectoryController:
             return self._commanded_s, self._commanded
         return now_s, self._commanded
 
-    def _follow(self, trajectory: Trajectory, now_s: float, start_s: float, start: State) -> None:
+    def _follow(self, trajectory: Trajectory, now_s: float, start_s: float, start: MotionState) -> None:
         self._path = Path.through(trajectory, self.joints, now_s, start_s, start)
         self._behind_s = 0.0
 

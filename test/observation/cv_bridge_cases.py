@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import cv2  # noqa: F401 - before cv_bridge, whose own OpenCV must not come first
 import numpy as np
 from cv_bridge import CvBridge
-from fake_messages import compressed, encoded, image, picture
 
 from act_inference_ros.observation import optional
 from act_inference_ros.observation.images import decode_image_message
+from test.observation.fake_messages import compressed, encoded, image, picture
 
 CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 2, "bayer_rggb8": 1, "yuv422": 2}
 

@@ -3,13 +3,13 @@ from array import array
 import cv2
 import numpy as np
 import pytest
-from fake_messages import compressed, encoded, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
 from act_inference_ros.errors import MissingDependencyError, ObservationError
 from act_inference_ros.observation import optional
 from act_inference_ros.observation.compressed import decode_bytes, decode_compressed, decode_jpeg, read_header
+from test.observation.fake_messages import compressed, encoded, picture
 
 PICTURE = picture(48, 64)
 JPEG = encoded(PICTURE)

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from fake_messages import compressed, encoded, image, picture
 
 from act_inference_ros.errors import MissingDependencyError, ObservationError
 from act_inference_ros.observation import optional
@@ -12,6 +11,7 @@ from act_inference_ros.observation.images import (
     resize,
 )
 from act_inference_ros.spec import ImageSpec
+from test.observation.fake_messages import compressed, encoded, image, picture
 
 TOP = ImageSpec("observation.images.top", height=4, width=6)
 ORDERS = {"rgb8": [0, 1, 2], "bgr8": [2, 1, 0], "rgba8": [0, 1, 2], "bgra8": [2, 1, 0], "mono8": [0, 0, 0]}

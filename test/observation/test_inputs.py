@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fake_messages import compressed, encoded, image, joint_state, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from act_inference_ros.joints import Joint, JointBinding
 from act_inference_ros.observation.inputs import IMAGES_KEPT, CameraOptions, ObservationInputs
 from act_inference_ros.observation.refusal import ObservationRefused, Reason
 from act_inference_ros.spec import ENVIRONMENT_STATE_KEY, STATE_KEY, ImageSpec, PolicySpec
+from test.observation.fake_messages import compressed, encoded, image, joint_state, picture
 
 TOP, WRIST = ImageSpec("observation.images.top", 4, 6), ImageSpec("observation.images.wrist", 4, 6)
 SPEC = PolicySpec(chunk_size=10, action_dim=2, images=(TOP, WRIST), state_dim=2)

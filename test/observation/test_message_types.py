@@ -4,11 +4,11 @@ from array import array
 
 import numpy as np
 import pytest
-from fake_messages import encoded, image, picture
 
 from act_inference_ros.joints import Joint, JointBinding
 from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
 from act_inference_ros.spec import ImageSpec, PolicySpec
+from test.observation.fake_messages import encoded, image, picture
 
 SPEC = PolicySpec(
     chunk_size=10,

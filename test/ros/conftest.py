@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from ros_helpers import PROFILE, Participant, ros_environment
 
 from act_inference_ros.demo.domain import private_domain
+from test.ros.ros_helpers import PROFILE, Participant, ros_environment
 
 _WITHOUT_ROS = importlib.util.find_spec("rclpy") is None
 

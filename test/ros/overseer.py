@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from robot_stand_in import seconds, told_at
-from ros_helpers import Participant, wait_until
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
@@ -17,6 +15,8 @@ from std_srvs.srv import Trigger
 from act_inference_ros.interfaces import command_interface
 from act_inference_ros.ros.messages import message_class
 from act_inference_ros.simulation.command_inputs import DEMO_CONTROLLERS, demo_topic
+from test.ros.robot_stand_in import seconds, told_at
+from test.ros.ros_helpers import Participant, wait_until
 
 UNDER_WAY_S = 0.2
 """How long after a change of state a command may still come that was under way, and how early one may seem to come:

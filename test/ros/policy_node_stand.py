@@ -13,16 +13,16 @@ import pytest
 import yaml
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from policy_stand_in import Options
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from robot_stand_in import JOINTS, RobotStandIn
-from ros_helpers import NodeProcess, Participant, ros_environment
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from act_inference_ros.demo.domain import private_domain
+from test.ros.policy_stand_in import Options
+from test.ros.robot_stand_in import JOINTS, RobotStandIn
+from test.ros.ros_helpers import NodeProcess, Participant, ros_environment
 
 STAND_IN = Path(__file__).parent / "policy_stand_in.py"
 ARM = ["roll", "pan", "wrist", "lift", "elbow"]

@@ -14,13 +14,13 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import qos_profile_sensor_data
-from ros_helpers import Participant, wait_until
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from act_inference_ros.interfaces import command_interface
 from act_inference_ros.ros.messages import message_class
 from act_inference_ros.simulation.command_inputs import command_input
+from test.ros.ros_helpers import Participant, wait_until
 
 JOINTS = ("pan", "lift", "elbow", "wrist", "roll", "grip")
 HEIGHT, WIDTH = 96, 128

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from robot_stand_in import is_hold, seconds
 
 from act_inference_ros.control.commander import SHORTEST_STEP_S, make_commander
 from act_inference_ros.control.timeline import ActionTimeline
@@ -15,6 +14,7 @@ from act_inference_ros.interfaces import duration, stamp
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.ros.messages import make_message
 from act_inference_ros.ros.policy.commands import CommandOutlet
+from test.ros.robot_stand_in import is_hold, seconds
 
 START = 1.7e9
 JOINTS = ["pan", "lift", "grip"]

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ros_helpers import NodeProcess, wait_until
+
+from test.ros.ros_helpers import NodeProcess, wait_until
 
 STAND_IN = """
     import os, pathlib, sys

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from rclpy.qos import qos_profile_sensor_data
-from ros_helpers import NodeProcess, Participant, wait_until
 from sensor_msgs.msg import Image
+
+from test.ros.ros_helpers import NodeProcess, Participant, wait_until
 
 RATE_HZ = 30.0
 IMAGES = 60

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from overseer import CLOCK_RESOLUTION_S, PAUSE_S, Overseer, first_target, largest_excess
-from policy_node_stand import STAND_IN
-from policy_stand_in import Options
-from ros_helpers import PROJECT, NodeProcess, Participant
 from std_srvs.srv import Trigger
 
 from act_inference_ros.simulation.command_inputs import ARM_JOINTS, DEMO_CONTROLLERS, demo_topic
+from test.ros.overseer import CLOCK_RESOLUTION_S, PAUSE_S, Overseer, first_target, largest_excess
+from test.ros.policy_node_stand import STAND_IN
+from test.ros.policy_stand_in import Options
+from test.ros.ros_helpers import PROJECT, NodeProcess, Participant
 
 FASTEST = 1.0
 """max_velocity of every joint, rad/s."""

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from policy_node_stand import ARM, LEAD_S, Stand, robot_parameters, running_policy_node
-from policy_stand_in import Options
-from robot_stand_in import JOINTS, is_hold, seconds, silent, told_at
+
+from test.ros.policy_node_stand import ARM, LEAD_S, Stand, robot_parameters, running_policy_node
+from test.ros.policy_stand_in import Options
+from test.ros.robot_stand_in import JOINTS, is_hold, seconds, silent, told_at
 
 COMMAND_RATE = 50.0
 MAX_VELOCITY = 1.0

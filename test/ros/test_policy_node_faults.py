@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from policy_node_stand import MAX_AGE_S, Stand, robot_parameters, running_policy_node
-from policy_stand_in import Behaviour
-from robot_stand_in import (
+
+from test.ros.policy_node_stand import MAX_AGE_S, Stand, robot_parameters, running_policy_node
+from test.ros.policy_stand_in import Behaviour
+from test.ros.robot_stand_in import (
     Distortion,
     is_hold,
     not_a_number,

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from policy_node_stand import ARM, Stand, robot_parameters, running_policy_node
-from policy_stand_in import Options
-from robot_stand_in import JOINTS, Distortion, RobotStandIn, is_hold, seconds, silent, stamp
-from ros_helpers import wait_until
 from rosgraph_msgs.msg import Clock
+
+from test.ros.policy_node_stand import ARM, Stand, robot_parameters, running_policy_node
+from test.ros.policy_stand_in import Options
+from test.ros.robot_stand_in import JOINTS, Distortion, RobotStandIn, is_hold, seconds, silent, stamp
+from test.ros.ros_helpers import wait_until
 
 CAMERAS = {"top": "raw", "left": "compressed", "right": "raw"}
 

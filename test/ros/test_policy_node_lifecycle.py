@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from policy_node_stand import Stand, robot_parameters, running_policy_node
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import DescribeParameters, ListParameters
-from ros_helpers import wait_until
 
 from act_inference_ros.robot.parameters import PARAMETERS
+from test.ros.policy_node_stand import Stand, robot_parameters, running_policy_node
+from test.ros.ros_helpers import wait_until
 
 
 @pytest.fixture(scope="module")

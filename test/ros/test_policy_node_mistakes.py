@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from policy_node_stand import robot_parameters, running_policy_node
-from policy_stand_in import Options
-from ros_helpers import NodeProcess
+
+from test.ros.policy_node_stand import robot_parameters, running_policy_node
+from test.ros.policy_stand_in import Options
+from test.ros.ros_helpers import NodeProcess
 
 MISTAKES = [
     ({"max_aeg": 0.2}, ("max_aeg: no such parameter; did you mean max_age?",)),

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from policy_node_stand import Stand, robot_parameters, running_policy_node
-from robot_stand_in import JOINTS
-from ros_helpers import PROJECT, wait_until
 from safetensors.numpy import load_file, save_file
 
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.joints import Joint, JointBinding
+from test.ros.policy_node_stand import Stand, robot_parameters, running_policy_node
+from test.ros.robot_stand_in import JOINTS
+from test.ros.ros_helpers import PROJECT, wait_until
 
 sys.path.append(str(PROJECT / "test"))
 from golden_fill import build_checkpoint

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from policy_node_stand import Stand, running_policy_node
-from policy_stand_in import Behaviour, Options
-from robot_stand_in import is_hold, seconds, told_at
-from ros_helpers import wait_until
 
 from act_inference_ros.program import shared_memory
+from test.ros.policy_node_stand import Stand, running_policy_node
+from test.ros.policy_stand_in import Behaviour, Options
+from test.ros.robot_stand_in import is_hold, seconds, told_at
+from test.ros.ros_helpers import wait_until
 
 PROMISE_S = 0.2
 """Within this long of the signal the arm is at rest."""

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from policy_node_stand import ARM, Stand, robot_parameters, running_policy_node
-from policy_stand_in import Behaviour, Options
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from robot_stand_in import is_hold, seconds
-from ros_helpers import wait_until
 from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
+
+from test.ros.policy_node_stand import ARM, Stand, robot_parameters, running_policy_node
+from test.ros.policy_stand_in import Behaviour, Options
+from test.ros.robot_stand_in import is_hold, seconds
+from test.ros.ros_helpers import wait_until
 
 PLAN_AGE_S = 0.8
 PERIOD_S = 1.0 / 30.0

@@ -9,8 +9,6 @@ from typing import Any
 
 import cv2
 import pytest
-from policy_node_stand import Stand, robot_parameters, running_policy_node
-from robot_stand_in import seconds
 from sensor_msgs.msg import CompressedImage
 
 from act_inference_ros.policy.load import load_policy
@@ -19,6 +17,8 @@ from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.checkpoints import golden_checkpoint
 from test.inference.triton_models import fingerprint, write_model
 from test.inference.triton_process import RunningTriton, wait_until
+from test.ros.policy_node_stand import Stand, robot_parameters, running_policy_node
+from test.ros.robot_stand_in import seconds
 
 SPEC = PolicySpec(20, 6, images=(ImageSpec("observation.images.front", 96, 128),), state_dim=6)
 TIMEOUT_S = 0.4

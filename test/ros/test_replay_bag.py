@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from rclpy.qos import ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
-from ros_helpers import PROJECT, NodeProcess, wait_until
 from rosbags.rosbag2 import Reader
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
@@ -26,6 +25,7 @@ from act_inference_ros.evaluation.episodes.messages import header, image_message
 from act_inference_ros.evaluation.results import RunSettings
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.robot.parameter_file import read_configuration
+from test.ros.ros_helpers import PROJECT, NodeProcess, wait_until
 
 sys.path.insert(0, str(PROJECT))
 from test.evaluation.demo_runs import write_demo_checkpoint

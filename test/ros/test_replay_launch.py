@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ros_helpers import PROJECT
+
+from test.ros.ros_helpers import PROJECT
 
 pytest.importorskip("launch.launch_description_sources", reason="launch files need a ROS 2 installation")
 pytest.importorskip("launch_ros.actions", reason="launch files need a ROS 2 installation")

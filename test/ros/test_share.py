@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from ros_helpers import PROJECT
 
 from act_inference_ros.demo.domain import private_domain
 from act_inference_ros.program.installed_files import share_directory
+from test.ros.ros_helpers import PROJECT
 
 
 def test_a_colcon_install_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
-from ros_helpers import NodeProcess, Participant, wait_until
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float64MultiArray, String
@@ -24,6 +23,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from act_inference_ros.simulation.scene import DemoArm
+from test.ros.ros_helpers import NodeProcess, Participant, wait_until
 
 ARM = ["pan", "shoulder", "elbow", "wrist", "roll"]
 ARM_TOPIC = "/arm_controller/joint_trajectory"

@@ -5,11 +5,11 @@ import signal
 import sys
 from pathlib import Path
 
-from ros_helpers import PROJECT, NodeProcess, Participant
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from act_inference_ros.interfaces import duration
 from act_inference_ros.ros.messages import make_message
+from test.ros.ros_helpers import PROJECT, NodeProcess, Participant
 
 TOPIC = "/policy_node/action_chunk"
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.control.commander import Commander, make_commander
-from act_inference_ros.evaluation.episodes.messages import CommandMessage, make_message
+from act_inference_ros.evaluation.episodes.messages import CommandMessage, make_plain_message
 from act_inference_ros.interfaces import Command
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import Controller
@@ -35,7 +35,7 @@ class ControlledJoints:
         messages: list[CommandMessage] = []
         position = np.array([measured[name] for name in self.joints])
         while self._sent:
-            message: CommandMessage = self._interface.write(make_message, self.joints, self._sent.popleft())
+            message: CommandMessage = self._interface.write(make_plain_message, self.joints, self._sent.popleft())
             refusal = self._input.take(message, now, position, np.zeros(len(self.joints)))
             if refusal is not None:
                 raise AssertionError(f"{self.topic}: a command made by the rules was refused: {refusal}")

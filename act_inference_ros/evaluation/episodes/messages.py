@@ -125,7 +125,7 @@ _KINDS: dict[str, Any] = {
 }
 
 
-def make_message(message_type: str, **fields: Any) -> Any:
+def make_plain_message(message_type: str, **fields: Any) -> Any:
     """Make the message of that type; an `interfaces.MessageMaker`. Lists of numbers become arrays."""
     return _KINDS[message_type](**{name: _array_of_numbers(value) for name, value in fields.items()})
 

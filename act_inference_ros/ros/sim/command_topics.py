@@ -19,7 +19,7 @@ from act_inference_ros.simulation.command_inputs import (
     command_input,
     demo_topic,
 )
-from act_inference_ros.simulation.controllers import Controller
+from act_inference_ros.simulation.controllers import SimulatedController
 
 _LOG_PERIOD_S = 1.0
 _QUEUE_LENGTH = 100
@@ -36,7 +36,7 @@ class CommandTopics:
 
     def __init__(self, node: Node, interface: str, now_ns: Callable[[], int], options: ControllerOptions) -> None:
         self.topics: list[str] = []
-        self.controllers: dict[str, Controller] = {}
+        self.controllers: dict[str, SimulatedController] = {}
         self.refused_count = 0
         self.stale_count = 0
         self._logger = node.get_logger()

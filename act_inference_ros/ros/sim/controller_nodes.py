@@ -15,7 +15,7 @@ from rclpy.executors import Executor
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from act_inference_ros.simulation.controllers import Controller
+from act_inference_ros.simulation.controllers import SimulatedController
 from act_inference_ros.simulation.trajectory_controller import TrajectoryController
 
 
@@ -25,7 +25,7 @@ class ControllerNodes:
     The nodes are there for their parameter services only: commands are taken elsewhere. They end with the block.
     """
 
-    def __init__(self, controllers: Mapping[str, Controller], use_sim_time: bool) -> None:
+    def __init__(self, controllers: Mapping[str, SimulatedController], use_sim_time: bool) -> None:
         self._nodes = [
             _node(name, controller, use_sim_time)
             for name, controller in controllers.items()
