@@ -120,3 +120,53 @@ def test_everything_that_does_not_fit_is_listed_at_once():
 def test_units_and_offsets_say_how_the_policy_counts(unit: str, policy: float):
     binding = configured(joint__b__unit=unit, joint__b__offset=3.0).action
     np.testing.assert_allclose(binding.to_policy(["c", "b", "a"], [0.0, 0.5, 0.0]), [0.0, policy + 3.0, 0.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"controller__hand__topic": "/arm"}, "controller.arm.topic and controller.hand.topic: one topic, /arm"),
+        ({"controller__arm__topic": "/joint_states"}, "controller.arm.topic and state.topic: one topic, /joint_states"),
+        ({"camera__wrist__topic": "/top"}, "camera.top.topic and camera.wrist.topic: one topic, /top"),
+        ({"enable__topic": "/hand"}, "controller.hand.topic and enable.topic: one topic, /hand"),
+    ],
+)
+def test_one_topic_for_two_things_is_refused_by_the_names_of_both(changes: dict[str, object], message: str) -> None:
+    assert message in problem_with(**changes)
+
+
+def test_a_joint_without_limits_is_refused_unless_it_is_said_that_there_are_none() -> None:
+    limited = {f"joint__{joint}__{end}": value for joint in "ab" for end, value in (("min", -1.0), ("max", 1.0))}
+    with pytest.raises(ConfigurationError, match=r"joint\.c: no position limits.*write -\.inf and \.inf"):
+        configured(**limited).check_limits()
+    configured(**limited, joint__c__min=-math.inf, joint__c__max=math.inf).check_limits()
+    configured(**limited, joint__c__continuous=True).check_limits()
+    urdf = (
+        '<robot name="r"><joint name="c" type="prismatic"><parent link="x"/><child link="y"/>'
+        '<limit lower="0" upper="0.04" effort="1" velocity="0.1"/></joint></robot>'
+    )
+    described = configured(**limited, robot_description=urdf)
+    described.check_limits()
+    joint = described.action.joints[2]
+    assert (joint.minimum, joint.maximum, joint.max_velocity, joint.max_deviation) == (0.0, 0.04, 0.1, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wider"),
+    [
+        ({"joint__a__max": 0.9}, []),
+        ({"joint__a__max": 1.1}, ["joint.a.max"]),
+        ({"joint__a__min": -1.1, "joint__a__max_velocity": 3.0}, ["joint.a.min", "joint.a.max_velocity"]),
+        ({"joint__a__max": math.inf}, ["joint.a.max"]),
+    ],
+)
+def test_limits_that_are_wider_are_named(changes: dict[str, object], wider: list[str]) -> None:
+    before = {"joint__a__min": -1.0, "joint__a__max": 1.0}
+    assert configured(**before).wider_limits(configured(**(before | changes))) == wider
+
+
+def test_a_start_pose_must_fit_the_joints_and_their_limits() -> None:
+    assert "start_pose: expected 3 numbers" in problem_with(start_pose=[0.0])
+    assert "start_pose: 2.0 of joint a lies outside" in problem_with(start_pose=[2.0, 0.0, 0.0], joint__a__max=1.0)
+    assert "start_pose: nan of joint b" in problem_with(start_pose=[0.0, math.nan, 0.0])
+    assert configured(start_pose=[0, 1, 2]).start_pose == (0.0, 1.0, 2.0)

@@ -306,3 +306,43 @@ def test_inputs_that_are_not_what_the_policy_reads_are_refused_with_both_sides(w
 def test_an_unknown_transport_is_refused():
     with pytest.raises(ConfigurationError, match=r"raw.*compressed.*theora"):
         CameraOptions("theora")
+
+
+def test_a_fast_camera_is_matched_with_a_slow_one_that_comes_late():
+    """60 Hz beside 15 Hz whose images come 150 ms late: the fast one's image of that moment is still there."""
+    inputs = make_inputs(max_age=0.3)
+    taken = 0
+    for k in range(1, 120):
+        now = 10.0 + k / 60
+        inputs.add_image("top", image(picture(), stamp=now), now)
+        inputs.add_state(joint_state({"pan": now, "lift": 0.0}, now), now)
+        if k % 4 == 0 and now - 0.15 > 10.0:
+            inputs.add_image("wrist", image(picture(), stamp=now - 0.15), now)
+            selection = inputs.select(now)
+            assert abs(selection.stamps["top"] - selection.stamps["wrist"]) <= 0.05
+            taken += 1
+    assert taken > 20
+    assert not inputs.refused
+
+
+def test_a_camera_that_was_only_ever_refused_is_named_with_that_reason():
+    inputs = make_inputs()
+    fill(inputs, 1.0, skip=["wrist"])
+    inputs.add_image("wrist", image(picture(), stamp=1.4), 1.0)
+    assert refusal_of(inputs, 1.0).refusal.label == "future: wrist"
+
+
+def test_the_same_pixels_under_new_stamps_are_noticed_and_stop_the_arm_only_on_request():
+    inputs = make_inputs(max_age=5.0)
+    inputs.configure(5.0, 0.05, max_still=1.0, hold_if_stuck=False)
+    for k in range(30):
+        stamp = 1.0 + k / 10
+        inputs.add_image("top", image(picture(seed=0), stamp=stamp), stamp)
+        inputs.add_image("wrist", image(picture(seed=k), stamp=stamp), stamp)
+        inputs.add_state(joint_state({"pan": stamp, "lift": 0.0}, stamp), stamp)
+    assert inputs.stuck == pytest.approx({"top": 2.9})
+    assert inputs.fresh(3.9) is None
+    inputs.configure(5.0, 0.05, max_still=1.0, hold_if_stuck=True)
+    assert inputs.fresh(3.9).label == "stuck: top"
+    inputs.add_image("top", image(picture(seed=1), stamp=4.0), 4.0)
+    assert inputs.fresh(4.0) is None
