@@ -59,8 +59,14 @@ def _build(kind: Any, plain: Any, where: str) -> Any:
 
 def _build_dataclass(kind: Any, plain: dict[str, Any], where: str) -> Any:
     hints = get_type_hints(kind)
-    names = [field.name for field in _fields(kind)]
-    if set(names) != set(plain):
-        missing, unknown = sorted(set(names) - set(plain)), sorted(set(plain) - set(names))
+    fields = {field.name: field for field in _fields(kind)}
+    missing = sorted(name for name in set(fields) - set(plain) if not _has_default(fields[name]))
+    unknown = sorted(set(plain) - set(fields))
+    if missing or unknown:
         raise ConfigurationError(f"{where}: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}")
-    return kind(**{name: _build(hints[name], plain[name], f"{where}.{name}") for name in names})
+    return kind(**{name: _build(hints[name], plain[name], f"{where}.{name}") for name in fields if name in plain})
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    """Whether what an older version has not written comes back as a default."""
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING

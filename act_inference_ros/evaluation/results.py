@@ -31,7 +31,8 @@ class RunSettings:
     `mode` is local or triton; `policy` the checkpoint, or model@server; `bags` the bags as given. `truth` is what was
     asked for (auto, commands or state; each episode says what was used); `latency` the rule for a chunk's arrival
     (`0`, seconds, or `measured`); `joints` the action's joints in the policy's order, `units` what the policy counts
-    them in, as `policy = scale * ros + offset` or the shorthand. `created` is an ISO 8601 time, UTC.
+    them in, as `policy = scale * ros + offset` or the shorthand. `max_plan_age_s` is 0 where it goes by the inference;
+    `max_deviation` is in ROS units, nan for no limit. `created` is an ISO 8601 time, UTC.
     """
 
     mode: str
@@ -53,6 +54,10 @@ class RunSettings:
     joints: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     cameras: tuple[str, ...] = ()
+    max_plan_age_s: float = math.nan
+    coast_time_s: float = math.nan
+    following_lag_s: float = math.nan
+    max_deviation: Mapping[str, float] = field(default_factory=dict)
     package_version: str = ""
     created: str = ""
 
@@ -258,13 +263,20 @@ class EpisodeResult:
 
 @dataclass(frozen=True)
 class SimulatedEpisode:
-    """One closed-loop episode in the demo simulator."""
+    """One closed-loop episode in the demo simulator.
+
+    `commanded_steps` are those in which the policy commanded the arm; `holds` counts why that ended, by reason.
+    `largest_deviation` is each joint's from what it had been told lately, ROS units.
+    """
 
     seed: int
     success: bool
     steps: int
     predictions: int
     cube_height_m: float
+    commanded_steps: int = 0
+    holds: Mapping[str, int] = field(default_factory=dict)
+    largest_deviation: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

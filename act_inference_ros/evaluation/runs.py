@@ -55,6 +55,9 @@ def simulation_result(settings: RunSettings, episodes: Sequence[Episode], wanted
                 steps=len(episode.times),
                 predictions=len(episode.chunks),
                 cube_height_m=episode.cube_height_m[-1] if episode.cube_height_m else 0.0,
+                commanded_steps=episode.commanded_steps,
+                holds=dict(episode.holds),
+                largest_deviation=dict(episode.largest_deviation),
             )
             for episode in finished
         ),

@@ -20,6 +20,8 @@ from act_inference_ros.evaluation.episodes.closed_loop import (
 )
 from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, expert_policy
 from act_inference_ros.evaluation.episodes.film import FRAME_RATE, film
+from act_inference_ros.evaluation.results import EvaluationResult, RunSettings
+from act_inference_ros.evaluation.runs import simulation_result
 from act_inference_ros.interfaces import command_interface
 from act_inference_ros.joints import JointBinding
 from act_inference_ros.simulation.scene import DemoArm
@@ -158,3 +160,14 @@ def test_a_film_shows_the_whole_episode(arm):
     # Equal frames may have been merged; the time they are shown remains. The last one stands for a second.
     assert shown_ms == pytest.approx(1e3 * (episode.duration_s + 1.0), abs=1e3 / FRAME_RATE)
     assert np.abs(frames[0] - frames[-1]).max() > 50
+
+
+def test_an_episode_says_who_commanded_and_how_far_the_arm_was_from_what_it_was_told(arm):
+    episode = run_episode(arm, expert_policy(arm), configuration(), 0, seed=3)
+    assert 0.8 < episode.commanded_steps / len(episode.times) <= 1.0
+    assert not episode.holds
+    assert set(episode.largest_deviation) == set(configuration().action.names)
+    assert 0.0 < episode.largest_deviation["shoulder"] < 0.15
+    result = simulation_result(RunSettings("local", "the expert"), [episode], 1)
+    read = EvaluationResult.from_json(result.to_json())
+    assert read.simulation.episodes[0].largest_deviation == pytest.approx(episode.largest_deviation)

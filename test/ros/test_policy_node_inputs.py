@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 
 from test.ros.policy_node_stand import ARM, Stand, robot_parameters, running_policy_node
@@ -140,6 +142,21 @@ def test_a_simulated_clock_that_jumps_back_holds_and_everything_begins_anew(simu
     assert 5.0 < seconds(hold.header.stamp) < 10.0
     assert max(hold.points[0].positions) < 1.0  # where the arm was, not where it was sent
     assert seconds(messages[-1].header.stamp) < 60.0
+
+
+def test_a_simulated_clock_that_stands_still_is_said_to(simulation: Any) -> None:
+    stand, clock = simulation
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    statuses = stand.participant.collect(DiagnosticStatus, "/policy_node/status", latched)
+    stand.robot.wait_for_command("arm", 0.0)
+    clock.stop()
+
+    def said() -> bool:
+        values = {pair.key: pair.value for pair in statuses[-1].values} if statuses else {}
+        return "has stood still for" in values.get("clock", "")
+
+    wait_until(said, 20.0, "the clock is not missed")
+    assert statuses[-1].level == DiagnosticStatus.ERROR
 
 
 def has_new_motion(messages: list[Any]) -> Any:

@@ -26,6 +26,7 @@ from act_inference_ros.evaluation.episodes.messages import (
     trajectory_message,
 )
 from act_inference_ros.execution.pipeline import Pipeline, Taken
+from act_inference_ros.execution.supervisor import POLICY
 from act_inference_ros.interfaces import NANOSECONDS
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.observation.refusal import ObservationRefused
@@ -91,6 +92,8 @@ class Episode:
     refused: Counter[str] = field(default_factory=Counter)
     clamped: int = 0
     holds: Counter[str] = field(default_factory=Counter)
+    commanded_steps: int = 0
+    largest_deviation: dict[str, float] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:
@@ -261,6 +264,11 @@ class _Loop:
             self._pipeline.chunk(taken, chunk.rows, now, chunk.inference_s)
             self._remember(chunk, now)
         self._pipeline.tick(now)
+        supervisor = self._pipeline.supervisor
+        self._episode.commanded_steps += supervisor.who_commands == POLICY
+        for joint, deviation in supervisor.following.deviations.items():
+            largest = self._episode.largest_deviation
+            largest[joint] = max(deviation, largest.get(joint, 0.0))
         for controller in self._controllers:
             for command in controller.execute(now, self._measured):
                 self._publish(controller.topic, command, round(now * NANOSECONDS))

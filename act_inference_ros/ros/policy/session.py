@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -69,6 +70,7 @@ class PolicySession:
         self._check: ControllerCheck | None = None
         self._subscriptions: list[Any] = []
         self._timer: Any = None
+        self._ticked = time.monotonic()
         self._publishers: dict[str, Any] = {}
         self._outlets: list[CommandOutlet] = []
         # Tried now: whether cv_bridge works takes most of a second to find out, too long once images come.
@@ -111,6 +113,7 @@ class PolicySession:
             self._on_worker_fault,
         )
         self._worker = worker
+        self._ticked = time.monotonic()
         self._subscribe(worker)
         if not self.configuration.shadow:
             self._check = ControllerCheck(self._node, self.configuration)
@@ -195,7 +198,8 @@ class PolicySession:
     def status(self, name: str) -> Any:
         """Return the message for `~/status`."""
         with self._lock:
-            return status_message(name, self._pipeline.supervisor)
+            still_s = time.monotonic() - self._ticked if self.active else 0.0
+            return status_message(name, self._pipeline.supervisor, still_s=still_s)
 
     @contextlib.contextmanager
     def _deciding(self) -> Iterator[float]:
@@ -279,6 +283,7 @@ class PolicySession:
             self._pipeline.supervisor.permissions.enable(message.data, now)
 
     def _tick(self) -> None:
+        self._ticked = time.monotonic()
         around = list(self._graph.look())  # not under the lock: it takes a while
         with self._deciding() as now:
             for heard in around:

@@ -16,6 +16,9 @@ PERIOD_S = 0.5
 DEADLINE_S = 1.0
 """Offered: a subscriber that asks for it is told when the node has died."""
 
+STILL_S = 1.0
+"""A clock that stands still for longer is an error: a simulation that was paused or has ended."""
+
 STATUS_QOS = QoSProfile(
     depth=1,
     reliability=ReliabilityPolicy.RELIABLE,
@@ -34,11 +37,11 @@ LEVELS = {
 NOT_ACTIVE = Standing(State.INACTIVE, "", "", 0.0)
 
 
-def status_message(name: str, supervisor: Supervisor | None, policy_id: str = "") -> Any:
+def status_message(name: str, supervisor: Supervisor | None, policy_id: str = "", still_s: float = 0.0) -> Any:
     """Return the status of a node of that name; without a supervisor it is not active.
 
     Call it under the lock that guards the supervisor. `since` is in s of the ROS clock; `largest deviation` is in ROS
-    units.
+    units. `still_s` is for how long the ROS clock has stood still, wall time: nothing is judged meanwhile.
     """
     standing = NOT_ACTIVE if supervisor is None else supervisor.standing
     largest = None if supervisor is None else supervisor.following.largest
@@ -49,8 +52,10 @@ def status_message(name: str, supervisor: Supervisor | None, policy_id: str = ""
         "who commands": "nobody" if supervisor is None else supervisor.who_commands,
         "policy_id": policy_id,
         "largest deviation": "" if largest is None else f"{largest[1]:.4f}",
+        "clock": f"has stood still for {still_s:.1f} s" if still_s > STILL_S else "",
         "joint of the largest deviation": "" if largest is None else largest[0],
     }
-    message = DiagnosticStatus(level=LEVELS[standing.state], name=f"{name}: status", message=standing.state.value)
+    level = DiagnosticStatus.ERROR if still_s > STILL_S else LEVELS[standing.state]
+    message = DiagnosticStatus(level=level, name=f"{name}: status", message=standing.state.value)
     message.values = [KeyValue(key=key, value=value) for key, value in values.items()]
     return message
