@@ -192,6 +192,7 @@ def play_node(cameras: int, samples: int) -> None:
         "state.joints": JOINTS, "cameras": [f"cam{i}" for i in range(cameras)], "controllers": ["arm"],
         "controller.arm.topic": TOPIC, "controller.arm.joints": JOINTS,
         **{f"camera.cam{i}.topic": f"/cam{i}/image" for i in range(cameras)},
+        **{f"joint.{joint}.{end}": limit for joint in JOINTS for end, limit in (("min", -3.0), ("max", 3.0))},
     }  # fmt: skip
     assignments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={json.dumps(value)}")]
     sys.exit(policy_node.main(["--ros-args", "--log-level", "error", *assignments]))
@@ -248,11 +249,14 @@ def play_cameras(cameras: int, _samples: int) -> None:
     from builtin_interfaces.msg import Time
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image, JointState
+    from trajectory_msgs.msg import JointTrajectory
 
     rclpy.init()
     node = rclpy.create_node("cameras")
     images = [node.create_publisher(Image, f"/cam{i}/image", qos_profile_sensor_data) for i in range(cameras)]
     states = node.create_publisher(JointState, "/joint_states", qos_profile_sensor_data)
+    # Somebody has to listen, else the node does not command; nobody spins, so nothing is taken.
+    node.create_subscription(JointTrajectory, TOPIC, lambda _: None, 1)
     rest = np.random.default_rng(0).integers(0, 256, HEIGHT * WIDTH * 3 - 3, np.uint8).tobytes()
 
     def stamp() -> Any:
