@@ -38,6 +38,8 @@ PARAMETERS = {
     "model": str,
     "autostart": lambda text: boolean("autostart", text),
     "use_sim_time": lambda text: boolean("use_sim_time", text),
+    "shadow": lambda text: boolean("shadow", text),
+    "start_paused": lambda text: boolean("start_paused", text),
 }
 
 ARGUMENTS = (
@@ -51,6 +53,8 @@ ARGUMENTS = (
     DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
     DeclareLaunchArgument("autostart", default_value="", description="false: wait for lifecycle transitions"),
     DeclareLaunchArgument("use_sim_time", default_value="", description="true: go by /clock"),
+    DeclareLaunchArgument("shadow", default_value="", description="true: rehearse, and command no controller"),
+    DeclareLaunchArgument("start_paused", default_value="", description="true: wait for ~/resume"),
     DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
 )
 

@@ -2,8 +2,8 @@
 
     ros2 launch act_inference_ros replay.launch.py bag:=recorded params_file:=robot.yaml checkpoint:=DIR
 
-Only the bag's sensor topics are published; what policy_node commands meanwhile goes to the robot's command topics, so
-do not run this where a robot listens.
+Only the bag's sensor topics are published, and policy_node rehearses (`shadow: true`): what it would command goes to
+`~/shadow/<controller>` and to no controller.
 """
 
 from pathlib import Path
@@ -53,6 +53,7 @@ def _start(context: LaunchContext) -> list[Action]:
             "server": given("server"),
             "params_file": given("params_file") or str(share / "config" / "sim_arm.yaml"),
             "use_sim_time": "true",
+            "shadow": "true",
         }.items(),
     )
     replay = Node(

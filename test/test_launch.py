@@ -88,9 +88,11 @@ def test_without_arguments_nothing_overrides_the_parameter_file(tmp_path: Path):
 
 def test_an_argument_that_is_given_overrides_the_file():
     given = {"checkpoint": "/models/pick", "mode": "local", "autostart": "false", "use_sim_time": "True"}
+    given |= {"shadow": "true", "start_paused": "true"}
     context, actions = started("policy.launch.py", **given)
     (overrides,) = parameters_of(context, node_in(actions))
-    assert dict(overrides) == {"checkpoint": "/models/pick", "mode": "local", "autostart": False, "use_sim_time": True}
+    wanted = {"checkpoint": "/models/pick", "mode": "local", "autostart": False, "use_sim_time": True}
+    assert dict(overrides) == wanted | {"shadow": True, "start_paused": True}
 
 
 def test_a_server_that_starts_with_the_node_is_the_one_it_asks():
@@ -114,6 +116,7 @@ def test_a_server_to_start_needs_a_model_repository():
     [
         ("policy.launch.py", "autostart", "maybe"),
         ("policy.launch.py", "use_sim_time", "maybe"),
+        ("policy.launch.py", "shadow", "maybe"),
         ("policy.launch.py", "start_server", "maybe"),
         ("policy.launch.py", "mode", "remote"),
         ("demo.launch.py", "cover_camera", "maybe"),

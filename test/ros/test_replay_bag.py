@@ -76,7 +76,9 @@ def test_a_live_node_says_what_the_evaluator_says(bag, participant, environment,
     faster.write_text("/**/policy_node: {ros__parameters: {inference_rate: 20.0}}\n")
     live = participant.collect(JointTrajectory, "/policy_node/action_chunk", 100)
     files = [part for file in (robot, faster) for part in ("--params-file", str(file))]
+    rehearsed = participant.collect(JointTrajectory, "/policy_node/shadow/arm", 100)
     parameters = ["-p", "use_sim_time:=true", "-p", "mode:=local", "-p", f"checkpoint:={checkpoint}"]
+    parameters += ["-p", "shadow:=true"]  # as replay.launch.py: nobody listens to the commands
     node = NodeProcess.module(
         "act_inference_ros.ros.policy.policy_node",
         *("--ros-args", *files, *parameters),
@@ -89,6 +91,7 @@ def test_a_live_node_says_what_the_evaluator_says(bag, participant, environment,
         with replay(environment, tmp_path, "--bag", bag, "--clock", "--rate", "0.5", "--wait", "60") as replaying:
             assert replaying.wait(90.0) == 0, replaying.text
         wait_until(lambda: len(live) >= 4, 20.0, f"{len(live)} chunks\n{node.text}\n{replaying.text}")
+        assert rehearsed
 
     configuration = read_configuration(robot, faster)
     with InferenceClient.create("local", checkpoint=checkpoint) as client:

@@ -36,6 +36,7 @@ def test_the_policy_goes_by_the_bags_time_and_the_replay_waits_for_it(module: An
     policy, replay = actions[-1].execute(context)
     given = dict(policy.launch_arguments)
     assert given["use_sim_time"] == "true"
+    assert given["shadow"] == "true"
     assert given["checkpoint"] == "ck"
     assert given["params_file"] == str(PROJECT / "config" / "sim_arm.yaml")
     arguments = [context.perform_substitution(part) for words in replay.cmd[1:] for part in words]
