@@ -80,11 +80,11 @@ def test_an_operator_takes_over_and_gives_back_without_a_step_and_nothing_is_sai
             go_to_start(overseer)
             assert overseer.ask("pause").success
             overseer.watch(PAUSE_S)
-        with sim_robot(tmp_path, environment, interface=interface, episodes=3, episode_time_s=0.6) as robot:
+        with sim_robot(tmp_path, environment, interface=interface, episodes=10, episode_time_s=0.6) as robot:
             overseer.watch(PAUSE_S)
             assert overseer.state == "paused"
             assert overseer.ask("resume").success
-            robot.wait_for_line("^success: 0/3 ")
+            robot.wait_for_line("^success: 0/10 ")
             assert robot.wait(10.0) == 0
         assert "stopped" not in robot.text
     assert overseer.commands_while() == []
