@@ -106,12 +106,12 @@ def test_the_committed_model_is_what_the_exporter_writes(tmp_path: Path) -> None
     pytest.importorskip("mujoco", reason="the committed model is the demo's policy")
     from act_inference_ros.policy.network import ActNetwork
     from act_inference_ros.simulation.checkpoint import write_checkpoint as write_demo
-    from act_inference_ros.simulation.learner import Statistics, TrainedPolicy, small_act
+    from act_inference_ros.simulation.learner import NormalizationStatistics, TrainedPolicy, small_act
 
     config = small_act(96, 96)
     ones = {f.key: np.ones((3, 1, 1) if f.kind == "VISUAL" else f.shape, np.float32) for f in config.inputs}
     ones["action"] = np.ones(config.action_dim, np.float32)
-    statistics = {key: Statistics(mean=one, std=one, min=-one, max=one) for key, one in ones.items()}
+    statistics = {key: NormalizationStatistics(mean=one, std=one, min=-one, max=one) for key, one in ones.items()}
     write_demo(TrainedPolicy(ActNetwork(config), config, statistics), tmp_path)
     committed = PROJECT / "model_repository" / "act_policy"
     spec = exporting.load_policy(tmp_path).spec
