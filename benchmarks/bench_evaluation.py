@@ -13,14 +13,18 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from act_inference_ros.evaluation.bags.bag_evaluation import evaluate_bags
 from act_inference_ros.evaluation.results import RunSettings
 from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.evaluation import bags
 
@@ -30,16 +34,18 @@ FPS, HEIGHT, WIDTH, CHUNK_SIZE = 30.0, 480, 640, 50
 class InstantBackend:
     source = "benchmark"
     takes_jpeg = False
+    reconnects: int  # nobody asks for these two here
+    warm_up_s: float
     spec = PolicySpec(CHUNK_SIZE, 3, (ImageSpec("observation.images.top", HEIGHT, WIDTH),), state_dim=3)
 
-    def infer(self, inputs):
+    def infer(self, inputs: Mapping[str, Any]) -> npt.NDArray[Any]:
         return np.tile(inputs["observation.state"], (CHUNK_SIZE, 1))
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
-def robot():
+def robot() -> RobotConfiguration:
     arm = {"interface": "joint_trajectory", "joints": ["pan", "lift"]}
     return bags.configuration(
         fps=FPS, inference_rate=10.0, **{f"controller.arm.{key}": value for key, value in arm.items()}
@@ -60,7 +66,7 @@ def write(path: Path, seconds: float, storage: StoragePlugin, mode: CompressionM
     with writer:
         topics = {topic: writer.add_connection(topic, kind, typestore=types) for topic, kind in kinds.items()}
 
-        def put(topic, now, message):
+        def put(topic: str, now: float, message: Any) -> None:
             writer.write(topics[topic], round(now * 1e9), types.serialize_cdr(message, kinds[topic]))
 
         picture = bytearray(types.serialize_cdr(bags.image(0, 1.0, HEIGHT, WIDTH), kinds["/top/image_raw"]))
@@ -84,7 +90,7 @@ def measure(path: Path) -> dict[str, float]:
         started, cpu = time.perf_counter(), time.process_time()
         result = evaluate_bags([path], robot(), InferenceClient(InstantBackend()), RunSettings("benchmark", ""))
         episode = result.episodes[0]
-        figures = {
+        figures: dict[str, Any] = {
             "bag_s": episode.duration_s,
             "status": episode.status,
             "chunks": episode.metrics.chunks,
@@ -97,7 +103,7 @@ def measure(path: Path) -> dict[str, float]:
         (path.parent / "figures.json").write_text(json.dumps(figures))
         os._exit(0)
     os.waitpid(pid, 0)
-    return json.loads((path.parent / "figures.json").read_text())
+    return json.loads((path.parent / "figures.json").read_text())  # type: ignore[no-any-return]  # JSON
 
 
 def main() -> int:

@@ -5,6 +5,8 @@ unfolded, nothing precomputed. Both run alternately with the same weights, obser
 is what counts, for it depends little on how fast or busy the machine is. The weights are random.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
@@ -14,12 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that it also runs as a script
 
 import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
+
+if TYPE_CHECKING:  # how long it takes to import torch is measured
+    import torch
 
 ACTION_DIM = 14
 HEIGHT, WIDTH = 480, 640
@@ -79,7 +87,7 @@ def write_checkpoint(directory: Path, n_cameras: int) -> None:
     save_file(tensors, directory / "model.safetensors")
 
 
-def observation_of(n_cameras: int) -> dict:
+def observation_of(n_cameras: int) -> dict[str, Any]:
     random = np.random.default_rng(0)
     images = {
         f"observation.images.cam{i}": random.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -88,7 +96,7 @@ def observation_of(n_cameras: int) -> dict:
     return {"observation.state": random.normal(size=ACTION_DIM).astype(np.float32), **images}
 
 
-def measure_chunks(directory: str, n_cameras: int, compile_: bool, repeat: int, threads: int) -> dict:
+def measure_chunks(directory: str, n_cameras: int, compile_: bool, repeat: int, threads: int) -> dict[str, Any]:
     """Median seconds per chunk of local mode and of the baseline, alternated; and their largest difference."""
     from act_inference_ros.inference.client import InferenceClient
 
@@ -114,7 +122,7 @@ def measure_chunks(directory: str, n_cameras: int, compile_: bool, repeat: int, 
     }
 
 
-def plain_policy(directory: str):
+def plain_policy(directory: str) -> Callable[[dict[str, npt.NDArray[Any]]], npt.NDArray[Any]]:
     """The baseline from raw observation to un-normalised chunk, as LeRobot's eager pipeline does it."""
     import torch
     from safetensors.torch import load_file
@@ -128,11 +136,11 @@ def plain_policy(directory: str):
     }  # fmt: skip
     network = PlainAct(config, weights)
 
-    def statistics_of(side: str, key: str):
+    def statistics_of(side: str, key: str) -> tuple[torch.Tensor, torch.Tensor]:
         prefix = f"{side}.buffer_{key.replace('.', '_')}"
         return weights[f"{prefix}.mean"], weights[f"{prefix}.std"]
 
-    def predict(observation: dict) -> np.ndarray:
+    def predict(observation: dict[str, Any]) -> npt.NDArray[Any]:
         with torch.inference_mode():
             inputs = {}
             for key, array in observation.items():
@@ -147,18 +155,18 @@ def plain_policy(directory: str):
     return predict
 
 
-def seconds(call, *arguments) -> float:
+def seconds(call: Callable[..., Any], *arguments: Any) -> float:
     start = time.perf_counter()
     call(*arguments)
     return time.perf_counter() - start
 
 
-def load_in_fresh_process(directory: str, threads: int) -> dict:
+def load_in_fresh_process(directory: str, threads: int) -> dict[str, Any]:
     command = [sys.executable, str(Path(__file__).resolve()), "--load", directory, "--threads", str(threads)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # type: ignore[no-any-return]  # JSON
 
 
-def measure_load(directory: str, threads: int) -> dict:
+def measure_load(directory: str, threads: int) -> dict[str, Any]:
     """Seconds to import and load, and the peak memory after a chunk; for a process that does nothing else."""
     from act_inference_ros.inference.client import InferenceClient
 
@@ -183,7 +191,7 @@ def processor() -> str:
         return platform.processor()
 
 
-def print_run(run: dict) -> None:
+def print_run(run: dict[str, Any]) -> None:
     target = COMPILED_TARGET if run["compile"] else EAGER_TARGET
     kind = "compiled" if run["compile"] else "eager   "
     print(

@@ -84,7 +84,7 @@ def measure(role: str, cameras: int, samples: int) -> dict[str, list[float]]:
 
 
 def summary(rounds: list[dict[str, list[float]]]) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for name in rounds[0]:
         values = np.concatenate([times[name] for times in rounds])
         found |= {f"{name}_p50_ms": float(np.median(values)), f"{name}_p95_ms": float(np.percentile(values, 95))}
@@ -182,7 +182,7 @@ def play_node(cameras: int, samples: int) -> None:
             publisher = super().create_publisher(kind, topic, *rest, **options)
             if topic == TOPIC:
                 publish = publisher.publish
-                publisher.publish = lambda message: (publish(message), watch.commanded())
+                publisher.publish = lambda message: (publish(message), watch.commanded())  # type: ignore[func-returns-value]  # None is as good
             return publisher
 
     client.BACKENDS["local"] = lambda _options: Nothing()  # type: ignore[index]

@@ -5,6 +5,8 @@ saves. Then: requests per second of 1 to 8 clients with and without dynamic batc
 the client's CPU seconds per 1000 observations.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import statistics
@@ -12,12 +14,19 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that it also runs as a script
 
 import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
+
+if TYPE_CHECKING:
+    from act_inference_ros.serving.triton_process import TritonProcess
+    from act_inference_ros.spec import PolicySpec
 
 ROUND_TRIP_TARGET, SHARED_MEMORY_TARGET = 1.2, 0.7
 CLIENTS = (1, 2, 4, 8)
@@ -32,7 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     repeat = arguments.repeat or (50 if arguments.quick else 200)
     duration_s = 1.0 if arguments.quick else 3.0
-    results = {"repeat": repeat, "round_trips": [], "throughput": []}
+    results: dict[str, Any] = {"repeat": repeat, "round_trips": [], "throughput": []}
     with tempfile.TemporaryDirectory() as directory:
         address, server = start_server(Path(directory))
         with server:
@@ -41,7 +50,7 @@ def main() -> None:
                 print_round_trips(results["round_trips"][-1])
             for batching in (False, True):
                 for clients in CLIENTS:
-                    run = {"batching": batching, "clients": clients}
+                    run: dict[str, Any] = {"batching": batching, "clients": clients}
                     run["requests_per_s"] = requests_per_s(address, batching, clients, duration_s)
                     results["throughput"].append(run)
                     kind = "with   " if batching else "without"
@@ -51,7 +60,7 @@ def main() -> None:
     print(f"written to {arguments.output}")
 
 
-def start_server(repository: Path):
+def start_server(repository: Path) -> tuple[str, TritonProcess]:
     """A server with one model for each number of cameras and encoding, and one that batches."""
     from act_inference_ros.serving.triton_process import TritonProcess
     from test.inference.triton_models import policy_spec, write_model
@@ -65,7 +74,7 @@ def start_server(repository: Path):
     return server.address, server
 
 
-def measure_round_trips(address: str, cameras: int, repeat: int) -> dict:
+def measure_round_trips(address: str, cameras: int, repeat: int) -> dict[str, Any]:
     """Median seconds of each way, alternated with the bare call; CPU seconds of this process per 1000 observations."""
     from act_inference_ros.inference.client import InferenceClient
     from act_inference_ros.inference.images import encode_jpeg
@@ -80,7 +89,10 @@ def measure_round_trips(address: str, cameras: int, repeat: int) -> dict:
         )
         for way, (encoding, shared) in WAYS.items()
     }
-    calls = {way: lambda c=client: c.predict(observation) for way, client in clients.items()}
+    calls: dict[str, Callable[[], Any]] = {
+        way: lambda c=client: c.predict(observation)  # type: ignore[misc]  # mypy infers no lambda with a default
+        for way, client in clients.items()
+    }
     calls |= {"bare tritonclient": bare, "JPEG as it came": lambda: clients["JPEG"].predict(jpegs)}
     for call in calls.values():
         call()
@@ -98,8 +110,9 @@ def measure_round_trips(address: str, cameras: int, repeat: int) -> dict:
     }
 
 
-def measure_alternately(calls: dict, repeat: int) -> tuple[dict, dict]:
+def measure_alternately(calls: dict[str, Any], repeat: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Medians of wall seconds, and CPU seconds of this process per 1000 calls."""
+    wall: dict[str, list[float]]
     wall, cpu = {name: [] for name in calls}, dict.fromkeys(calls, 0.0)
     for _ in range(repeat):
         for name, call in calls.items():
@@ -113,25 +126,25 @@ def measure_alternately(calls: dict, repeat: int) -> tuple[dict, dict]:
     )
 
 
-def bare_call(address: str, model: str, observation: dict):
+def bare_call(address: str, model: str, observation: dict[str, Any]) -> Callable[[], npt.NDArray[Any]]:
     """What a program does that uses tritonclient as its documentation shows."""
     import tritonclient.grpc as tritonclient
 
     client = tritonclient.InferenceServerClient(address)
     output = tritonclient.InferRequestedOutput("action")
 
-    def call() -> np.ndarray:
+    def call() -> npt.NDArray[Any]:
         inputs = []
         for key, array in observation.items():
             tensor = tritonclient.InferInput(key, [1, *array.shape], "FP32" if array.ndim == 1 else "UINT8")
             tensor.set_data_from_numpy(array[np.newaxis])
             inputs.append(tensor)
-        return client.infer(model, inputs, outputs=[output]).as_numpy("action")[0]
+        return client.infer(model, inputs, outputs=[output]).as_numpy("action")[0]  # type: ignore[no-any-return]  # tritonclient has no types
 
     return call
 
 
-def camera_observation(spec) -> dict:
+def camera_observation(spec: PolicySpec) -> dict[str, Any]:
     """Smooth images with sensor noise: JPEG sizes as of a camera, not of random numbers."""
     import cv2
 
@@ -175,7 +188,7 @@ def requests_per_s(address: str, batching: bool, clients: int, duration_s: float
     return rate
 
 
-def print_round_trips(run: dict) -> None:
+def print_round_trips(run: dict[str, Any]) -> None:
     targets = {"gRPC": ROUND_TRIP_TARGET, "shared memory": SHARED_MEMORY_TARGET}
     print(f"{run['cameras']} camera(s): {run['raw_bytes']} bytes raw, {run['jpeg_bytes']} as JPEG")
     for way, seconds in run["seconds"].items():

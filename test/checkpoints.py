@@ -3,7 +3,9 @@
 import functools
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from test.golden_fill import build_checkpoint, fill
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 STATISTICS = ("mean", "std", "min", "max", "q01", "q10", "q90", "q99")
-_built: list[tempfile.TemporaryDirectory] = []  # to be removed when all tests are over
+_built: list[tempfile.TemporaryDirectory[str]] = []  # to be removed when all tests are over
 
 DEFAULTS = {
     "type": "act", "n_obs_steps": 1, "chunk_size": 8, "n_action_steps": 8, "vision_backbone": "resnet18",
@@ -46,13 +48,15 @@ def remove_golden_checkpoints() -> None:
 
 
 @functools.cache
-def golden_arrays(case: str, name: str) -> dict:
+def golden_arrays(case: str, name: str) -> dict[str, Any]:
     """observation.npz or expected.npz of a golden case."""
     with np.load(GOLDEN / case / f"{name}.npz") as arrays:
         return {key: arrays[key] for key in arrays}
 
 
-def write_config(directory: Path, inputs: dict | None = None, outputs: dict | None = None, **fields) -> dict:
+def write_config(
+    directory: Path, inputs: dict[str, Any] | None = None, outputs: dict[str, Any] | None = None, **fields: Any
+) -> dict[str, Any]:
     config = {
         **DEFAULTS,
         "input_features": inputs or {**STATE, **CAMERA},
@@ -63,14 +67,14 @@ def write_config(directory: Path, inputs: dict | None = None, outputs: dict | No
     return config
 
 
-def network_weights(directory: Path) -> dict:
+def network_weights(directory: Path) -> dict[str, Any]:
     """Deterministic weights for the network that config.json describes."""
     with torch.device("meta"):
         names = ActNetwork(read_config(directory)).state_dict()
     return {f"model.{name}": fill(f"model.{name}", tuple(meta.shape)) for name, meta in names.items()}
 
 
-def statistics_of(features: dict) -> dict:
+def statistics_of(features: dict[str, Any]) -> dict[str, Any]:
     """`<key>.<statistic>` -> array, as in a processor's state file, different for every key."""
     tensors = {}
     for number, (key, feature) in enumerate(features.items()):
@@ -84,7 +88,9 @@ def statistics_of(features: dict) -> dict:
     return tensors
 
 
-def write_checkpoint(directory: Path, inputs: dict | None = None, rename: dict | None = None, **fields) -> dict:
+def write_checkpoint(
+    directory: Path, inputs: dict[str, Any] | None = None, rename: dict[str, Any] | None = None, **fields: Any
+) -> dict[str, Any]:
     """A checkpoint with processor files, like LeRobot's since 0.4.0. Returns its config.json."""
     config = write_config(directory, inputs, **fields)
     save_file(network_weights(directory), directory / "model.safetensors")
@@ -93,7 +99,7 @@ def write_checkpoint(directory: Path, inputs: dict | None = None, rename: dict |
     return config
 
 
-def write_processors(directory: Path, features: dict, modes: dict, rename: dict) -> None:
+def write_processors(directory: Path, features: dict[str, Any], modes: dict[str, Any], rename: dict[str, Any]) -> None:
     normalizer = {"eps": 1e-8, "features": features, "norm_map": modes}
     device = {"registry_name": "device_processor", "config": {"device": "cuda", "float_dtype": None}}
     pre = [
@@ -112,19 +118,21 @@ def write_processors(directory: Path, features: dict, modes: dict, rename: dict)
         save_file(statistics_of(features), directory / f"{file}.safetensors")
 
 
-def write_buffer_checkpoint(directory: Path, config: dict, features: dict, modes: dict) -> None:
+def write_buffer_checkpoint(
+    directory: Path, config: dict[str, Any], features: dict[str, Any], modes: dict[str, Any]
+) -> None:
     """Weights with the statistics inside, like LeRobot's up to 0.3.3, for a config.json that is written already."""
     tensors = network_weights(directory)
     for key, array in statistics_of(features).items():
         feature, name = key.rsplit(".", 1)
-        wanted = {"MEAN_STD": ("mean", "std"), "MIN_MAX": ("min", "max")}.get(modes.get(feature), ())
+        wanted: tuple[str, ...] = {"MEAN_STD": ("mean", "std"), "MIN_MAX": ("min", "max")}.get(modes.get(feature), ())
         module = "unnormalize_outputs" if feature == "action" else "normalize_inputs"
         if name in wanted:
             tensors[f"{module}.buffer_{feature.replace('.', '_')}.{name}"] = array
     save_file(tensors, directory / "model.safetensors")
 
 
-def observation_of(features: dict) -> dict:
+def observation_of(features: dict[str, Any]) -> dict[str, Any]:
     """A random observation under these keys."""
     random = np.random.default_rng(7)
     return {
@@ -135,7 +143,7 @@ def observation_of(features: dict) -> dict:
     }
 
 
-def edit_json(path: Path, change) -> None:
+def edit_json(path: Path, change: Callable[[Any], object]) -> None:
     """Apply `change` to the content of a JSON file."""
     content = json.loads(path.read_text())
     change(content)

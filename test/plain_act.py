@@ -5,6 +5,8 @@ name, takes inputs that are normalised already, and puts the sequence first, as 
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,20 +24,27 @@ BLOCKS = {
 class PlainAct:
     """`config`: config.json's content with defaults filled in; `weights`: state dict with names from `model.` on."""
 
-    def __init__(self, config, weights):
+    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
         self.config = config
         self.weights = weights
         suffix = ".in_proj_weight"
         names = [name.removeprefix("model.").removesuffix(suffix) for name in weights if name.endswith(suffix)]
         self._attentions = {name: self._make_attention(name) for name in names if not name.startswith("vae")}
 
-    def __call__(self, images, state=None, environment_state=None):
+    def __call__(
+        self,
+        images: Sequence[torch.Tensor],
+        state: torch.Tensor | None = None,
+        environment_state: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Normalised (B, 3, H, W) per camera and vectors (B, dim) -> normalised actions (B, chunk, action_dim)."""
         tokens, positions = self.tokens(images, state, environment_state)
         memory = self.encoder(tokens, positions)
         return self.linear("action_head", self.decoder(memory, positions)).transpose(0, 1)
 
-    def tokens(self, images, state, environment_state):
+    def tokens(
+        self, images: Sequence[torch.Tensor], state: torch.Tensor | None, environment_state: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         batch = images[0].shape[0] if images else environment_state.shape[0]
         tokens = [self.linear("encoder_latent_input_proj", torch.zeros(batch, self.config["latent_dim"]))]
         if state is not None:
@@ -52,7 +61,7 @@ class PlainAct:
             positions += list(grid.flatten(2).permute(2, 0, 1))
         return torch.stack(tokens), torch.stack(positions)
 
-    def sinusoid(self, height, width):
+    def sinusoid(self, height: int, width: int) -> torch.Tensor:
         half = self.config["dim_model"] // 2
         frequency = torch.tensor([10000 ** (2 * (i // 2) / half) for i in range(half)], dtype=torch.float32)
         y = torch.arange(1, height + 1, dtype=torch.float32)[:, None].expand(height, width) / (height + 1e-6)
@@ -64,12 +73,12 @@ class PlainAct:
             halves.append(torch.where(even, angle.sin(), angle.cos()))
         return torch.cat(halves, dim=-1).permute(2, 0, 1).unsqueeze(0)
 
-    def encoder(self, x, positions):
+    def encoder(self, x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         for i in range(self.config["n_encoder_layers"]):
             x = self.encoder_layer(f"encoder.layers.{i}", x, positions)
         return self.norm("encoder.norm", x) if self.config["pre_norm"] else x
 
-    def encoder_layer(self, name, x, positions):
+    def encoder_layer(self, name: str, x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         if self.config["pre_norm"]:
             y = self.norm(f"{name}.norm1", x)
             x = x + self.attention(f"{name}.self_attn", y + positions, y + positions, y)
@@ -77,14 +86,16 @@ class PlainAct:
         x = self.norm(f"{name}.norm1", x + self.attention(f"{name}.self_attn", x + positions, x + positions, x))
         return self.norm(f"{name}.norm2", x + self.feed_forward(name, x))
 
-    def decoder(self, memory, positions):
+    def decoder(self, memory: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         steps = self["decoder_pos_embed.weight"].unsqueeze(1)
         x = torch.zeros(steps.shape[0], memory.shape[1], steps.shape[2])
         for i in range(self.config["n_decoder_layers"]):
             x = self.decoder_layer(f"decoder.layers.{i}", x, steps, memory, positions)
         return self.norm("decoder.norm", x)
 
-    def decoder_layer(self, name, x, steps, memory, positions):
+    def decoder_layer(
+        self, name: str, x: torch.Tensor, steps: torch.Tensor, memory: torch.Tensor, positions: torch.Tensor
+    ) -> torch.Tensor:
         if self.config["pre_norm"]:
             y = self.norm(f"{name}.norm1", x)
             x = x + self.attention(f"{name}.self_attn", y + steps, y + steps, y)
@@ -96,19 +107,19 @@ class PlainAct:
         x = self.norm(f"{name}.norm2", x + crossed)
         return self.norm(f"{name}.norm3", x + self.feed_forward(name, x))
 
-    def _make_attention(self, name):
+    def _make_attention(self, name: str) -> nn.MultiheadAttention:
         attention = nn.MultiheadAttention(self.config["dim_model"], self.config["n_heads"]).eval()
         attention.load_state_dict({key: self[f"{name}.{key}"] for key in attention.state_dict()})
         return attention
 
-    def attention(self, name, query, key, value):
+    def attention(self, name: str, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         return self._attentions[name](query, key, value)[0]
 
-    def feed_forward(self, name, x):
-        activation = {"relu": F.relu, "gelu": F.gelu}[self.config["feedforward_activation"]]
+    def feed_forward(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        activation: Any = {"relu": F.relu, "gelu": F.gelu}[self.config["feedforward_activation"]]
         return self.linear(f"{name}.linear2", activation(self.linear(f"{name}.linear1", x)))
 
-    def resnet(self, x):
+    def resnet(self, x: torch.Tensor) -> torch.Tensor:
         name = self.config["vision_backbone"]
         bottleneck = name not in ("resnet18", "resnet34")
         x = F.relu(self.conv_norm("conv1", "bn1", x, stride=2))
@@ -130,7 +141,7 @@ class PlainAct:
                 x = F.relu(x + shortcut)
         return x
 
-    def conv_norm(self, conv, norm, x, stride=1, dilation=1):
+    def conv_norm(self, conv: str, norm: str, x: torch.Tensor, stride: int = 1, dilation: int = 1) -> torch.Tensor:
         weight = self[f"backbone.{conv}.weight"]
         x = F.conv2d(x, weight, stride=stride, padding=dilation * (weight.shape[-1] // 2), dilation=dilation)
         gain, bias, mean, variance = (
@@ -140,11 +151,11 @@ class PlainAct:
         scale = gain * (variance + 1e-5).rsqrt()
         return x * scale + (bias - mean * scale)
 
-    def linear(self, name, x):
+    def linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
         return F.linear(x, self[f"{name}.weight"], self[f"{name}.bias"])
 
-    def norm(self, name, x):
+    def norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
         return F.layer_norm(x, x.shape[-1:], self[f"{name}.weight"], self[f"{name}.bias"], eps=1e-5)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> torch.Tensor:
         return self.weights["model." + name]

@@ -41,12 +41,12 @@ def policy_of(robot: str) -> PolicySpec:
     return PolicySpec(100, joints, images=images, state_dim=joints)
 
 
-def test_every_file_is_tested():
+def test_every_file_is_tested() -> None:
     assert {path.stem for path in CONFIG.glob("*.yaml")} == set(POLICIES)
 
 
 @pytest.mark.parametrize("robot", POLICIES)
-def test_a_file_fits_its_policy_and_no_other(robot: str):
+def test_a_file_fits_its_policy_and_no_other(robot: str) -> None:
     configuration, spec = configured(robot), policy_of(robot)
     configuration.check_fits(spec)
     for other in (
@@ -59,11 +59,11 @@ def test_a_file_fits_its_policy_and_no_other(robot: str):
 
 
 @pytest.mark.parametrize("robot", POLICIES)
-def test_every_joint_has_limits(robot: str):
+def test_every_joint_has_limits(robot: str) -> None:
     assert TargetLimiter(configured(robot).action.joints).unlimited_joints == ()
 
 
-def test_so101_converts_degrees_and_the_gripper_from_0_to_100():
+def test_so101_converts_degrees_and_the_gripper_from_0_to_100() -> None:
     binding = configured("so101").action
     open_and_turned = [math.pi / 2] * 5 + [1.75]
     np.testing.assert_allclose(binding.to_policy(binding.names, open_and_turned), [90.0] * 5 + [100.0], rtol=1e-5)
@@ -71,7 +71,7 @@ def test_so101_converts_degrees_and_the_gripper_from_0_to_100():
     np.testing.assert_allclose(closed, [0.0] * 6, atol=1e-3)
 
 
-def test_aloha_grippers_map_their_stroke_to_0_and_1():
+def test_aloha_grippers_map_their_stroke_to_0_and_1() -> None:
     binding = configured("aloha").action
     for position, expected in ((0.021, 0.0), (0.057, 1.0)):
         policy = binding.to_policy(binding.names, [position] * 14)

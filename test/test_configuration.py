@@ -45,7 +45,7 @@ def misfit(spec: PolicySpec, **changes: object) -> str:
     return str(refusal.value)
 
 
-def test_a_good_file_becomes_typed_data():
+def test_a_good_file_becomes_typed_data() -> None:
     configuration = configured(checkpoint="/models/pick", joint__b__min=-1.0)
     assert configuration.checkpoint == "/models/pick"
     assert (configuration.mode, configuration.server) == (None, None)  # the environment decides
@@ -76,17 +76,17 @@ def test_a_good_file_becomes_typed_data():
         ({"joint__a__offset": math.inf}, "joint a: offset must be a finite number"),
     ],
 )
-def test_a_mistake_is_named(changes: dict[str, object], message: str):
+def test_a_mistake_is_named(changes: dict[str, object], message: str) -> None:
     assert message in problem_with(**changes)
 
 
-def test_no_controller_is_one_problem_not_one_per_joint():
+def test_no_controller_is_one_problem_not_one_per_joint() -> None:
     given = {name: value for name, value in GIVEN.items() if not name.startswith("controller.")} | {"controllers": []}
     with pytest.raises(ConfigurationError, match=r"^parameters: controllers: empty; name at least one"):
         RobotConfiguration.from_parameters(given)
 
 
-def test_all_mistakes_are_listed_at_once():
+def test_all_mistakes_are_listed_at_once() -> None:
     text = problem_with(state__topic=None, controller__arm__joints=["a"], joint__c__scale=0.0)
     assert "3 problems" in text
     assert all(word in text for word in ("state.topic", "joint b of the action", "joint c: scale"))
@@ -101,23 +101,23 @@ def test_all_mistakes_are_listed_at_once():
         (replace(SPEC, environment_state_dim=7), ("policy reads 7 numbers", "environment_state.topic is empty")),
     ],
 )
-def test_a_policy_that_does_not_fit_is_refused_with_both_sides(spec: PolicySpec, parts: tuple[str, str]):
+def test_a_policy_that_does_not_fit_is_refused_with_both_sides(spec: PolicySpec, parts: tuple[str, str]) -> None:
     text = misfit(spec)
     assert text.startswith("the parameters do not fit the policy: ")
     assert all(part in text for part in parts)
 
 
-def test_a_policy_without_state_still_needs_to_know_where_the_arm_is():
+def test_a_policy_without_state_still_needs_to_know_where_the_arm_is() -> None:
     configured().check_fits(replace(SPEC, state_dim=None))
     assert "state.topic: empty" in problem_with(state__topic=None, action__joints=["a", "b", "c"])
 
 
-def test_everything_that_does_not_fit_is_listed_at_once():
+def test_everything_that_does_not_fit_is_listed_at_once() -> None:
     assert "3 problems" in misfit(replace(SPEC, images=IMAGES[:1], state_dim=1, action_dim=1))
 
 
 @pytest.mark.parametrize(("unit", "policy"), [("", 0.5), ("rad", 0.5), ("deg", math.degrees(0.5)), ("mm", 500.0)])
-def test_units_and_offsets_say_how_the_policy_counts(unit: str, policy: float):
+def test_units_and_offsets_say_how_the_policy_counts(unit: str, policy: float) -> None:
     binding = configured(joint__b__unit=unit, joint__b__offset=3.0).action
     np.testing.assert_allclose(binding.to_policy(["c", "b", "a"], [0.0, 0.5, 0.0]), [0.0, policy + 3.0, 0.0], rtol=1e-6)
 

@@ -1,5 +1,6 @@
 import math
 from array import array
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ ARM = JointBinding([Joint("pan", scale=UNITS["deg"]), Joint("lift"), Joint("grip
 
 @STEADY
 @given(st.permutations(["pan", "lift", "grip", "wheel", "mast"]))
-def test_joints_are_picked_by_name_whatever_their_order_and_company(names):
+def test_joints_are_picked_by_name_whatever_their_order_and_company(names: list[str]) -> None:
     positions = {"pan": math.pi, "lift": -0.5, "grip": 0.25, "wheel": math.nan, "mast": 7.0}
     bound = ARM.to_policy(names, [positions[name] for name in names])
     assert bound.dtype == np.float32
@@ -25,15 +26,17 @@ def test_joints_are_picked_by_name_whatever_their_order_and_company(names):
 
 @STEADY
 @given(st.lists(st.tuples(SCALES, st.floats(-100, 100), st.floats(-10, 10)), min_size=1, max_size=14))
-def test_conversion_to_ros_is_the_inverse_of_conversion_to_the_policy(numbers):
+def test_conversion_to_ros_is_the_inverse_of_conversion_to_the_policy(
+    numbers: list[tuple[float, float, float]],
+) -> None:
     binding = JointBinding([Joint(f"j{i}", scale=scale, offset=off) for i, (scale, off, _) in enumerate(numbers)])
     positions = np.array([position for _, _, position in numbers])
-    there = binding.to_policy(binding.names, positions)
+    there = binding.to_policy(binding.names, positions)  # type: ignore[arg-type]  # an array will do
     rounding = np.spacing(np.abs(there)) / np.abs([scale for scale, _, _ in numbers])
     assert (np.abs(binding.to_ros(there) - positions) <= rounding + 1e-9).all()
 
 
-def test_whole_chunks_are_converted_in_float64():
+def test_whole_chunks_are_converted_in_float64() -> None:
     chunk = np.full((5, 3), 90.0, dtype=np.float32)
     ros = ARM.to_ros(chunk)
     assert ros.dtype == np.float64
@@ -42,24 +45,24 @@ def test_whole_chunks_are_converted_in_float64():
         ARM.to_ros(chunk[:, :2])
 
 
-def test_missing_joints_are_named_along_with_what_came():
+def test_missing_joints_are_named_along_with_what_came() -> None:
     with pytest.raises(ObservationError, match=r"missing \['pan', 'grip'\]; the message has \['lift', 'mast'\]"):
         ARM.to_policy(["lift", "mast"], [0.0, 0.0])
 
 
-def test_a_needed_joint_given_twice_is_refused_and_another_one_is_not():
+def test_a_needed_joint_given_twice_is_refused_and_another_one_is_not() -> None:
     with pytest.raises(ObservationError, match=r"\['lift'\] more than once"):
         ARM.to_policy(["pan", "lift", "grip", "lift"], [0.0, 1.0, 2.0, 3.0])
     assert ARM.to_policy(["pan", "lift", "grip", "mast", "mast"], [0.0, 1.0, 0.0, 3.0, 4.0])[1] == 1.0
 
 
-def test_a_joint_state_without_positions_is_refused():
+def test_a_joint_state_without_positions_is_refused() -> None:
     with pytest.raises(ObservationError, match="3 names but 0 positions"):
         ARM.to_policy(["pan", "lift", "grip"], array("d"))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e39])
-def test_a_position_that_is_no_finite_float32_is_refused_by_name(value):
+def test_a_position_that_is_no_finite_float32_is_refused_by_name(value: float) -> None:
     with pytest.raises(ObservationError, match=r"finite.*lift"):
         ARM.to_policy(["pan", "lift", "grip"], array("d", [0.0, value, 0.0]))
 
@@ -76,17 +79,17 @@ def test_a_position_that_is_no_finite_float32_is_refused_by_name(value):
         {"max_velocity": math.inf},
     ],
 )
-def test_a_joint_that_makes_no_sense_is_refused_by_name(wrong):
+def test_a_joint_that_makes_no_sense_is_refused_by_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="joint elbow: "):
         Joint("elbow", **wrong)
 
 
-def test_joint_names_are_unique():
+def test_joint_names_are_unique() -> None:
     with pytest.raises(ConfigurationError, match=r"\['a'\] come more than once"):
         JointBinding([Joint("a"), Joint("b"), Joint("a")])
 
 
-def test_a_controllers_joints_are_found_in_its_own_order():
+def test_a_controllers_joints_are_found_in_its_own_order() -> None:
     assert ARM.indices(["grip", "pan"]) == [2, 0]
     with pytest.raises(ConfigurationError, match=r"\['nose'\] are unknown; the known joints are"):
         ARM.indices(["pan", "nose"])

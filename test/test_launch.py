@@ -54,7 +54,7 @@ def module_of(file: str) -> Any:
     return module
 
 
-def started(file: str, into: list[Any] | None = None, **arguments: str) -> tuple[LaunchContext, list[Any]]:
+def started(file: str, into: list[Any] | Any = None, **arguments: str) -> tuple[LaunchContext, list[Any]]:
     """The context after the launch file's description, and all actions in it (in `into`, too); nothing is started."""
     context = LaunchContext()
     context.launch_configurations.update(arguments)
@@ -77,7 +77,7 @@ def parameters_of(context: LaunchContext, node: Node) -> list[Any]:
     return list(evaluate_parameters(context, node._Node__parameters))
 
 
-def test_without_arguments_nothing_overrides_the_parameter_file(tmp_path: Path):
+def test_without_arguments_nothing_overrides_the_parameter_file(tmp_path: Path) -> None:
     file = tmp_path / "robot.yaml"
     file.write_text("/**/policy_node: {ros__parameters: {checkpoint: mine}}\n")
     context, actions = started("policy.launch.py", params_file=str(file))
@@ -86,7 +86,7 @@ def test_without_arguments_nothing_overrides_the_parameter_file(tmp_path: Path):
     assert dict(overrides) == {}
 
 
-def test_an_argument_that_is_given_overrides_the_file():
+def test_an_argument_that_is_given_overrides_the_file() -> None:
     given = {"checkpoint": "/models/pick", "mode": "local", "autostart": "false", "use_sim_time": "True"}
     given |= {"shadow": "true", "start_paused": "true"}
     context, actions = started("policy.launch.py", **given)
@@ -95,7 +95,7 @@ def test_an_argument_that_is_given_overrides_the_file():
     assert dict(overrides) == wanted | {"shadow": True, "start_paused": True}
 
 
-def test_a_server_that_starts_with_the_node_is_the_one_it_asks():
+def test_a_server_that_starts_with_the_node_is_the_one_it_asks() -> None:
     context, actions = started(
         "policy.launch.py", start_server="true", model_repository="models", server="localhost:8123"
     )
@@ -106,7 +106,7 @@ def test_a_server_that_starts_with_the_node_is_the_one_it_asks():
     assert overrides == {"mode": "triton", "server": "localhost:8123"}
 
 
-def test_a_server_to_start_needs_a_model_repository():
+def test_a_server_to_start_needs_a_model_repository() -> None:
     with pytest.raises(ConfigurationError, match="model_repository:=DIR"):
         started("policy.launch.py", start_server="true")
 
@@ -127,7 +127,7 @@ def test_a_server_to_start_needs_a_model_repository():
         ("triton.launch.py", "grpc_port", "any"),
     ],
 )
-def test_an_argument_that_cannot_be_used_is_refused_before_anything_starts(file: str, name: str, text: str):
+def test_an_argument_that_cannot_be_used_is_refused_before_anything_starts(file: str, name: str, text: str) -> None:
     needed = {"replay.launch.py": {"bag": "recorded"}, "triton.launch.py": {"model_repository": "models"}}
     actions: list[Any] = []
     with pytest.raises(ConfigurationError, match=f"{name}: expected .* got '{text}'"):
@@ -135,7 +135,7 @@ def test_an_argument_that_cannot_be_used_is_refused_before_anything_starts(file:
     assert not any(isinstance(action, (ExecuteProcess, IncludeLaunchDescription)) for action in actions)
 
 
-def test_the_transport_profile_is_the_packages_unless_the_user_has_one(monkeypatch: pytest.MonkeyPatch):
+def test_the_transport_profile_is_the_packages_unless_the_user_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     started("policy.launch.py")
     assert os.path.isfile(os.environ[PROFILE_VARIABLE])
     monkeypatch.setenv(PROFILE_VARIABLE, "/my/profile.xml")
@@ -143,9 +143,9 @@ def test_the_transport_profile_is_the_packages_unless_the_user_has_one(monkeypat
     assert os.environ[PROFILE_VARIABLE] == "/my/profile.xml"
 
 
-def test_launch_ends_with_the_node_and_fails_if_that_failed():
+def test_launch_ends_with_the_node_and_fails_if_that_failed() -> None:
     end = module_of("policy.launch.py")._end
-    event = {"action": None, "name": "policy_node", "cmd": [], "cwd": None, "env": None, "pid": 1}
+    event: dict[str, Any] = {"action": None, "name": "policy_node", "cmd": [], "cwd": None, "env": None, "pid": 1}
     context = LaunchContext()
     (shutdown,) = end(ProcessExited(returncode=0, **event), context)
     assert isinstance(shutdown, Shutdown)
@@ -153,7 +153,7 @@ def test_launch_ends_with_the_node_and_fails_if_that_failed():
         end(ProcessExited(returncode=2, **event), context)
 
 
-def test_the_demo_trains_only_a_policy_that_is_not_there_yet(tmp_path: Path):
+def test_the_demo_trains_only_a_policy_that_is_not_there_yet(tmp_path: Path) -> None:
     def trained(**arguments: str) -> list[str]:
         context, actions = started("demo.launch.py", **arguments)
         processes = [a for a in actions if isinstance(a, ExecuteProcess) and not isinstance(a, Node)]
@@ -165,7 +165,7 @@ def test_the_demo_trains_only_a_policy_that_is_not_there_yet(tmp_path: Path):
     assert trained(checkpoint=str(tmp_path / "new"), mode="triton") == []
 
 
-def test_the_demo_starts_policy_and_robot_with_the_demo_robots_file(tmp_path: Path):
+def test_the_demo_starts_policy_and_robot_with_the_demo_robots_file(tmp_path: Path) -> None:
     context, actions = started("demo.launch.py", checkpoint=str(tmp_path), episodes="3", cover_camera="true")
     (policy,) = [action for action in actions if isinstance(action, IncludeLaunchDescription)]
     given = {key: value for key, value in policy.launch_arguments}

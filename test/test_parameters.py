@@ -18,12 +18,12 @@ def problem_with(**given: object) -> str:
     return str(refusal.value)
 
 
-def test_what_is_not_given_has_its_default():
+def test_what_is_not_given_has_its_default() -> None:
     values = complete({})
     assert values == {p.name: p.default for p in PARAMETERS if "<" not in p.name}
 
 
-def test_templates_stand_for_every_camera_joint_and_controller_named():
+def test_templates_stand_for_every_camera_joint_and_controller_named() -> None:
     given = {"cameras": ["top"], "state.joints": ["a"], "action.joints": ["b"], "controllers": ["arm"]}
     names = concrete_parameters(given)
     assert {"camera.top.topic", "joint.a.min", "joint.b.max", "controller.arm.lead"} <= set(names)
@@ -51,24 +51,24 @@ def test_templates_stand_for_every_camera_joint_and_controller_named():
         ({"fps": math.inf}, "fps: expected a number from 0.1 to 1000, got inf"),
     ],
 )
-def test_a_mistake_is_named_with_what_was_expected_and_what_came(given: dict[str, object], message: str):
+def test_a_mistake_is_named_with_what_was_expected_and_what_came(given: dict[str, object], message: str) -> None:
     assert message in problem_with(**given)
 
 
-def test_all_mistakes_are_listed_at_once():
+def test_all_mistakes_are_listed_at_once() -> None:
     text = problem_with(max_aeg=0.2, fps="fast", merge="newest")
     assert text.startswith("parameters: 3 problems")
     assert all(word in text for word in ("max_aeg", "fps", "merge"))
 
 
-def test_an_integer_will_do_for_a_number():
+def test_an_integer_will_do_for_a_number() -> None:
     values = complete({"fps": 50, "state.joints": ("a",), "joint.a.min": -1})
     assert (values["fps"], type(values["fps"])) == (50.0, float)
     assert values["joint.a.min"] == -1.0
 
 
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda parameter: parameter.name)
-def test_the_readme_has_every_parameter_as_the_code_has_it(parameter: Parameter):
+def test_the_readme_has_every_parameter_as_the_code_has_it(parameter: Parameter) -> None:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in README.read_text().splitlines()]
     (row,) = [row for row in rows if row[0] == f"`{parameter.name}`"]
     choices = ", ".join(f"`{choice}`" for choice in parameter.choices if choice)

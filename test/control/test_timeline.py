@@ -1,7 +1,10 @@
 import math
 from collections import deque
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,27 +20,27 @@ START = 1.7e9
 """Today's time, where float64 is at its coarsest."""
 
 
-def chunks(count, size=SIZE, dim=3, seed=0):
+def chunks(count: int, size: int = SIZE, dim: int = 3, seed: int = 0) -> npt.NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=(count, size, dim)).astype(np.float32)
 
 
-def ramp(value, size=SIZE):
+def ramp(value: float, size: int = SIZE) -> npt.NDArray[np.float32]:
     return np.full((size, 1), value, dtype=np.float32)
 
 
-def plan(timeline, times):
+def plan(timeline: ActionTimeline, times: Iterable[float]) -> list[list[float] | None]:
     return [None if (target := timeline.sample(t)) is None else target.tolist() for t in times]
 
 
 class Ensembler:
     """LeRobot's ACTTemporalEnsembler, in its online form."""
 
-    def __init__(self, coeff, size):
+    def __init__(self, coeff: float, size: int) -> None:
         self.weights = np.exp(-coeff * np.arange(size))
         self.cumulative = np.cumsum(self.weights)
-        self.actions = None
+        self.actions: npt.NDArray[np.float64] | None = None
 
-    def update(self, chunk):
+    def update(self, chunk: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         chunk = chunk.astype(np.float64)
         if self.actions is None:
             self.actions, self.count = chunk.copy(), np.ones((len(chunk), 1), dtype=int)
@@ -53,7 +56,7 @@ class Ensembler:
 
 
 @pytest.mark.parametrize("coeff", [0.01, 0.0, -0.3, 2.0])
-def test_temporal_ensemble_equals_lerobots_with_one_chunk_per_step(coeff):
+def test_temporal_ensemble_equals_lerobots_with_one_chunk_per_step(coeff: float) -> None:
     timeline, reference = ActionTimeline(FPS, "temporal_ensemble", ensemble_coeff=coeff), Ensembler(coeff, SIZE)
     for step, chunk in enumerate(chunks(40)):
         t = START + step * DT
@@ -62,7 +65,8 @@ def test_temporal_ensemble_equals_lerobots_with_one_chunk_per_step(coeff):
 
 
 @pytest.mark.parametrize("n_action_steps", [1, 5, SIZE])
-def test_latest_with_a_chunk_every_n_action_steps_is_lerobots_action_queue(n_action_steps):
+def test_latest_with_a_chunk_every_n_action_steps_is_lerobots_action_queue(n_action_steps: int) -> None:
+    queue: deque[npt.NDArray[Any]]
     timeline, queue, source = ActionTimeline(FPS, "latest"), deque(), iter(chunks(40))
     for step in range(40):
         t = START + step * DT
@@ -74,7 +78,7 @@ def test_latest_with_a_chunk_every_n_action_steps_is_lerobots_action_queue(n_act
 
 
 @pytest.mark.parametrize("merge", MERGES)
-def test_one_chunk_is_interpolated_and_ends(merge):
+def test_one_chunk_is_interpolated_and_ends(merge: str) -> None:
     timeline = ActionTimeline(FPS, merge)
     (chunk,) = chunks(1)
     timeline.add(chunk, START)
@@ -91,7 +95,9 @@ def test_one_chunk_is_interpolated_and_ends(merge):
     tick=st.integers(-3, 60),
     shift=st.sampled_from([1.0, -7.5, 1e6, 1e9, 1.7e9]),
 )
-def test_the_plan_does_not_depend_on_where_the_clock_began(merge, steps, latency, tick, shift):
+def test_the_plan_does_not_depend_on_where_the_clock_began(
+    merge: str, steps: list[int], latency: int, tick: int, shift: float
+) -> None:
     here, there = ActionTimeline(FPS, merge), ActionTimeline(FPS, merge)
     for chunk, step in zip(chunks(5), steps, strict=False):
         here.add(chunk, step * DT, now=(step + latency) * DT)
@@ -110,7 +116,9 @@ def test_the_plan_does_not_depend_on_where_the_clock_began(merge, steps, latency
     latencies=st.lists(st.floats(0.0, 0.6), min_size=5, max_size=5),
     blend_time=st.sampled_from([0.0, 0.05, 0.2]),
 )
-def test_the_plan_does_not_depend_on_the_order_of_arrival(merge, order, steps, latencies, blend_time):
+def test_the_plan_does_not_depend_on_the_order_of_arrival(
+    merge: str, order: list[int], steps: list[int], latencies: list[float], blend_time: float
+) -> None:
     steps = sorted(steps)
     in_order, shuffled = ActionTimeline(FPS, merge, blend_time), ActionTimeline(FPS, merge, blend_time)
     for timeline, sequence in ((in_order, range(5)), (shuffled, order)):
@@ -121,7 +129,7 @@ def test_the_plan_does_not_depend_on_the_order_of_arrival(merge, order, steps, l
 
 
 @pytest.mark.parametrize("merge", MERGES)
-def test_the_same_observation_twice_changes_nothing_and_a_new_answer_to_it_replaces(merge):
+def test_the_same_observation_twice_changes_nothing_and_a_new_answer_to_it_replaces(merge: str) -> None:
     timeline = ActionTimeline(FPS, merge)
     first, second, other = chunks(3)
     timeline.add(first, START, START + 0.1)
@@ -135,7 +143,7 @@ def test_the_same_observation_twice_changes_nothing_and_a_new_answer_to_it_repla
     assert len(timeline) <= 2
 
 
-def test_blend_leaves_the_old_plan_alone_until_the_chunk_arrives_then_fades_linearly():
+def test_blend_leaves_the_old_plan_alone_until_the_chunk_arrives_then_fades_linearly() -> None:
     timeline = ActionTimeline(FPS, "blend", blend_time=0.2)
     timeline.add(ramp(1.0, 30), 0.0)
     timeline.add(ramp(3.0, 30), 0.1, now=0.3)
@@ -143,7 +151,7 @@ def test_blend_leaves_the_old_plan_alone_until_the_chunk_arrives_then_fades_line
     np.testing.assert_allclose(values, [1.0, 1.0, 1.0, 1.5, 2.0, 3.0, 3.0])
 
 
-def test_blend_fades_out_of_a_fade_that_is_under_way():
+def test_blend_fades_out_of_a_fade_that_is_under_way() -> None:
     timeline = ActionTimeline(FPS, "blend", blend_time=0.2)
     for value, t_obs in ((0.0, 0.0), (1.0, 0.2), (2.0, 0.3)):
         timeline.add(ramp(value, 30), t_obs)
@@ -151,7 +159,7 @@ def test_blend_fades_out_of_a_fade_that_is_under_way():
     np.testing.assert_allclose(timeline.sample(0.35)[0], 0.75 * 0.75 + 0.25 * 2.0)
 
 
-def test_a_fade_does_not_begin_before_the_chunk_does():
+def test_a_fade_does_not_begin_before_the_chunk_does() -> None:
     timeline = ActionTimeline(FPS, "blend", blend_time=0.2)
     timeline.add(ramp(1.0, 30), 0.0)
     timeline.add(ramp(3.0, 30), 0.2, now=0.1)
@@ -159,14 +167,14 @@ def test_a_fade_does_not_begin_before_the_chunk_does():
 
 
 @pytest.mark.parametrize(("coeff", "winner"), [(-2000.0, 2.0), (2000.0, 1.0)])
-def test_extreme_ensemble_coefficients_do_not_overflow(coeff, winner):
+def test_extreme_ensemble_coefficients_do_not_overflow(coeff: float, winner: float) -> None:
     timeline = ActionTimeline(FPS, "temporal_ensemble", ensemble_coeff=coeff)
     timeline.add(ramp(1.0), 0.0)
     timeline.add(ramp(2.0), DT)
     assert timeline.sample(2 * DT) == winner
 
 
-def test_blend_without_blend_time_switches_when_the_chunk_arrives():
+def test_blend_without_blend_time_switches_when_the_chunk_arrives() -> None:
     timeline = ActionTimeline(FPS, "blend", blend_time=0.0)
     timeline.add(ramp(1.0), 0.0)
     timeline.add(ramp(3.0), 0.1, now=0.2)
@@ -178,7 +186,7 @@ latencies = st.floats(0.0, 0.15)
 
 
 @given(periods, latencies, st.floats(0.05, 0.5))
-def test_blend_never_jumps_where_plans_overlap(periods, latency, blend_time):
+def test_blend_never_jumps_where_plans_overlap(periods: list[float], latency: float, blend_time: float) -> None:
     timeline, times = ActionTimeline(FPS, "blend", blend_time), np.cumsum([0.0, *periods])
     for k, t_obs in enumerate(times):
         timeline.add(ramp(float(k % 2), 16), t_obs, now=t_obs + latency)  # at worst: neighbours differ by 1 all along
@@ -190,7 +198,9 @@ def test_blend_never_jumps_where_plans_overlap(periods, latency, blend_time):
 
 
 @given(periods, latencies, st.floats(0.0, 0.5))
-def test_blend_leaves_the_target_of_this_moment_alone_when_a_chunk_arrives(periods, latency, blend_time):
+def test_blend_leaves_the_target_of_this_moment_alone_when_a_chunk_arrives(
+    periods: list[float], latency: float, blend_time: float
+) -> None:
     timeline = ActionTimeline(FPS, "blend", blend_time)
     for k, t_obs in enumerate(START + np.cumsum([0.0, *periods])):
         before = timeline.sample(t_obs + latency)
@@ -198,14 +208,14 @@ def test_blend_leaves_the_target_of_this_moment_alone_when_a_chunk_arrives(perio
         assert before is None or abs(timeline.sample(t_obs + latency) - before) < 1e-6
 
 
-def test_a_fade_ends_with_the_plan_it_fades_out_of():
+def test_a_fade_ends_with_the_plan_it_fades_out_of() -> None:
     timeline = ActionTimeline(10.0, "blend", blend_time=1.0)
     timeline.add(ramp(0.0, 6), 0.0)
     timeline.add(ramp(1.0, 6), 0.3)  # the old plan ends at 0.5
     np.testing.assert_allclose([timeline.sample(t)[0] for t in (0.3, 0.4, 0.4999, 0.51)], [0.0, 0.5, 0.9995, 1.0])
 
 
-def test_a_gap_between_plans_has_no_target():
+def test_a_gap_between_plans_has_no_target() -> None:
     timeline = ActionTimeline(10.0, "blend")
     timeline.add(ramp(0.0, 6), 0.0)
     timeline.add(ramp(1.0, 6), 2.0, now=2.1)
@@ -213,7 +223,7 @@ def test_a_gap_between_plans_has_no_target():
 
 
 @pytest.mark.parametrize("merge", MERGES)
-def test_a_clock_that_jumps_back_leaves_the_new_chunk_alone(merge):
+def test_a_clock_that_jumps_back_leaves_the_new_chunk_alone(merge: str) -> None:
     timeline = ActionTimeline(FPS, merge)
     timeline.add(ramp(1.0), START)
     timeline.add(ramp(2.0), 10.0)
@@ -224,7 +234,9 @@ def test_a_clock_that_jumps_back_leaves_the_new_chunk_alone(merge):
 
 @pytest.mark.parametrize("merge", MERGES)
 @given(t0=st.floats(-0.5, 0.5), length=st.floats(0.0, 1.0), origin=st.sampled_from([0.0, START]))
-def test_between_gives_the_newest_chunks_instants_and_what_sample_says_there(merge, t0, length, origin):
+def test_between_gives_the_newest_chunks_instants_and_what_sample_says_there(
+    merge: str, t0: float, length: float, origin: float
+) -> None:
     timeline = ActionTimeline(FPS, merge)
     first, second = chunks(2)
     timeline.add(first, origin - 0.11)
@@ -240,14 +252,14 @@ def test_between_gives_the_newest_chunks_instants_and_what_sample_says_there(mer
         np.testing.assert_allclose(timeline.sample(t), target, rtol=0, atol=1e-12)
 
 
-def test_horizon_is_what_is_left_of_the_newest_chunk():
+def test_horizon_is_what_is_left_of_the_newest_chunk() -> None:
     timeline = ActionTimeline(10.0)
     assert timeline.horizon(0.0) == 0.0
     timeline.add(ramp(0.0, 11), 5.0)
     np.testing.assert_allclose([timeline.horizon(t) for t in (5.25, 6.0, 7.0)], [0.75, 0.0, 0.0], atol=1e-12)
 
 
-def test_cleared_or_empty_there_is_no_target():
+def test_cleared_or_empty_there_is_no_target() -> None:
     timeline = ActionTimeline(FPS)
     timeline.add(ramp(1.0), 0.0)
     timeline.clear()
@@ -261,7 +273,7 @@ def test_cleared_or_empty_there_is_no_target():
 @pytest.mark.parametrize(
     "bad", [np.full((SIZE, 1), math.nan), ramp(0.0, SIZE - 1), np.zeros((SIZE, 2)), np.zeros(SIZE), np.zeros((0, 1))]
 )
-def test_a_bad_chunk_is_refused_whole(bad):
+def test_a_bad_chunk_is_refused_whole(bad: npt.NDArray[Any]) -> None:
     timeline = ActionTimeline(FPS)
     timeline.add(ramp(1.0), START)
     with pytest.raises(BadOutputError):
@@ -270,20 +282,20 @@ def test_a_bad_chunk_is_refused_whole(bad):
     assert timeline.sample(START + DT) == 1.0
 
 
-def test_a_chunk_without_a_finite_time_is_refused():
+def test_a_chunk_without_a_finite_time_is_refused() -> None:
     with pytest.raises(ValueError, match="t_obs=nan"):
         ActionTimeline(FPS).add(ramp(1.0), math.nan)
 
 
 @pytest.mark.parametrize("merge", MERGES)
-def test_memory_is_bounded_however_fast_chunks_come(merge):
+def test_memory_is_bounded_however_fast_chunks_come(merge: str) -> None:
     timeline = ActionTimeline(FPS, merge)
     for k in range(500):
         timeline.add(ramp(0.0), START + k * 0.001)
     assert len(timeline) <= SIZE
 
 
-def test_the_callers_array_may_be_reused():
+def test_the_callers_array_may_be_reused() -> None:
     timeline, chunk = ActionTimeline(FPS), ramp(1.0)
     timeline.add(chunk, 0.0)
     chunk[:] = 9.0
@@ -294,6 +306,6 @@ def test_the_callers_array_may_be_reused():
     "wrong",
     [{"fps": 0.0}, {"fps": math.nan}, {"merge": "mean"}, {"blend_time": -1.0}, {"ensemble_coeff": math.inf}],
 )
-def test_options_that_make_no_sense_are_refused_by_name(wrong):
+def test_options_that_make_no_sense_are_refused_by_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"^{next(iter(wrong))}: "):
         ActionTimeline(**{"fps": FPS, **wrong})

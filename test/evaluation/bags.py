@@ -1,14 +1,24 @@
 """Synthetic bags and a policy whose output is known: what the operator does is a function of time."""
 
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from act_inference_ros.evaluation.results import ErrorStatistics
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
 TYPES = get_typestore(Stores.LATEST)
+Motion = Callable[[npt.ArrayLike], npt.NDArray[np.float64]]
+"""Times, s -> positions (n, 3)."""
+Event = tuple[float, str, str, Any]
+"""Time in s, topic, type, message; None for a message that is not recorded."""
 START_S = 1_700_000_000.0
 FPS = 20.0
 JOINTS = ("pan", "lift", "grip")
@@ -25,7 +35,7 @@ STORAGES = {
 }
 
 
-def motion(times):
+def motion(times: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """What the operator does, (n, 3) in ROS units: smooth, and each joint its own."""
     t = np.atleast_1d(np.asarray(times, dtype=np.float64)) - START_S
     return np.stack([0.6 * np.sin(1.3 * t), 0.5 * np.cos(0.9 * t) + 0.2, 0.02 + 0.01 * np.sin(2.1 * t)], axis=1)
@@ -37,30 +47,31 @@ class KnowingBackend:
     source = "test"
     takes_jpeg = False
     warm_up_s = 0.0
+    reconnects: int  # nobody asks for it here
 
-    def __init__(self, function=motion, spec=None):
+    def __init__(self, function: Motion = motion, spec: PolicySpec | None = None) -> None:
         self.function = function
         self.spec = spec or PolicySpec(
             CHUNK_SIZE, len(JOINTS), (ImageSpec("observation.images.top", HEIGHT, WIDTH),), state_dim=len(JOINTS)
         )
-        self.failing = None
+        self.failing: Exception | None = None
 
-    def infer(self, inputs):
+    def infer(self, inputs: Mapping[str, Any]) -> npt.NDArray[np.float32]:
         if self.failing is not None:
             raise self.failing
         step = int.from_bytes(inputs["observation.images.top"][0, 0].tobytes(), "little")
         times = START_S + (step + np.arange(CHUNK_SIZE)) / FPS
         return self.function(times).astype(np.float32)
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
-def client(function=motion):
+def client(function: Motion = motion) -> InferenceClient:
     return InferenceClient(KnowingBackend(function))
 
 
-def configuration(**changes):
+def configuration(**changes: Any) -> RobotConfiguration:
     """The robot of the bags; None leaves a parameter out."""
     parameters = {
         "fps": FPS,
@@ -82,17 +93,17 @@ def configuration(**changes):
     return RobotConfiguration.from_parameters({name: v for name, v in parameters.items() if v is not None})
 
 
-def message(kind, **fields):
+def message(kind: str, **fields: Any) -> Any:
     return TYPES.types[kind](**fields)
 
 
-def header(time):
+def header(time: float) -> Any:
     sec, nanosec = divmod(round(time * 1e9), 10**9) if time else (0, 0)
     stamp = message("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
     return message("std_msgs/msg/Header", stamp=stamp, frame_id="")
 
 
-def image(step, stamp, height=HEIGHT, width=WIDTH, encoding="rgb8"):
+def image(step: int, stamp: float, height: int = HEIGHT, width: int = WIDTH, encoding: str = "rgb8") -> Any:
     data = np.zeros((height, width, 3), dtype=np.uint8)
     number = step.to_bytes(3, "little")
     data[0, 0] = list(number if encoding == "rgb8" else reversed(number))
@@ -102,7 +113,7 @@ def image(step, stamp, height=HEIGHT, width=WIDTH, encoding="rgb8"):
     )  # fmt: skip
 
 
-def joint_state(names, positions, stamp):
+def joint_state(names: Iterable[str], positions: npt.ArrayLike, stamp: float) -> Any:
     empty = np.empty(0)
     return message(
         "sensor_msgs/msg/JointState", header=header(stamp), name=list(names),
@@ -110,12 +121,12 @@ def joint_state(names, positions, stamp):
     )  # fmt: skip
 
 
-def float_array(values):
+def float_array(values: npt.ArrayLike) -> Any:
     layout = message("std_msgs/msg/MultiArrayLayout", dim=[], data_offset=0)
     return message("std_msgs/msg/Float64MultiArray", layout=layout, data=np.asarray(values, dtype=np.float64))
 
 
-def trajectory(names, times, rows, stamp):
+def trajectory(names: Iterable[str], times: Iterable[float], rows: Iterable[npt.ArrayLike], stamp: float) -> Any:
     """Points `times` s after the stamp."""
     empty = np.empty(0)
     points = [
@@ -129,7 +140,13 @@ def trajectory(names, times, rows, stamp):
     return message("trajectory_msgs/msg/JointTrajectory", header=header(stamp), joint_names=list(names), points=points)
 
 
-def events(duration_s=4.0, commands=motion, states=motion, state_rate=3, names=JOINTS):
+def events(
+    duration_s: float = 4.0,
+    commands: Motion | None = motion,
+    states: Motion = motion,
+    state_rate: int = 3,
+    names: Sequence[str] = JOINTS,
+) -> Iterator[Event]:
     """(time, topic, type, message) of a demonstration: an image, a command and `state_rate` joint states per step.
 
     Commands and joint states come just before the image of their step. `commands` None: none recorded.
@@ -150,7 +167,7 @@ def events(duration_s=4.0, commands=motion, states=motion, state_rate=3, names=J
         yield now, "/top/image_raw", "sensor_msgs/msg/Image", image(step, now)
 
 
-def write_bag(path, messages, storage="mcap"):
+def write_bag(path: Path, messages: Iterable[Event], storage: str = "mcap") -> Path:
     """Write a bag directory at `path`; messages at equal times keep their order. Returns the path."""
     plugin, mode = STORAGES[storage]
     writer = Writer(path, version=9, storage_plugin=plugin)
@@ -165,10 +182,10 @@ def write_bag(path, messages, storage="mcap"):
     return path
 
 
-def nothing_recorded(topic, kind):
+def nothing_recorded(topic: str, kind: str) -> Event:
     """An entry that puts a topic into the bag, but no message."""
     return START_S, topic, kind, None
 
 
-def largest(errors):
+def largest(errors: Mapping[str, ErrorStatistics]) -> float:
     return max(error.max_ros_units for error in errors.values())

@@ -6,6 +6,7 @@ from act_inference_ros.evaluation.episodes import demo_policy
 from act_inference_ros.evaluation.episodes.bag_recorder import BagRecorder
 from act_inference_ros.evaluation.episodes.closed_loop import Episode, make_arm, run_episode
 from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, expert_policy
+from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.parameter_file import read_configuration
 from test.checkpoints import write_checkpoint
 
@@ -17,7 +18,7 @@ INPUTS = {
 OUTPUTS = {"action": {"type": "ACTION", "shape": [6]}}
 
 
-def configuration():
+def configuration() -> RobotConfiguration:
     return read_configuration(demo_policy.parameter_file())
 
 
@@ -28,7 +29,9 @@ def write_demo_checkpoint(directory: Path) -> Path:
     return directory
 
 
-def expert_episode(seed: int = 0, limit_s: float = 8.0, record: Path | None = None, parameters=None) -> Episode:
+def expert_episode(
+    seed: int = 0, limit_s: float = 8.0, record: Path | None = None, parameters: RobotConfiguration | None = None
+) -> Episode:
     """An episode of the scripted expert, recorded as a bag if `record` says where."""
     arm = make_arm(EXPERT_SPEC)
     try:

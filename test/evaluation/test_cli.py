@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,29 +22,29 @@ PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch):
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CHECKPOINT_DIR", "INFERENCE_MODE", "TRITON_URL", "MODEL_NAME"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_demo_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="module")
-def bags(tmp_path_factory):
+def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("bags")
     for seed in (0, 1):
         expert_episode(seed, limit_s=1.5, record=directory / f"operator{seed}")
     return directory
 
 
-def result_in(out):
+def result_in(out: Path) -> EvaluationResult:
     return EvaluationResult.from_json((out / "metrics.json").read_text())
 
 
-def test_episodes_end_with_the_success_line(tmp_path, capsys):
+def test_episodes_end_with_the_success_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--episodes", "2", "--expert", "--seed", "4", "--out", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == success_line(2, 2)
@@ -54,7 +55,9 @@ def test_episodes_end_with_the_success_line(tmp_path, capsys):
     assert "data:image/gif" in (tmp_path / "report.html").read_text()
 
 
-def test_a_policy_from_a_checkpoint_is_run_in_the_simulator(tmp_path, capsys, checkpoint):
+def test_a_policy_from_a_checkpoint_is_run_in_the_simulator(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], checkpoint: Path
+) -> None:
     arguments = ["--mode", "local", "--checkpoint", str(checkpoint), "--episodes", "1", "--limit-s", "0.6"]
     assert cli.main([*arguments, "--min-success", "0.5", "--out", str(tmp_path)]) == 1
     out = capsys.readouterr().out
@@ -65,7 +68,9 @@ def test_a_policy_from_a_checkpoint_is_run_in_the_simulator(tmp_path, capsys, ch
     assert result.settings.policy == str(checkpoint)
 
 
-def test_what_is_recorded_can_be_evaluated(tmp_path, capsys, checkpoint):
+def test_what_is_recorded_can_be_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], checkpoint: Path
+) -> None:
     recorded = tmp_path / "recorded"
     arguments = ["--checkpoint", str(checkpoint), "--mode", "local", "--out", str(tmp_path / "out")]
     assert cli.main([*arguments, "--episodes", "1", "--limit-s", "1", "--record", str(recorded)]) == 0
@@ -77,7 +82,9 @@ def test_what_is_recorded_can_be_evaluated(tmp_path, capsys, checkpoint):
     assert "error per joint" in capsys.readouterr().out
 
 
-def test_bags_against_the_operator_and_the_error_threshold(tmp_path, capsys, checkpoint, bags):
+def test_bags_against_the_operator_and_the_error_threshold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], checkpoint: Path, bags: Path
+) -> None:
     arguments = ["--mode", "local", "--checkpoint", str(checkpoint), "--bag", str(bags), "--out", str(tmp_path)]
     assert cli.main([*arguments, "--max-error", "1000", "--max-latency-p95", "1000"]) == 0
     result = result_in(tmp_path)
@@ -89,7 +96,9 @@ def test_bags_against_the_operator_and_the_error_threshold(tmp_path, capsys, che
     assert "not met: --max-latency-p95 1e-09" in out
 
 
-def test_a_run_compared_with_itself_differs_by_nothing(tmp_path, capsys, checkpoint, bags):
+def test_a_run_compared_with_itself_differs_by_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], checkpoint: Path, bags: Path
+) -> None:
     arguments = ["--mode", "local", "--checkpoint", str(checkpoint), "--bag", str(bags / "operator0")]
     assert cli.main([*arguments, "--out", str(tmp_path / "first")]) == 0
     assert cli.main([*arguments, "--out", str(tmp_path / "second"), "--compare", str(tmp_path / "first")]) == 0
@@ -99,7 +108,9 @@ def test_a_run_compared_with_itself_differs_by_nothing(tmp_path, capsys, checkpo
     assert "The two runs" in (tmp_path / "second" / "report.html").read_text()
 
 
-def test_two_modes_are_run_and_compared(tmp_path, capsys, monkeypatch, checkpoint, bags):
+def test_two_modes_are_run_and_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, checkpoint: Path, bags: Path
+) -> None:
     # Both modes answer with the same policy here: what is tested is that both are asked, written and compared.
     monkeypatch.setattr(client, "BACKENDS", {**client.BACKENDS, "triton": client.BACKENDS["local"]})
     arguments = ["--mode", "local,triton", "--checkpoint", str(checkpoint), "--bag", str(bags / "operator0")]
@@ -110,10 +121,12 @@ def test_two_modes_are_run_and_compared(tmp_path, capsys, monkeypatch, checkpoin
     assert float(told[2]) < 1e-5
 
 
-def test_without_a_policy_the_demos_is_trained_where_make_demo_puts_it(tmp_path, capsys, monkeypatch, checkpoint):
+def test_without_a_policy_the_demos_is_trained_where_make_demo_puts_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, checkpoint: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
 
-    def train(out, log):
+    def train(out: Path, log: Callable[[str], object]) -> None:
         log("training")
         shutil.copytree(checkpoint, out)
 
@@ -141,13 +154,20 @@ def test_without_a_policy_the_demos_is_trained_where_make_demo_puts_it(tmp_path,
         (["--episodes", "1", "--expert", "--latency-s", "measured"], "--latency-s measured is for bags"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(tmp_path, capsys, monkeypatch, checkpoint, arguments, said):
+def test_a_mistake_is_told_in_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    checkpoint: Path,
+    arguments: list[str],
+    said: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = [argument.format(checkpoint=checkpoint) for argument in arguments]
     try:
         status = cli.main(arguments)
     except SystemExit as ended:  # argparse
-        status = ended.code
+        status = ended.code  # type: ignore[assignment]  # a number
     assert status == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("eval_policy: ")
@@ -156,14 +176,16 @@ def test_a_mistake_is_told_in_one_line(tmp_path, capsys, monkeypatch, checkpoint
 
 
 @pytest.mark.parametrize("module", ["plotly.offline", "rich.console", "yaml", "PIL"])
-def test_a_missing_package_is_named_with_how_to_install_it(tmp_path, capsys, monkeypatch, module):
+def test_a_missing_package_is_named_with_how_to_install_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     arguments = ["--episodes", "1", "--expert", "--limit-s", "0.1", "--out", str(tmp_path)]
     assert cli.main(arguments) == 2
     assert re.search(r"^eval_policy: .* needs? .*: pip install \w+$", capsys.readouterr().err, re.MULTILINE)
 
 
-def test_ctrl_c_writes_what_there_is(tmp_path):
+def test_ctrl_c_writes_what_there_is(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-u",

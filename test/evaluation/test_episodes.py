@@ -1,9 +1,13 @@
 """Simulated episodes in process: they lift cubes, repeat themselves exactly, keep limits, and are recorded as bags."""
 
 import io
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 from rosbags.highlevel import AnyReader
@@ -12,7 +16,6 @@ from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.episodes.bag_recorder import BagRecorder
 from act_inference_ros.evaluation.episodes.closed_loop import (
     CONTROL_RATE,
-    LIFT_HOLD_S,
     Policy,
     check_configuration,
     make_arm,
@@ -25,24 +28,25 @@ from act_inference_ros.evaluation.runs import simulation_result
 from act_inference_ros.interfaces import command_interface
 from act_inference_ros.joints import JointBinding
 from act_inference_ros.simulation.scene import DemoArm
+from act_inference_ros.simulation.success import LIFT_HOLD_S
 from act_inference_ros.spec import ImageSpec
 from test.evaluation.demo_runs import configuration, expert_episode
 
 
 @pytest.fixture(scope="module")
-def arm():
+def arm() -> Iterator[DemoArm]:
     arm = make_arm(EXPERT_SPEC)
     yield arm
     arm.close()
 
 
-def constant_policy(target):
+def constant_policy(target: npt.ArrayLike) -> Policy:
     rows = np.tile(np.array(target, dtype=np.float32), (EXPERT_SPEC.chunk_size, 1))
     return Policy(EXPERT_SPEC, lambda _: rows)
 
 
 @pytest.mark.parametrize("interface", ["joint_trajectory", "position_stream", "joint_state"])
-def test_the_expert_lifts_the_cube_through_every_interface(arm, interface):
+def test_the_expert_lifts_the_cube_through_every_interface(arm: DemoArm, interface: str) -> None:
     parameters = configuration()
     controllers = tuple(
         replace(controller, interface=command_interface(interface)) for controller in parameters.controllers
@@ -53,7 +57,7 @@ def test_the_expert_lifts_the_cube_through_every_interface(arm, interface):
     assert min(episode.cube_height_m[-round(LIFT_HOLD_S * CONTROL_RATE) :]) > 0.035
 
 
-def test_the_same_seed_is_the_same_episode_and_another_is_not(arm):
+def test_the_same_seed_is_the_same_episode_and_another_is_not(arm: DemoArm) -> None:
     first, again, other = (run_episode(arm, expert_policy(arm), configuration(), 0, seed) for seed in (5, 5, 6))
     assert np.array_equal(first.measured, again.measured)
     assert np.array_equal(first.arm_targets, again.arm_targets)
@@ -61,20 +65,20 @@ def test_the_same_seed_is_the_same_episode_and_another_is_not(arm):
     assert not np.allclose(first.measured[:length], other.measured[:length])
 
 
-def test_an_episode_can_be_repeated_alone(arm):
+def test_an_episode_can_be_repeated_alone(arm: DemoArm) -> None:
     third = run_episode(arm, expert_policy(arm), configuration(), 2, seed=5, limit_s=0.5)
     alone = run_episode(arm, expert_policy(arm), configuration(), 0, seed=7, limit_s=0.5)
     assert np.array_equal(third.measured, alone.measured)
 
 
-def test_an_arm_that_stays_where_it_is_fails_when_the_time_is_over(arm):
+def test_an_arm_that_stays_where_it_is_fails_when_the_time_is_over(arm: DemoArm) -> None:
     episode = run_episode(arm, constant_policy(DemoArm.HOME), configuration(), 0, 0, limit_s=1.5)
     assert not episode.success
     assert episode.duration_s == 1.5
     assert len(episode.chunks) == 6  # 4 a second, the first at the beginning
 
 
-def test_whatever_the_policy_says_the_commands_keep_the_limits(arm):
+def test_whatever_the_policy_says_the_commands_keep_the_limits(arm: DemoArm) -> None:
     parameters, commands = configuration(), []
     # The table is in the way of what this policy wants; without this the arm would be stopped there.
     joints = [replace(joint, max_deviation=np.inf) for joint in parameters.action.joints]
@@ -96,7 +100,7 @@ def test_whatever_the_policy_says_the_commands_keep_the_limits(arm):
     assert episode.clamped > 0
 
 
-def test_latency_delays_the_first_command(arm):
+def test_latency_delays_the_first_command(arm: DemoArm) -> None:
     late, soon = (
         run_episode(arm, constant_policy([1.0] * 6), configuration(), 0, 0, limit_s=0.6, latency_s=latency_s)
         for latency_s in (0.2, 0.0)
@@ -107,25 +111,25 @@ def test_latency_delays_the_first_command(arm):
     assert first_motion[0] - first_motion[1] == pytest.approx(0.2 * CONTROL_RATE, abs=1)
 
 
-def test_stopping_marks_the_episode(arm):
+def test_stopping_marks_the_episode(arm: DemoArm) -> None:
     calls = iter([False] * 20 + [True])
     episode = run_episode(arm, constant_policy([0.0] * 6), configuration(), 0, 0, stopped=lambda: next(calls))
     assert episode.interrupted
     assert len(episode.times) == 20
 
 
-def test_a_policy_for_another_robot_is_refused():
+def test_a_policy_for_another_robot_is_refused() -> None:
     spec = replace(EXPERT_SPEC, images=(ImageSpec("observation.images.top", 96, 96),))
     with pytest.raises(ConfigurationError, match="top"):
         check_configuration(configuration(), spec)
 
 
-def test_a_recording_is_what_the_node_would_subscribe_to(tmp_path):
+def test_a_recording_is_what_the_node_would_subscribe_to(tmp_path: Path) -> None:
     parameters = configuration()
     episode = expert_episode(seed=1, limit_s=1.0, record=tmp_path / "bag")
     with AnyReader([tmp_path / "bag"]) as bag:
         types = {connection.topic: connection.msgtype for connection in bag.connections}
-        messages = {topic: [] for topic in types}
+        messages: dict[str, list[Any]] = {topic: [] for topic in types}
         for connection, time_ns, raw in bag.messages():
             messages[connection.topic].append((time_ns, bag.deserialize(raw, connection.msgtype)))
     assert types[parameters.cameras[0].topic] == "sensor_msgs/msg/Image"
@@ -141,13 +145,13 @@ def test_a_recording_is_what_the_node_would_subscribe_to(tmp_path):
     assert len(messages["/policy_node/action_chunk"]) == len(episode.chunks)
 
 
-def test_a_recording_never_overwrites(tmp_path):
+def test_a_recording_never_overwrites(tmp_path: Path) -> None:
     (tmp_path / "bag").mkdir()
     with pytest.raises(ConfigurationError, match="exists"):
         BagRecorder(tmp_path / "bag")
 
 
-def test_a_film_shows_the_whole_episode(arm):
+def test_a_film_shows_the_whole_episode(arm: DemoArm) -> None:
     episode = run_episode(arm, expert_policy(arm), configuration(), 0, seed=0, limit_s=2.0)
     with Image.open(io.BytesIO(film(episode, size=120))) as gif:
         assert gif.size == (120, 120)
@@ -162,7 +166,7 @@ def test_a_film_shows_the_whole_episode(arm):
     assert np.abs(frames[0] - frames[-1]).max() > 50
 
 
-def test_an_episode_says_who_commanded_and_how_far_the_arm_was_from_what_it_was_told(arm):
+def test_an_episode_says_who_commanded_and_how_far_the_arm_was_from_what_it_was_told(arm: DemoArm) -> None:
     episode = run_episode(arm, expert_policy(arm), configuration(), 0, seed=3)
     assert 0.8 < episode.commanded_steps / len(episode.times) <= 1.0
     assert not episode.holds

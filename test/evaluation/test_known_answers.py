@@ -1,5 +1,9 @@
 """Bags whose evaluation is known beforehand: the policy's own output, and that with one thing wrong."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,6 +11,7 @@ from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, 
 from act_inference_ros.evaluation.results import COMPLETE, EvaluationResult, RunSettings, pooled
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.interfaces import MERGES
+from act_inference_ros.robot.configuration import RobotConfiguration
 from test.checkpoints import write_checkpoint
 from test.evaluation import bags
 from test.evaluation.bags import FPS, START_S, STORAGES, motion
@@ -15,7 +20,9 @@ FLOAT32 = 1e-6
 TRAJECTORY = {"controller.arm.interface": "joint_trajectory", "controller.gripper.interface": "joint_trajectory"}
 
 
-def evaluate(path, configuration=None, policy=motion, **options):
+def evaluate(
+    path: Path, configuration: RobotConfiguration | None = None, policy: bags.Motion = motion, **options: Any
+) -> EvaluationResult:
     with bags.client(policy) as client:
         return evaluate_bags(
             [path], configuration or bags.configuration(), client, RunSettings("test", "test"),
@@ -23,7 +30,7 @@ def evaluate(path, configuration=None, policy=motion, **options):
         )  # fmt: skip
 
 
-def trajectory_events(commands=motion):
+def trajectory_events(commands: bags.Motion = motion) -> Iterator[bags.Event]:
     """As `events`, but both controllers are commanded by trajectories of four points."""
     for time, topic, kind, message in bags.events(commands=commands):
         if topic not in ("/arm/joint_trajectory", "/gripper/commands"):
@@ -37,7 +44,7 @@ def trajectory_events(commands=motion):
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-def test_the_policys_own_output_has_no_error(tmp_path, storage):
+def test_the_policys_own_output_has_no_error(tmp_path: Path, storage: str) -> None:
     result = evaluate(bags.write_bag(tmp_path / "bag", bags.events(2.0), storage))
     assert result.status == COMPLETE
     assert result.episodes[0].truth == {"arm": "commands", "gripper": "commands"}
@@ -48,7 +55,7 @@ def test_the_policys_own_output_has_no_error(tmp_path, storage):
     assert result.total.findings == ()
 
 
-def test_trajectories_are_followed_as_a_controller_would(tmp_path):
+def test_trajectories_are_followed_as_a_controller_would(tmp_path: Path) -> None:
     configuration = bags.configuration(**TRAJECTORY)
     result = evaluate(bags.write_bag(tmp_path / "bag", trajectory_events()), configuration)
     assert result.status == COMPLETE
@@ -56,7 +63,7 @@ def test_trajectories_are_followed_as_a_controller_would(tmp_path):
     assert pooled(result.total.chunk_error).mae_ros_units < FLOAT32
 
 
-def test_without_commands_the_states_that_followed_are_the_truth(tmp_path):
+def test_without_commands_the_states_that_followed_are_the_truth(tmp_path: Path) -> None:
     path = bags.write_bag(tmp_path / "bag", bags.events(commands=None))
     result = evaluate(path)
     assert result.episodes[0].truth == {"arm": "state", "gripper": "state"}
@@ -65,7 +72,7 @@ def test_without_commands_the_states_that_followed_are_the_truth(tmp_path):
     assert pooled(evaluate(path, truth="commands").total.chunk_error).count == 0
 
 
-def test_units_of_the_policy_are_converted(tmp_path):
+def test_units_of_the_policy_are_converted(tmp_path: Path) -> None:
     configuration = bags.configuration(**{"joint.pan.unit": "deg", "joint.grip.scale": 100.0, "joint.grip.offset": 5.0})
     scale, offset = np.array([180.0 / np.pi, 1.0, 100.0]), np.array([0.0, 0.0, 5.0])
     result = evaluate(
@@ -74,7 +81,7 @@ def test_units_of_the_policy_are_converted(tmp_path):
     assert bags.largest(result.total.chunk_error) < FLOAT32
 
 
-def test_a_constant_offset_is_named(tmp_path):
+def test_a_constant_offset_is_named(tmp_path: Path) -> None:
     commands = lambda t: motion(t) + np.array([0.0, 0.05, 0.0])  # noqa: E731
     result = evaluate(bags.write_bag(tmp_path / "bag", bags.events(commands=commands)))
     error = result.total.chunk_error
@@ -88,7 +95,7 @@ def test_a_constant_offset_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("steps", [-2, 3])
-def test_a_delay_is_named(tmp_path, steps):
+def test_a_delay_is_named(tmp_path: Path, steps: int) -> None:
     commands = lambda t: motion(np.asarray(t) - steps / FPS)  # noqa: E731
     result = evaluate(bags.write_bag(tmp_path / "bag", bags.events(6.0, commands=commands)))
     found = {finding.joints: finding for finding in result.total.findings}
@@ -97,7 +104,7 @@ def test_a_delay_is_named(tmp_path, steps):
     assert all(finding.kind == "delay" for finding in result.total.findings)
 
 
-def test_swapped_joints_are_named(tmp_path):
+def test_swapped_joints_are_named(tmp_path: Path) -> None:
     commands = lambda t: motion(t)[:, [1, 0, 2]]  # noqa: E731
     result = evaluate(bags.write_bag(tmp_path / "bag", bags.events(commands=commands)))
     (finding,) = result.total.findings
@@ -108,7 +115,7 @@ def test_swapped_joints_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("factor", "words"), [(180 / np.pi, "degrees instead of rad"), (np.pi / 180, "rad taken for degrees"), (-1, "sign")]
 )
-def test_another_unit_is_named(tmp_path, factor, words):
+def test_another_unit_is_named(tmp_path: Path, factor: float, words: str) -> None:
     result = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), policy=lambda t: motion(t) * [1.0, factor, 1.0])
     (finding,) = result.total.findings
     assert (finding.kind, finding.joints) == ("scale", ("lift",))
@@ -116,7 +123,7 @@ def test_another_unit_is_named(tmp_path, factor, words):
     assert words in finding.text
 
 
-def test_noise_is_not_explained_away(tmp_path):
+def test_noise_is_not_explained_away(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     commands = lambda t: motion(t) + random.normal(0.0, 0.2, (len(np.atleast_1d(t)), 3))  # noqa: E731
     result = evaluate(bags.write_bag(tmp_path / "bag", bags.events(6.0, commands=commands)))
@@ -124,14 +131,14 @@ def test_noise_is_not_explained_away(tmp_path):
     assert result.total.findings == ()
 
 
-def test_error_grows_over_the_horizon_where_the_policys_does(tmp_path):
+def test_error_grows_over_the_horizon_where_the_policys_does(tmp_path: Path) -> None:
     drifting = lambda t: motion(t) + 0.01 * np.arange(len(t))[:, None]  # noqa: E731
     horizon = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), policy=drifting).total.horizon_error["pan"]
     np.testing.assert_allclose(horizon.mae_ros_units, 0.01 * np.arange(bags.CHUNK_SIZE), atol=1e-6)
     assert horizon.count[0] > horizon.count[-1] > 0  # what lies beyond the bag's end is not counted
 
 
-def test_jumps_at_seams_are_those_of_each_merge(tmp_path):
+def test_jumps_at_seams_are_those_of_each_merge(tmp_path: Path) -> None:
     """Every other chunk says 0.1 more: `latest` jumps by that, `blend` not at all, the ensemble by a share of it."""
     calls = iter(range(10**6))
     wavering = lambda t: motion(t) + 0.1 * (next(calls) % 2)  # noqa: E731
@@ -147,7 +154,7 @@ def test_jumps_at_seams_are_those_of_each_merge(tmp_path):
     assert blend.jerk_at_seams_max_ros_units_per_s3 < 0.5 * latest.jerk_at_seams_max_ros_units_per_s3
 
 
-def test_limits_are_those_of_the_node_and_counted_per_joint(tmp_path):
+def test_limits_are_those_of_the_node_and_counted_per_joint(tmp_path: Path) -> None:
     configuration = bags.configuration(**{"joint.pan.max": 0.3, "joint.lift.max_velocity": 0.1})
     total = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), configuration).total
     clamps, executed = total.by_merge["blend"].clamps, total.by_merge["blend"].executed
@@ -158,21 +165,21 @@ def test_limits_are_those_of_the_node_and_counted_per_joint(tmp_path):
     assert bags.largest(total.chunk_error) < FLOAT32  # raw chunks know no limits
 
 
-def test_latency_shows_in_age_and_is_compensated(tmp_path):
+def test_latency_shows_in_age_and_is_compensated(tmp_path: Path) -> None:
     path = bags.write_bag(tmp_path / "bag", bags.events())
     total = evaluate(path, latency_s=0.08).total
     assert 0.079 < total.observation_age.p50_s < 0.14
     assert bags.largest(total.by_merge["blend"].executed) < FLOAT32
 
 
-def test_stride_and_limit_evaluate_less(tmp_path):
+def test_stride_and_limit_evaluate_less(tmp_path: Path) -> None:
     path = bags.write_bag(tmp_path / "bag", bags.events())
     everything, some = evaluate(path), evaluate(path, stride=2, limit_s=2.0)
     assert some.total.chunks == pytest.approx(everything.total.chunks / 4, abs=1)
     assert "only the first 2 s" in some.episodes[0].notes[0]
 
 
-def test_several_bags_are_several_episodes_and_add_up(tmp_path):
+def test_several_bags_are_several_episodes_and_add_up(tmp_path: Path) -> None:
     for name, seconds in (("a", 2.0), ("b", 3.0)):
         bags.write_bag(tmp_path / name, bags.events(seconds, commands=lambda t: motion(t) + 0.01))
     result = evaluate(tmp_path)
@@ -183,7 +190,7 @@ def test_several_bags_are_several_episodes_and_add_up(tmp_path):
     assert EvaluationResult.from_json(result.to_json()).to_json() == result.to_json()
 
 
-def test_series_are_bounded_and_show_plan_truth_and_the_worst_image(tmp_path):
+def test_series_are_bounded_and_show_plan_truth_and_the_worst_image(tmp_path: Path) -> None:
     wrong_once = lambda t: motion(t) + (0.3 if 2.0 <= t[0] - START_S < 2.3 else 0.0)  # noqa: E731
     series = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), policy=wrong_once).episodes[0].series
     assert len(series.plan_times_s) == len(series.plan) == len(series.truth)
@@ -193,7 +200,7 @@ def test_series_are_bounded_and_show_plan_truth_and_the_worst_image(tmp_path):
     assert series.thumbnails[0].png.startswith(b"\x89PNG")
 
 
-def test_a_real_checkpoint_that_is_obeyed_has_no_error(tmp_path):
+def test_a_real_checkpoint_that_is_obeyed_has_no_error(tmp_path: Path) -> None:
     """The operator executes the policy's chunks, each until the next; the bag says so, and the evaluation agrees."""
     names = [f"joint{i}" for i in range(4)]
     inputs = {
@@ -219,7 +226,10 @@ def test_a_real_checkpoint_that_is_obeyed_has_no_error(tmp_path):
             messages.append((now, "/joint_states", "sensor_msgs/msg/JointState", measured))
             if step % 4 == 0:
                 pixels = random.integers(0, 256, (64, 96, 3), dtype=np.uint8)
-                observation = {"observation.state": state.astype(np.float32), "observation.images.top": pixels}
+                observation: dict[str, Any] = {
+                    "observation.state": state.astype(np.float32),
+                    "observation.images.top": pixels,
+                }
                 chunk = client.predict(observation)
                 image = bags.image(0, now, 64, 96)
                 image.data[:] = pixels.reshape(-1)

@@ -4,6 +4,7 @@ import math
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
@@ -17,7 +18,7 @@ from test.evaluation import bags
 from test.evaluation.bags import START_S
 
 
-def test_error_sums_are_those_of_all_errors_however_they_came():
+def test_error_sums_are_those_of_all_errors_however_they_came() -> None:
     errors = np.random.default_rng(0).normal(size=(50, 4, 3))
     errors[3, 1, 2] = np.nan
     one, other = ErrorSums(4, 3), ErrorSums(4, 3)
@@ -31,7 +32,7 @@ def test_error_sums_are_those_of_all_errors_however_they_came():
     np.testing.assert_allclose(one.summed().bias, np.nanmean(errors, axis=(0, 1)))
 
 
-def test_nothing_compared_is_nan_and_null_in_json():
+def test_nothing_compared_is_nan_and_null_in_json() -> None:
     statistics = ErrorSums(1).statistics(["pan"])["pan"]
     assert statistics.count == 0
     assert math.isnan(statistics.mae_ros_units)
@@ -39,7 +40,7 @@ def test_nothing_compared_is_nan_and_null_in_json():
     assert '"fps": null' in EvaluationResult(RunSettings("local", "x")).to_json()
 
 
-def test_pooled_weighs_pairs_alike():
+def test_pooled_weighs_pairs_alike() -> None:
     errors = {"a": ErrorStatistics(3, 1.0, 1.0, 1.0, 1.0), "b": ErrorStatistics(1, 5.0, 5.0, 5.0, -5.0)}
     assert pooled(errors) == ErrorStatistics(4, 2.0, math.sqrt(7.0), 5.0, -0.5)
 
@@ -48,12 +49,12 @@ def test_pooled_weighs_pairs_alike():
     ("text", "message"),
     [("{", "not a metrics.json"), ('{"version": 99}', "has version 99"), ('{"version": 1}', "missing")],
 )
-def test_another_file_is_not_taken_for_metrics(text, message):
+def test_another_file_is_not_taken_for_metrics(text: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         EvaluationResult.from_json(text)
 
 
-def test_percentiles_are_right_to_the_stated_resolution():
+def test_percentiles_are_right_to_the_stated_resolution() -> None:
     seconds = np.random.default_rng(1).lognormal(-4.0, 1.0, 5000)
     one, other = Distribution(), Distribution()
     for i, value in enumerate(seconds):
@@ -67,7 +68,7 @@ def test_percentiles_are_right_to_the_stated_resolution():
         assert value == pytest.approx(np.percentile(seconds, percent, method="inverted_cdf"), rel=RESOLUTION)
 
 
-def test_a_track_holds_or_interpolates_and_knows_what_it_does_not_know():
+def test_a_track_holds_or_interpolates_and_knows_what_it_does_not_know() -> None:
     track = Track(1)
     for i in range(1000):  # beyond the first capacity, forgetting on the way
         track.append(i * 0.1, np.array([float(i)]))
@@ -81,7 +82,7 @@ def test_a_track_holds_or_interpolates_and_knows_what_it_does_not_know():
     np.testing.assert_allclose(track.held(np.array([99.45, 99.5, 120.0])).ravel(), [994, np.nan, np.nan])
 
 
-def test_a_trajectory_replaces_the_rest_of_the_one_before():
+def test_a_trajectory_replaces_the_rest_of_the_one_before() -> None:
     configuration = bags.configuration(**{"controller.arm.interface": "joint_trajectory"})
     truth = Truth(configuration, {"arm": "commands", "gripper": "none"})
     names = ["lift", "pan"]
@@ -93,7 +94,7 @@ def test_a_trajectory_replaces_the_rest_of_the_one_before():
     assert np.isnan(found[:, 2]).all()
 
 
-def test_jerk_is_the_third_difference_whatever_the_blocks():
+def test_jerk_is_the_third_difference_whatever_the_blocks() -> None:
     times = np.arange(40) / 10.0
     rows = np.stack([times**3, np.sin(times)], axis=1)
     marks = np.zeros(40, dtype=bool)
@@ -106,7 +107,8 @@ def test_jerk_is_the_third_difference_whatever_the_blocks():
     assert np.flatnonzero(marked).tolist() == [17, 18, 19]  # made of 17..20, 18..21, 19..22
 
 
-def test_series_stay_bounded_and_keep_their_ends_and_peaks():
+def test_series_stay_bounded_and_keep_their_ends_and_peaks() -> None:
+    thinned: Thinned[int]
     thinned, worst = Thinned(10), WorstOf(10)
     for i in range(1000):
         thinned.add(i)
@@ -117,7 +119,7 @@ def test_series_stay_bounded_and_keep_their_ends_and_peaks():
     assert max(row[1] for row in worst.rows) == 5.0
 
 
-def test_the_worst_images_are_kept_apart_in_time():
+def test_the_worst_images_are_kept_apart_in_time() -> None:
     peaks = ErrorPeaks()
     for i in range(200):
         peaks.add(error=float(i % 50), t_s=i * 0.1, joint="pan", ahead_s=0.5, images={"top": picture()})
@@ -127,12 +129,12 @@ def test_the_worst_images_are_kept_apart_in_time():
     assert min(np.diff(sorted(entry.t_s for entry in found))) >= peaks.APART_S
 
 
-def test_a_png_shows_the_same_pixels():
+def test_a_png_shows_the_same_pixels() -> None:
     image = picture()
     decoded = cv2.imdecode(np.frombuffer(encode_png(image), np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), image)
     assert thumbnail(np.zeros((480, 640, 3), np.uint8)).shape == (120, 160, 3)
 
 
-def picture():
+def picture() -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)

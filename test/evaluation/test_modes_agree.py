@@ -1,12 +1,15 @@
 """A bag evaluated in local and in triton mode gives the same errors."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from act_inference_ros.evaluation.bags.bag_evaluation import evaluate_bags
 from act_inference_ros.evaluation.results import RunSettings
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.spec import IMAGE_PREFIX
+from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.spec import IMAGE_PREFIX, PolicySpec
 from test.checkpoints import golden_checkpoint
 from test.evaluation import bags
 from test.evaluation.bags import FPS, START_S
@@ -16,7 +19,7 @@ pytest.importorskip("tritonclient", reason="needs the extra triton")
 CASE = "a_small_1cam"
 
 
-def test_local_and_triton_mode_agree(tmp_path):
+def test_local_and_triton_mode_agree(tmp_path: Path) -> None:
     from act_inference_ros.serving.model_config import ServingOptions
     from test.inference.triton_process import RunningTriton
 
@@ -37,7 +40,7 @@ def test_local_and_triton_mode_agree(tmp_path):
             assert found.by_merge[merge].executed[joint].rmse_ros_units == pytest.approx(error.rmse_ros_units, abs=1e-4)
 
 
-def write_random_demonstration(path, spec):
+def write_random_demonstration(path: Path, spec: PolicySpec) -> tuple[RobotConfiguration, Path]:
     """Three seconds of random images and states for any policy with one camera."""
     (image,) = spec.images
     assert image.key.startswith(IMAGE_PREFIX)

@@ -1,6 +1,10 @@
 """The executed plan of the evaluation is what the node's commanders publish, chunk for chunk, limits included."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from act_inference_ros.control.commander import make_commander
@@ -12,7 +16,7 @@ from test.evaluation.bags import CHUNK_SIZE, FPS, JOINTS, START_S
 
 
 @pytest.mark.parametrize("merge", MERGES)
-def test_trajectories_up_to_the_next_one(merge):
+def test_trajectories_up_to_the_next_one(merge: str) -> None:
     configuration = bags.configuration(
         **{
             "controllers": ["arm"], "controller.arm.joints": list(JOINTS), "controller.arm.lead": 0.02,
@@ -21,7 +25,7 @@ def test_trajectories_up_to_the_next_one(merge):
             "joint.pan.max_velocity": 1.5, "joint.lift.max": 0.4,
         }
     )  # fmt: skip
-    published = []
+    published: list[Any] = []
     commander = make_commander(configuration.controllers[0], configuration, published.append)
     timeline = ActionTimeline(FPS, merge, configuration.blend_time, configuration.ensemble_coeff)
     plan = ExecutedPlan(configuration, merge)
@@ -51,7 +55,7 @@ def test_trajectories_up_to_the_next_one(merge):
         np.testing.assert_allclose(row, told[place], atol=1e-5)
 
 
-def commands_executed(commands, stamps):
+def commands_executed(commands: Sequence[Any], stamps: npt.NDArray[np.float64]) -> dict[int, npt.NDArray[Any]]:
     """Step -> the position of the trajectory in force at that time."""
     told = {}
     for command, end in zip(commands, [*stamps[1:], np.inf], strict=True):

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,7 @@ WIDTHS = pytest.mark.parametrize("width", [390, 1280])
 
 
 @pytest.fixture(scope="module")
-def bag_run(tmp_path_factory):
+def bag_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     directory = tmp_path_factory.mktemp("bags")
     for seed in (0, 1):
         expert_episode(seed, limit_s=1.5, record=directory / "bags" / f"operator{seed}")
@@ -39,7 +40,7 @@ def bag_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def simulated_run():
+def simulated_run() -> Run:
     episodes = tuple(replace(expert_episode(seed, limit_s=limit_s), index=i) for i, (seed, limit_s) in ENDS.items())
     settings = run_settings("local", "the expert", configuration(), [], EXPERT_SPEC)
     films = tuple(Film(f"episode {episode.index + 1}", film(episode, 60)) for episode in episodes)
@@ -48,7 +49,7 @@ def simulated_run():
 
 @needs_chromium
 @WIDTHS
-def test_a_report_of_bags_is_drawn_completely_and_fits(tmp_path, bag_run, width):
+def test_a_report_of_bags_is_drawn_completely_and_fits(tmp_path: Path, bag_run: Run, width: int) -> None:
     write_report(tmp_path / "report.html", [bag_run])
     seen = open_report(tmp_path / "report.html", width, tmp_path)
     assert seen.console == []
@@ -65,7 +66,7 @@ def test_a_report_of_bags_is_drawn_completely_and_fits(tmp_path, bag_run, width)
 
 @needs_chromium
 @WIDTHS
-def test_a_report_of_episodes_is_drawn_completely_and_fits(tmp_path, simulated_run, width):
+def test_a_report_of_episodes_is_drawn_completely_and_fits(tmp_path: Path, simulated_run: Run, width: int) -> None:
     write_report(tmp_path / "report.html", [simulated_run])
     seen = open_report(tmp_path / "report.html", width, tmp_path)
     assert (seen.console, seen.requests) == ([], [])
@@ -78,7 +79,7 @@ def test_a_report_of_episodes_is_drawn_completely_and_fits(tmp_path, simulated_r
 
 
 @needs_chromium
-def test_two_runs_are_drawn_side_by_side(tmp_path, bag_run):
+def test_two_runs_are_drawn_side_by_side(tmp_path: Path, bag_run: Run) -> None:
     other = Run("triton", replace(bag_run.result, settings=replace(bag_run.result.settings, mode="triton")))
     write_report(tmp_path / "report.html", [bag_run, other])
     seen = open_report(tmp_path / "report.html", 1280, tmp_path)
@@ -88,7 +89,7 @@ def test_two_runs_are_drawn_side_by_side(tmp_path, bag_run):
     assert "mode\tlocal\ttriton" in seen.text
 
 
-def test_nothing_is_loaded_from_anywhere(bag_run):
+def test_nothing_is_loaded_from_anywhere(bag_run: Run) -> None:
     page = render([bag_run])
     # What plotly.js has in its code is not requested; the browser's tests show that. This is about our own markup.
     markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
@@ -96,13 +97,13 @@ def test_nothing_is_loaded_from_anywhere(bag_run):
     assert "default-src 'none'" in markup
 
 
-def test_names_are_text_and_no_markup(bag_run):
+def test_names_are_text_and_no_markup(bag_run: Run) -> None:
     page = render([bag_run])
     assert "alert(" not in page.split('id="data"')[0].split("<script>")[0].replace("alert(&quot;x", "")
     assert "<b>" not in page.split("<script>")[0]
 
 
-def test_numbers_that_do_not_exist_leave_no_trace_of_it(bag_run):
+def test_numbers_that_do_not_exist_leave_no_trace_of_it(bag_run: Run) -> None:
     series = bag_run.result.episodes[0].series
     holes = replace(series, truth=tuple((math.nan,) * 6 for _ in series.truth))
     result = replace(bag_run.result, episodes=(replace(bag_run.result.episodes[0], series=holes),))
@@ -111,7 +112,7 @@ def test_numbers_that_do_not_exist_leave_no_trace_of_it(bag_run):
     assert "null" in data
 
 
-def test_findings_and_reasons_come_first(bag_run):
+def test_findings_and_reasons_come_first(bag_run: Run) -> None:
     finding = Finding("offset", ("wrist",), 0.1, 0.9, "wrist is 0.1 rad too far")
     total = replace(bag_run.result.total, findings=(finding,))
     result = replace(bag_run.result, total=total, status="partial", reasons=("interrupted: 1 of 2",))
@@ -120,7 +121,7 @@ def test_findings_and_reasons_come_first(bag_run):
     assert 'class="badge partial"' in page
 
 
-def test_a_report_of_many_long_bags_stays_small(bag_run):
+def test_a_report_of_many_long_bags_stays_small(bag_run: Run) -> None:
     joints = tuple(f"joint_number_{i}" for i in range(14))
     row = tuple(-1.2345678 + i for i in range(14))
     times = tuple(i / 50 for i in range(PLAN_POINTS))

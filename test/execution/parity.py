@@ -306,7 +306,7 @@ class NodeWorld:
             node, schedule.configuration, client, self.faults.append, lambda: None
         )
         self.session.activate()
-        self._worker = cast(worker_module.InferenceWorker, self.session._worker)
+        self._worker: worker_module.InferenceWorker = self.session._worker
         self._next_tick = START + self.node.period_s
         self._next_look = START + worker_module.POLL_S
         self._busy_until: float | None = None

@@ -1,7 +1,6 @@
 """A pipeline with hand-moved time, a robot that may or may not do what it is told, and a memory of every command."""
 
 from collections import deque
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +18,7 @@ START = 1.7e9
 FPS = 10.0
 JOINTS = ("pan", "lift", "grip")
 SPEC = PolicySpec(10, 3, images=(ImageSpec("observation.images.front", 2, 2),), state_dim=3)
-PARAMETERS: Mapping[str, Any] = {
+PARAMETERS: dict[str, Any] = {
     "fps": FPS, "merge": "latest", "coast_time": 0.3, "max_age": 0.2, "command_rate": 50.0, "max_plan_age": 3.0,
     "state.topic": "/s", "state.joints": list(JOINTS), "cameras": ["front"], "camera.front.topic": "/i",
     "controllers": ["arm", "gripper"], "controller.arm.topic": "/a", "controller.arm.joints": ["lift", "pan"],
@@ -45,7 +44,8 @@ class Rig:
     `obeys`: the measured positions are what the controllers were told, `lag` s late. `silent`: inputs that do not come.
     """
 
-    def __init__(self, closed_loop: bool = True, spec: PolicySpec = SPEC, **changes: Any) -> None:
+    # `| Any`: mypy takes any value of a `**{...}` for one of these two.
+    def __init__(self, closed_loop: bool | Any = True, spec: PolicySpec | Any = SPEC, **changes: Any) -> None:
         self.configuration = RobotConfiguration.from_parameters(PARAMETERS | changes)
         self.commands: dict[str, list[Command]] = {each.name: [] for each in self.configuration.controllers}
         commanders = [

@@ -44,6 +44,6 @@ def test_the_schedules_hold_what_they_are_to_prove(monkeypatch: pytest.MonkeyPat
         schedule = draw(seed)
         faults += schedule.faults
         with monkeypatch.context() as patch:
-            states.update(what for _, *what in evaluated(schedule, patch).changes for what in what)
+            states.update(what for _, *what in evaluated(schedule, patch).changes for what in what)  # type: ignore[assignment,misc]  # the inner `what` is another one
     assert {"lost", "late", "skewed", "wrong", "jump"} <= set(faults)
     assert {"commanding", "holding", "inference failed", "plan too old", "the clock jumped back"} <= set(states)

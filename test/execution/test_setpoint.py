@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from act_inference_ros.simulation.trajectory import Trajectory, TrajectoryPoint
@@ -29,7 +30,7 @@ class Arm:
     def __init__(self, rig: Rig, controller: TrajectoryController, lag: float) -> None:
         self.rig, self.controller, self.lag = rig, controller, lag
         self.position = np.zeros(2)
-        self.log: list[tuple[float, np.ndarray, np.ndarray]] = []
+        self.log: list[tuple[float, npt.NDArray[Any], npt.NDArray[Any]]] = []
         self._taken = 0
         controller.hold([0.0, 0.0])
         rig.obeys = False

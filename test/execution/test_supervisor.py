@@ -229,7 +229,7 @@ def test_a_frozen_arm_is_stopped_where_it_is_measured() -> None:
     exceeded_at = None
     while rig.state is State.COMMANDING and rig.now < rig.trajectories[0].stamp + 2.0:
         rig.wait(TICK_S)
-        if exceeded_at is None and rig.supervisor.following.largest[1] > 0.3:  # type: ignore[index]  # there is one
+        if exceeded_at is None and rig.supervisor.following.largest[1] > 0.3:
             exceeded_at = rig.now
         if rig.now - rig.trajectories[0].stamp > 0.6:
             rig.chunk(target=1.0)
@@ -435,7 +435,7 @@ def test_a_continuous_joint_takes_the_nearest_turn() -> None:
     rig = Rig(**{"joint.pan.continuous": True, "joint.pan.min": -np.inf, "joint.pan.max": np.inf})
     rig.positions["pan"] = 3.10
     rig.feed()
-    rows = np.tile(np.float32([-3.10, 0.0, 0.0]), (10, 1))
+    rows = np.tile(np.float32([-3.10, 0.0, 0.0]), (10, 1))  # type: ignore[arg-type]  # numpy makes an array of a list
     assert rig.rows(rows)
     assert rig.trajectories[0].positions[:, 1].max() == pytest.approx(2 * np.pi - 3.10, abs=1e-5)
     assert np.ptp(rig.trajectories[0].positions[:, 1]) < 0.09

@@ -1,8 +1,10 @@
 """The fallback computes while the first backend cannot, and hands back when it can again."""
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from act_inference_ros.errors import (
@@ -35,22 +37,22 @@ class Stub:
         self.error: InferenceError | None = None
         self.closed = False
 
-    def infer(self, _inputs):
+    def infer(self, _inputs: object) -> npt.NDArray[np.float32]:
         if self.error is not None:
             raise self.error
         return np.full((2, 3), self.number, np.float32)
 
-    def close(self):
+    def close(self) -> None:
         self.closed = True
 
 
 @pytest.fixture
-def backends():
+def backends() -> tuple[Stub, Stub]:
     return Stub(1.0), Stub(2.0)
 
 
 @pytest.fixture
-def client(backends):
+def client(backends: tuple[Stub, Stub]) -> Iterator[InferenceClient]:
     with InferenceClient(FallbackBackend(*backends)) as client:
         yield client
 
@@ -60,7 +62,9 @@ def number(client: InferenceClient) -> float:
 
 
 @pytest.mark.parametrize("error", [NotReadyError("gone"), InferenceTimeoutError("late")])
-def test_the_second_computes_from_the_first_failure_until_the_first_works_again(client, backends, error):
+def test_the_second_computes_from_the_first_failure_until_the_first_works_again(
+    client: InferenceClient, backends: tuple[Stub, Stub], error: InferenceError
+) -> None:
     assert number(client) == 1.0
     backends[0].error = error
     assert number(client) == 2.0
@@ -71,37 +75,39 @@ def test_the_second_computes_from_the_first_failure_until_the_first_works_again(
     assert client.source == "backend 1"
 
 
-def test_what_the_input_is_to_blame_for_stays_an_error(client, backends):
+def test_what_the_input_is_to_blame_for_stays_an_error(client: InferenceClient, backends: tuple[Stub, Stub]) -> None:
     backends[0].error = RejectedError("not this one")
     with pytest.raises(RejectedError):
         client.predict(OBSERVATION)
 
 
-def test_a_first_one_that_answers_nonsense_is_not_gone_back_to(client, backends):
+def test_a_first_one_that_answers_nonsense_is_not_gone_back_to(
+    client: InferenceClient, backends: tuple[Stub, Stub]
+) -> None:
     backends[0].error = NotReadyError("gone")
     assert number(client) == 2.0
     backends[0].number = float("nan")
     backends[0].error = None
     asked = threading.Event()
     infer = backends[0].infer
-    backends[0].infer = lambda inputs: (asked.set(), infer(inputs))[1]
+    backends[0].infer = lambda inputs: (asked.set(), infer(inputs))[1]  # type: ignore[assignment,func-returns-value,method-assign]  # spied on
     assert asked.wait(5.0)
     asked.clear()
     assert asked.wait(5.0)  # so the first answer was weighed
     assert number(client) == 2.0
 
 
-def test_images_are_wanted_as_the_first_one_wants_them(client):
+def test_images_are_wanted_as_the_first_one_wants_them(client: InferenceClient) -> None:
     assert client.takes_jpeg
     assert client.reconnects == 4
 
 
-def test_two_different_policies_are_refused_with_both_sides():
+def test_two_different_policies_are_refused_with_both_sides() -> None:
     with pytest.raises(ConfigurationError, match=r"backend 1 and backend 2 .* action_dim: 3 and 4"):
         FallbackBackend(Stub(1.0), Stub(2.0, PolicySpec(chunk_size=2, action_dim=4, state_dim=3)))
 
 
-def test_close_releases_both_and_ends_the_thread(backends):
+def test_close_releases_both_and_ends_the_thread(backends: tuple[Stub, Stub]) -> None:
     before = set(threading.enumerate())
     client = InferenceClient(FallbackBackend(*backends))
     (thread,) = set(threading.enumerate()) - before

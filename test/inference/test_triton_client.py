@@ -4,6 +4,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -34,7 +36,7 @@ EXPECTED_OUTPUT = f"[1, {CHUNK_SIZE}, {ACTION_DIM}]"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
     repository = tmp_path_factory.mktemp("models")
     write_model(repository, SPEC, instances=2)
     write_model(repository, SPEC, "jpeg", encoding="jpeg")
@@ -51,18 +53,18 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def client(server):
+def client(server: RunningTriton) -> Iterator[InferenceClient]:
     with InferenceClient.create("triton", server=server.address) as client:
         yield client
 
 
-def test_the_robot_learns_the_policy_from_the_server(client):
+def test_the_robot_learns_the_policy_from_the_server(client: InferenceClient) -> None:
     assert client.spec == SPEC
     assert client.takes_jpeg is False
 
 
 @pytest.mark.parametrize("shared_memory", ["on", "off"])
-def test_images_and_numbers_arrive_as_they_were_sent(server, shared_memory):
+def test_images_and_numbers_arrive_as_they_were_sent(server: RunningTriton, shared_memory: str) -> None:
     with InferenceClient.create("triton", server=server.address, shared_memory=shared_memory) as client:
         for echo in (1.25, 2.5):
             given = observation(SPEC, echo, seed=int(echo))
@@ -86,7 +88,9 @@ def test_images_and_numbers_arrive_as_they_were_sent(server, shared_memory):
         (Fault.REFUSES, RejectedError, ["refuses this input", "not this one"]),
     ],
 )
-def test_what_the_model_does_wrong_is_an_error_and_the_next_request_is_fine(client, server, fault, error, words):
+def test_what_the_model_does_wrong_is_an_error_and_the_next_request_is_fine(
+    client: InferenceClient, server: RunningTriton, fault: Fault, error: type[Exception], words: list[str]
+) -> None:
     with pytest.raises(error) as caught:
         client.predict(observation(SPEC, 1.0, fault))
     for word in (*words, server.address):
@@ -94,7 +98,7 @@ def test_what_the_model_does_wrong_is_an_error_and_the_next_request_is_fine(clie
     assert client.predict(observation(SPEC, 2.0))[0, 0] == 2.0
 
 
-def test_a_late_answer_never_reaches_a_newer_observation(server):
+def test_a_late_answer_never_reaches_a_newer_observation(server: RunningTriton) -> None:
     with InferenceClient.create("triton", server=server.address, timeout_s=0.3) as client:
         for echo in range(1, 4):
             with pytest.raises(InferenceTimeoutError, match=r"no answer within the deadline"):
@@ -104,11 +108,11 @@ def test_a_late_answer_never_reaches_a_newer_observation(server):
                 assert client.predict(observation(SPEC, newer))[0, 0] == newer
 
 
-def test_the_deadline_is_kept(server):
+def test_the_deadline_is_kept(server: RunningTriton) -> None:
     with InferenceClient.create("triton", server=server.address, timeout_s=0.2) as client:
         outcome = []
 
-        def predict():
+        def predict() -> None:
             try:
                 client.predict(observation(SPEC, 1.0, delay_s=5.0))
             except InferenceTimeoutError as error:
@@ -135,14 +139,16 @@ def test_the_deadline_is_kept(server):
         ("always_raises", RejectedError, ["the model failed"]),
     ],
 )
-def test_a_model_that_is_no_such_policy_is_refused_at_once(server, model, error, words):
+def test_a_model_that_is_no_such_policy_is_refused_at_once(
+    server: RunningTriton, model: str, error: type[Exception], words: list[str]
+) -> None:
     with pytest.raises(error) as caught:
         InferenceClient.create("triton", server=server.address, model=model, wait_s=60.0)
     for word in words:
         assert word in str(caught.value)
 
 
-def test_a_version_that_is_not_there_is_answered_with_what_is(server):
+def test_a_version_that_is_not_there_is_answered_with_what_is(server: RunningTriton) -> None:
     with pytest.raises(NotReadyError, match=r"no model act_policy version 7 .* act_policy version 1 READY"):
         InferenceClient.create("triton", server=server.address, version=7)
     with InferenceClient.create("triton", server=server.address, version=1) as client:
@@ -150,50 +156,50 @@ def test_a_version_that_is_not_there_is_answered_with_what_is(server):
 
 
 @pytest.fixture(scope="module")
-def jpeg_client(server):
+def jpeg_client(server: RunningTriton) -> Iterator[InferenceClient]:
     with InferenceClient.create("triton", server=server.address, model="jpeg") as client:
         yield client
 
 
 @pytest.fixture
-def data():
+def data() -> bytes:
     return cv2.imencode(".jpg", observation(SPEC)[IMAGE])[1].tobytes()
 
 
-def test_jpegs_go_to_the_server_byte_for_byte(jpeg_client, data):
+def test_jpegs_go_to_the_server_byte_for_byte(jpeg_client: InferenceClient, data: bytes) -> None:
     assert jpeg_client.takes_jpeg
     chunk = jpeg_client.predict({**observation(SPEC, 1.0), IMAGE: data})
     assert chunk[0, 1] == fingerprint(data)
 
 
-def test_an_array_is_encoded(jpeg_client):
+def test_an_array_is_encoded(jpeg_client: InferenceClient) -> None:
     assert jpeg_client.predict(observation(SPEC, 1.0))[0, 1] != 0.0
 
 
 @pytest.mark.parametrize("spoil", [lambda d: b"not a jpeg", lambda d: d[:-2], lambda d: d[:200]])
-def test_what_is_no_jpeg_stays_here(jpeg_client, data, spoil):
+def test_what_is_no_jpeg_stays_here(jpeg_client: InferenceClient, data: bytes, spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(ObservationError):
         jpeg_client.predict({**observation(SPEC, 1.0), IMAGE: spoil(data)})
 
 
-def test_a_jpeg_of_another_size_stays_here(jpeg_client):
+def test_a_jpeg_of_another_size_stays_here(jpeg_client: InferenceClient) -> None:
     other = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
     with pytest.raises(ObservationError, match=IMAGE):
         jpeg_client.predict({**observation(SPEC, 1.0), IMAGE: other})
 
 
-def test_a_jpeg_is_decoded_here_for_a_model_that_takes_pixels(client):
+def test_a_jpeg_is_decoded_here_for_a_model_that_takes_pixels(client: InferenceClient) -> None:
     pixels = np.full((96, 128, 3), 77, np.uint8)
     data = cv2.imencode(".jpg", pixels)[1].tobytes()
     chunk = client.predict({**observation(SPEC, 1.0), IMAGE: data})
     assert chunk[0, 1] == fingerprint(pixels)
 
 
-def test_threads_may_share_a_client(server):
+def test_threads_may_share_a_client(server: RunningTriton) -> None:
     with InferenceClient.create("triton", server=server.address, timeout_s=20.0) as client:
         wrong = []
 
-        def predict(number):
+        def predict(number: int) -> None:
             for i in range(20):
                 given = observation(SPEC, 100.0 * number + i, seed=number)
                 chunk = client.predict(given)
@@ -209,7 +215,7 @@ def test_threads_may_share_a_client(server):
         assert not wrong
 
 
-def test_after_close_it_is_not_ready(server):
+def test_after_close_it_is_not_ready(server: RunningTriton) -> None:
     client = InferenceClient.create("triton", server=server.address)
     client.close()
     client.close()
@@ -217,11 +223,11 @@ def test_after_close_it_is_not_ready(server):
         client.predict(observation(SPEC))
 
 
-def test_closing_ends_a_request_in_flight(server):
+def test_closing_ends_a_request_in_flight(server: RunningTriton) -> None:
     client = InferenceClient.create("triton", server=server.address, timeout_s=30.0)
     outcome = []
 
-    def predict():
+    def predict() -> None:
         try:
             client.predict(observation(SPEC, delay_s=2.0))
         except NotReadyError as error:
@@ -235,7 +241,7 @@ def test_closing_ends_a_request_in_flight(server):
     assert len(outcome) == 1
 
 
-def test_it_works_where_torch_cannot_be_imported(server):
+def test_it_works_where_torch_cannot_be_imported(server: RunningTriton) -> None:
     program = f"""
 import sys
 sys.modules["torch"] = None
@@ -248,7 +254,7 @@ with InferenceClient.create("triton", server={server.address!r}) as client:
     assert printed.strip() == "3.0"
 
 
-def test_local_mode_works_where_tritonclient_cannot_be_imported(tmp_path):
+def test_local_mode_works_where_tritonclient_cannot_be_imported(tmp_path: Path) -> None:
     program = """
 import sys
 sys.modules.update({"tritonclient": None, "grpc": None})

@@ -5,6 +5,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,19 +21,19 @@ BACK_WITHIN_S = 1.0
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory):
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("models"), SPEC)
 
 
 @pytest.fixture(scope="module")
-def shared(repository):
+def shared(repository: Path) -> Iterator[RunningTriton]:
     flags = ("--model-control-mode=explicit", "--load-model=*")
     with RunningTriton(repository, *flags) as process:
         yield process.wait_ready()
 
 
 @pytest.fixture
-def server(shared):
+def server(shared: RunningTriton) -> Iterator[RunningTriton]:
     """A server in order, whatever the test before did to it."""
     yield shared
     shared.kill()
@@ -39,7 +41,7 @@ def server(shared):
 
 
 @pytest.fixture(params=["auto", "off"])
-def client(request, server) -> Iterator[InferenceClient]:
+def client(request: pytest.FixtureRequest, server: RunningTriton) -> Iterator[InferenceClient]:
     options = {"server": server.address, "timeout_s": TIMEOUT_S, "shared_memory": request.param}
     with InferenceClient.create("triton", **options) as client:
         yield client
@@ -58,7 +60,7 @@ def seconds_until_answered(client: InferenceClient, deadline_s: float = 10.0) ->
     return time.monotonic() - began
 
 
-def test_create_waits_for_a_server_that_is_not_there_yet(repository):
+def test_create_waits_for_a_server_that_is_not_there_yet(repository: Path) -> None:
     with RunningTriton(repository, started=False) as process:
         starter = threading.Timer(0.5, process.start)
         starter.start()
@@ -67,7 +69,7 @@ def test_create_waits_for_a_server_that_is_not_there_yet(repository):
         starter.join()
 
 
-def test_create_gives_up_and_says_what_it_tried():
+def test_create_gives_up_and_says_what_it_tried() -> None:
     ports = free_port(), free_port()
     server = ",".join(f"localhost:{port}" for port in ports)
     began = time.monotonic()
@@ -77,19 +79,19 @@ def test_create_gives_up_and_says_what_it_tried():
     assert all(str(port) in str(caught.value) for port in ports)
 
 
-def test_create_without_waiting_tries_once():
+def test_create_without_waiting_tries_once() -> None:
     began = time.monotonic()
     with pytest.raises(NotReadyError):
         InferenceClient.create("triton", server=f"localhost:{free_port()}", wait_s=0.0)
     assert time.monotonic() - began < 1.0
 
 
-def test_a_host_name_that_nobody_knows_is_named():
+def test_a_host_name_that_nobody_knows_is_named() -> None:
     with pytest.raises(NotReadyError, match=r"no-such-host\.invalid"):
         InferenceClient.create("triton", server="no-such-host.invalid:8001", wait_s=0.2)
 
 
-def test_a_port_that_speaks_something_else_is_an_error():
+def test_a_port_that_speaks_something_else_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve_http() -> None:
@@ -105,7 +107,7 @@ def test_a_port_that_speaks_something_else_is_an_error():
         thread.join(5.0)
 
 
-def test_killed_and_started_again(server, client):
+def test_killed_and_started_again(server: RunningTriton, client: InferenceClient) -> None:
     server.kill()
     with pytest.raises(NotReadyError, match=server.address):
         client.predict(observation(SPEC))
@@ -114,7 +116,7 @@ def test_killed_and_started_again(server, client):
     assert client.reconnects == 1
 
 
-def test_away_for_a_while_it_is_found_as_fast(server, client):
+def test_away_for_a_while_it_is_found_as_fast(server: RunningTriton, client: InferenceClient) -> None:
     server.kill()
     end = time.monotonic() + 3.0
     while time.monotonic() < end:  # back-off grows with the failures
@@ -125,7 +127,7 @@ def test_away_for_a_while_it_is_found_as_fast(server, client):
     assert seconds_until_answered(client) < BACK_WITHIN_S
 
 
-def test_frozen_and_thawed(server, client):
+def test_frozen_and_thawed(server: RunningTriton, client: InferenceClient) -> None:
     server.send(signal.SIGSTOP)
     for _ in range(5):  # beyond the point where the client tries another connection
         began = time.monotonic()
@@ -137,7 +139,7 @@ def test_frozen_and_thawed(server, client):
     assert client.reconnects == 1
 
 
-def test_a_model_whose_process_died_is_an_error_until_it_is_loaded_again(server):
+def test_a_model_whose_process_died_is_an_error_until_it_is_loaded_again(server: RunningTriton) -> None:
     with InferenceClient.create("triton", server=server.address, timeout_s=5.0) as client:
         server.kill_stubs()
         for _ in range(2):  # Triton answers after a second, and claims to be ready all the while
@@ -148,7 +150,7 @@ def test_a_model_whose_process_died_is_an_error_until_it_is_loaded_again(server)
         assert seconds_until_answered(client) < BACK_WITHIN_S
 
 
-def test_an_unloaded_model_is_an_error_until_it_is_loaded_again(server, client):
+def test_an_unloaded_model_is_an_error_until_it_is_loaded_again(server: RunningTriton, client: InferenceClient) -> None:
     server.unload("act_policy")
 
     def refused() -> bool:
@@ -163,7 +165,7 @@ def test_an_unloaded_model_is_an_error_until_it_is_loaded_again(server, client):
     assert seconds_until_answered(client) < BACK_WITHIN_S
 
 
-def test_another_policy_under_the_same_name_is_refused(tmp_path):
+def test_another_policy_under_the_same_name_is_refused(tmp_path: Path) -> None:
     repository = write_model(tmp_path, SPEC)
     with RunningTriton(repository) as process:
         process.wait_ready()
@@ -178,9 +180,9 @@ def test_another_policy_under_the_same_name_is_refused(tmp_path):
                 client.predict(observation(SPEC))
 
 
-def test_a_connection_that_went_silent_is_replaced(repository, shared):
+def test_a_connection_that_went_silent_is_replaced(repository: Path, shared: RunningTriton) -> None:
     with Relay(shared.address) as relay:
-        options = {"server": relay.address, "timeout_s": 0.2, "shared_memory": "off"}
+        options: dict[str, Any] = {"server": relay.address, "timeout_s": 0.2, "shared_memory": "off"}
         with InferenceClient.create("triton", **options) as client:
             client.predict(observation(SPEC))
             relay.silence_connections()
@@ -208,7 +210,7 @@ def test_a_connection_that_went_silent_is_replaced(repository, shared):
         ({"fallback": "triton"}, "fallback"),
     ],
 )
-def test_options_that_cannot_be_right_are_refused_at_once(options, words):
+def test_options_that_cannot_be_right_are_refused_at_once(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         InferenceClient.create("triton", **{"server": "localhost:1", "wait_s": 0.0, **options})
 

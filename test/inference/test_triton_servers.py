@@ -3,6 +3,9 @@
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,13 +20,13 @@ SPEC = policy_spec(height=96, width=128)
 
 
 @pytest.fixture
-def servers(tmp_path):
+def servers(tmp_path: Path) -> Iterator[tuple[RunningTriton, RunningTriton]]:
     repository = write_model(tmp_path / "models", SPEC)
     with RunningTriton(repository) as first, RunningTriton(repository) as second:
         yield first.wait_ready(), second.wait_ready()
 
 
-def create(*processes: RunningTriton, **options) -> InferenceClient:
+def create(*processes: RunningTriton, **options: Any) -> InferenceClient:
     addresses = ", ".join(process.address for process in processes)
     return InferenceClient.create("triton", server=addresses, **options)
 
@@ -64,7 +67,9 @@ class Requests:
 
 @pytest.mark.parametrize("shared_memory", ["auto", "off"])
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=["dies", "drains"])
-def test_no_request_fails_while_one_server_goes_and_comes_back(servers, end, shared_memory):
+def test_no_request_fails_while_one_server_goes_and_comes_back(
+    servers: tuple[RunningTriton, RunningTriton], end: signal.Signals, shared_memory: str
+) -> None:
     first, second = servers
     with create(*servers, shared_memory=shared_memory) as client, Requests(client) as requests:
         first.end(end)
@@ -77,7 +82,9 @@ def test_no_request_fails_while_one_server_goes_and_comes_back(servers, end, sha
     assert requests.failures == []
 
 
-def test_a_frozen_server_costs_one_deadline_per_request_in_flight_and_no_more(servers):
+def test_a_frozen_server_costs_one_deadline_per_request_in_flight_and_no_more(
+    servers: tuple[RunningTriton, RunningTriton],
+) -> None:
     first, _ = servers
     with create(*servers, timeout_s=0.5) as client, Requests(client) as requests:
         first.send(signal.SIGSTOP)
@@ -88,7 +95,7 @@ def test_a_frozen_server_costs_one_deadline_per_request_in_flight_and_no_more(se
     assert all(isinstance(error, InferenceTimeoutError) for error in requests.failures)
 
 
-def test_servers_take_turns(servers):
+def test_servers_take_turns(servers: tuple[RunningTriton, RunningTriton]) -> None:
     first, second = servers
     with create(*servers) as client:
         for process in servers:
@@ -99,7 +106,9 @@ def test_servers_take_turns(servers):
         assert (first.inferences - before[0], second.inferences - before[1]) == (5, 5)
 
 
-def test_one_of_two_is_enough_to_begin_and_the_other_joins_when_it_comes(servers):
+def test_one_of_two_is_enough_to_begin_and_the_other_joins_when_it_comes(
+    servers: tuple[RunningTriton, RunningTriton],
+) -> None:
     _, second = servers
     second.kill()
     with create(*servers) as client:
@@ -113,7 +122,7 @@ def test_one_of_two_is_enough_to_begin_and_the_other_joins_when_it_comes(servers
         assert second.inferences > before
 
 
-def test_when_all_are_gone_the_error_names_them_all(servers):
+def test_when_all_are_gone_the_error_names_them_all(servers: tuple[RunningTriton, RunningTriton]) -> None:
     with create(*servers) as client:
         for process in servers:
             process.kill()
@@ -122,7 +131,7 @@ def test_when_all_are_gone_the_error_names_them_all(servers):
         assert all(process.address in str(caught.value) for process in servers)
 
 
-def test_a_server_with_another_policy_is_not_used(tmp_path, servers):
+def test_a_server_with_another_policy_is_not_used(tmp_path: Path, servers: tuple[RunningTriton, RunningTriton]) -> None:
     first, _ = servers
     other = write_model(tmp_path / "other", policy_spec(height=96, width=128, action_dim=7))
     with RunningTriton(other) as process:
@@ -132,7 +141,7 @@ def test_a_server_with_another_policy_is_not_used(tmp_path, servers):
                 assert client.predict(observation(SPEC)).shape == (20, 14)
 
 
-def test_the_deadline_covers_the_retries(servers):
+def test_the_deadline_covers_the_retries(servers: tuple[RunningTriton, RunningTriton]) -> None:
     with create(*servers, timeout_s=0.5) as client:
         for process in servers:
             process.send(signal.SIGSTOP)
@@ -143,7 +152,7 @@ def test_the_deadline_covers_the_retries(servers):
             assert time.monotonic() - began < 0.5 + 0.3
 
 
-def test_nothing_is_left_running_after_close(servers):
+def test_nothing_is_left_running_after_close(servers: tuple[RunningTriton, RunningTriton]) -> None:
     backend = TritonBackend(TritonOptions(server=f"{servers[0].address},127.0.0.1:{free_port()}"))
     (thread,) = [thread for thread in threading.enumerate() if thread.name == "triton_servers"]
     backend.close()

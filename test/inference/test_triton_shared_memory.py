@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ sys.stdin.read()
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
     with RunningTriton(write_model(tmp_path_factory.mktemp("models"), SPEC, instances=2)) as process:
         yield process.wait_ready()
 
@@ -44,7 +45,7 @@ def regions_here() -> set[str]:
     return {path.name for path in DIRECTORY.glob(f"{PREFIX}*")}
 
 
-def create(server: RunningTriton, shared_memory: str = "on", **options) -> InferenceClient:
+def create(server: RunningTriton, shared_memory: str = "on", **options: Any) -> InferenceClient:
     return InferenceClient.create("triton", server=server.address, shared_memory=shared_memory, **options)
 
 
@@ -53,7 +54,7 @@ def answers(client: InferenceClient) -> bool:
     return tuple(client.predict(given)[0, :2]) == (5.0, fingerprint(given[IMAGE]))
 
 
-def test_a_region_lives_as_long_as_its_client(server):
+def test_a_region_lives_as_long_as_its_client(server: RunningTriton) -> None:
     before = regions_here()
     with create(server, "auto") as client:
         assert answers(client)
@@ -64,13 +65,13 @@ def test_a_region_lives_as_long_as_its_client(server):
     assert regions_here() <= before
 
 
-def test_off_is_off(server):
+def test_off_is_off(server: RunningTriton) -> None:
     with create(server, "off") as client:
         assert answers(client)
         assert server.shared_regions == set()
 
 
-def test_requests_at_a_time_have_a_region_each_up_to_a_limit(server):
+def test_requests_at_a_time_have_a_region_each_up_to_a_limit(server: RunningTriton) -> None:
     with create(server, timeout_s=20.0) as client:
         threads = [
             threading.Thread(target=client.predict, args=(observation(SPEC, delay_s=0.3),))
@@ -85,7 +86,9 @@ def test_requests_at_a_time_have_a_region_each_up_to_a_limit(server):
     assert server.shared_regions == set()
 
 
-def test_where_server_and_client_share_no_memory_images_go_over_grpc(server, monkeypatch, caplog, tmp_path):
+def test_where_server_and_client_share_no_memory_images_go_over_grpc(
+    server: RunningTriton, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     monkeypatch.setattr(triton_shared_memory, "DIRECTORY", tmp_path)  # as in another container, or on another machine
     caplog.set_level(logging.INFO)
     with create(server, "auto") as client:
@@ -97,18 +100,18 @@ def test_where_server_and_client_share_no_memory_images_go_over_grpc(server, mon
         create(server, "on", wait_s=60.0)
 
 
-def test_without_room_images_go_over_grpc(server, monkeypatch):
+def test_without_room_images_go_over_grpc(server: RunningTriton, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     before = regions_here()
-    monkeypatch.setattr(triton_shared_memory.os, "posix_fallocate", no_room)
+    monkeypatch.setattr(triton_shared_memory.os, "posix_fallocate", no_room)  # type: ignore[attr-defined]  # the module that it uses
     with create(server, "auto") as client:
         assert answers(client)
     assert regions_here() <= before
 
 
-def test_a_server_that_was_started_again_gets_the_region_within_the_same_request(server):
+def test_a_server_that_was_started_again_gets_the_region_within_the_same_request(server: RunningTriton) -> None:
     with create(server) as client:
         assert answers(client)
         server.kill()
@@ -127,7 +130,7 @@ def client_in_another_process(server: RunningTriton) -> Iterator[subprocess.Pope
         yield process
 
 
-def test_a_program_that_ends_without_closing_leaves_nothing(server):
+def test_a_program_that_ends_without_closing_leaves_nothing(server: RunningTriton) -> None:
     with client_in_another_process(server) as process:
         (name,) = server.shared_regions
         process.communicate(timeout=20.0)
@@ -135,7 +138,7 @@ def test_a_program_that_ends_without_closing_leaves_nothing(server):
     assert name not in regions_here()
 
 
-def test_what_a_killed_client_left_is_removed_by_the_next_one(server):
+def test_what_a_killed_client_left_is_removed_by_the_next_one(server: RunningTriton) -> None:
     with client_in_another_process(server) as process:
         try:
             (left,) = server.shared_regions
@@ -152,7 +155,7 @@ def test_what_a_killed_client_left_is_removed_by_the_next_one(server):
         assert answers(client)
 
 
-def test_a_region_in_use_is_no_stale_one():
+def test_a_region_in_use_is_no_stale_one() -> None:
     region = Region(SPEC.images)
     try:
         remove_stale_regions()
@@ -162,7 +165,7 @@ def test_a_region_in_use_is_no_stale_one():
     assert region.name not in regions_here()
 
 
-def test_files_of_others_are_let_be():
+def test_files_of_others_are_let_be() -> None:
     other = DIRECTORY / "not_act_inference_1_2"
     other.touch()
     try:
@@ -172,7 +175,7 @@ def test_files_of_others_are_let_be():
         other.unlink()
 
 
-def test_a_server_that_dies_with_the_client_connected_leaves_nothing_after_close(server):
+def test_a_server_that_dies_with_the_client_connected_leaves_nothing_after_close(server: RunningTriton) -> None:
     before = regions_here()
     client = create(server)
     server.kill()

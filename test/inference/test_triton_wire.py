@@ -1,5 +1,8 @@
 """Requests serialised by hand are what protobuf would have made; refusals are looked up in one table."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import grpc
 import pytest
 from tritonclient.grpc import service_pb2
@@ -12,18 +15,18 @@ from act_inference_ros.errors import (
     RejectedError,
 )
 from act_inference_ros.inference.triton.contract import Contract, RequestEncoder, SharedImage
-from act_inference_ros.inference.triton.errors import TABLE, CallFailed, row_of
+from act_inference_ros.inference.triton.errors import TABLE, CallFailed, Row, row_of
 from test.inference.triton_models import observation, policy_spec
 
 SPEC = policy_spec(cameras=2, height=7, width=9)
 KEYS = ["observation.state", "observation.images.cam0", "observation.images.cam1"]
 
 
-def parsed(encoder: RequestEncoder, inputs) -> service_pb2.ModelInferRequest:
+def parsed(encoder: RequestEncoder, inputs: Mapping[str, Any]) -> service_pb2.ModelInferRequest:
     return service_pb2.ModelInferRequest.FromString(encoder.encode(inputs))
 
 
-def test_a_request_with_pixels():
+def test_a_request_with_pixels() -> None:
     contract = Contract(SPEC, jpeg=False, batched=True)
     given = observation(SPEC, 1.5)
     given[KEYS[1]] = given[KEYS[1]][::-1]
@@ -39,7 +42,7 @@ def test_a_request_with_pixels():
 
 
 @pytest.mark.parametrize("size", [0, 1, 123, 124, 16379, 16380, 3_000_000])
-def test_a_jpeg_of_any_length(size):
+def test_a_jpeg_of_any_length(size: int) -> None:
     contract = Contract(SPEC, jpeg=True, batched=True)
     data = bytes(range(256)) * (size // 256) + bytes(size % 256)
     given = {**observation(SPEC), KEYS[1]: data, KEYS[2]: b"x"}
@@ -49,13 +52,13 @@ def test_a_jpeg_of_any_length(size):
     assert request.raw_input_contents[1] == size.to_bytes(4, "little") + data
 
 
-def test_a_model_without_batches_gets_none():
+def test_a_model_without_batches_gets_none() -> None:
     contract = Contract(SPEC, jpeg=False, batched=False)
     request = parsed(RequestEncoder(contract, "act_policy", ""), observation(SPEC))
     assert [list(t.shape) for t in request.inputs] == [[14], [7, 9, 3], [7, 9, 3]]
 
 
-def test_images_in_shared_memory_are_only_named():
+def test_images_in_shared_memory_are_only_named() -> None:
     contract = Contract(SPEC, jpeg=False, batched=True)
     shared = {KEYS[1]: SharedImage("region", 0, 189), KEYS[2]: SharedImage("region", 189, 189)}
     given = observation(SPEC)
@@ -70,12 +73,18 @@ def test_images_in_shared_memory_are_only_named():
 class TestOutput:
     contract = Contract(SPEC, jpeg=False, batched=True)
 
-    def response(self, name="action", datatype="FP32", shape=(1, 20, 14), size=20 * 14 * 4):
+    def response(
+        self,
+        name: str = "action",
+        datatype: str = "FP32",
+        shape: tuple[int, ...] = (1, 20, 14),
+        size: int = 20 * 14 * 4,
+    ) -> service_pb2.ModelInferResponse:
         response = service_pb2.ModelInferResponse(raw_output_contents=[bytes(size)])
         response.outputs.add(name=name, datatype=datatype, shape=shape)
         return response
 
-    def test_the_right_one_is_taken(self):
+    def test_the_right_one_is_taken(self) -> None:
         assert self.contract.chunk_of(self.response(), "here").shape == (20, 14)
 
     @pytest.mark.parametrize(
@@ -91,11 +100,11 @@ class TestOutput:
             {"size": 0},
         ],
     )
-    def test_any_other_is_refused(self, wrong):
+    def test_any_other_is_refused(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(BadOutputError, match="here: expected"):
             self.contract.chunk_of(self.response(**wrong), "here")
 
-    def test_none_or_two_are_refused(self):
+    def test_none_or_two_are_refused(self) -> None:
         two = self.response()
         two.MergeFrom(self.response())
         for response in (two, service_pb2.ModelInferResponse()):
@@ -103,15 +112,15 @@ class TestOutput:
                 self.contract.chunk_of(response, "here")
 
 
-class Refusal(grpc.RpcError):
-    def __init__(self, code, details):
+class Refusal(grpc.RpcError):  # type: ignore[misc]  # Any: grpc has no types
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
         super().__init__(details)
         self.code = lambda: code
         self.details = lambda: details
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.code.name}-{row.fragment}")
-def test_every_row_of_the_table_is_reached(row):
+def test_every_row_of_the_table_is_reached(row: Row) -> None:
     failed = CallFailed.of(Refusal(row.code, f"... {row.fragment} ..."), "gpu:8001")
     assert failed.row is row
     assert type(failed.error) is row.error
@@ -120,17 +129,17 @@ def test_every_row_of_the_table_is_reached(row):
 
 
 @pytest.mark.parametrize("code", list(grpc.StatusCode))
-def test_every_status_becomes_an_inference_error(code):
+def test_every_status_becomes_an_inference_error(code: grpc.StatusCode) -> None:
     error = CallFailed.of(Refusal(code, ""), "gpu:8001").error
     assert isinstance(error, InferenceError)
 
 
-def test_errors_of_several_servers_keep_the_kind_of_the_first():
+def test_errors_of_several_servers_keep_the_kind_of_the_first() -> None:
     failures = [CallFailed(InferenceTimeoutError("a: late")), CallFailed(NotReadyError("b: gone"))]
     together = CallFailed.together(failures)
     assert isinstance(together, InferenceTimeoutError)
     assert str(together) == "a: late; b: gone"
 
 
-def test_a_status_that_nobody_foresaw_is_a_rejection():
+def test_a_status_that_nobody_foresaw_is_a_rejection() -> None:
     assert row_of(Refusal(grpc.StatusCode.DATA_LOSS, "?")).error is RejectedError

@@ -7,8 +7,10 @@ begins with the echo and, where there are images, the fingerprint of the first o
 import zlib
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
@@ -34,7 +36,7 @@ def policy_spec(cameras: int = 1, height: int = HEIGHT, width: int = WIDTH, acti
 
 def observation(
     spec: PolicySpec, echo: float = 0.0, fault: Fault = Fault.NONE, delay_s: float = 0.0, seed: int = 0
-) -> dict[str, np.ndarray | bytes]:
+) -> dict[str, Any]:
     """An observation with random images that orders `fault` and `delay_s` from the model."""
     random = np.random.default_rng(seed)
     state = np.zeros(STATE_DIM, np.float32)
@@ -43,7 +45,7 @@ def observation(
     return {"observation.state": state, **images}
 
 
-def fingerprint(image: np.ndarray | bytes) -> int:
+def fingerprint(image: npt.NDArray[Any] | bytes) -> int:
     """What the model puts into the second column: tells whether an image arrived byte for byte."""
     return zlib.crc32(bytes(image)) % 65536
 

@@ -14,7 +14,7 @@ from test.observation.fake_messages import compressed, encoded, image, picture
 CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 2, "bayer_rggb8": 1, "yuv422": 2}
 
 
-def main():
+def main() -> None:
     bridge, same = CvBridge(), {"cv_bridge is usable": optional.cv_bridge()[0] is not None}
     for encoding, channels in CHANNELS.items():
         pixels = picture(48, 64, channels)

@@ -18,7 +18,7 @@ ENCODINGS = ["rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "bayer_rggb8",
 
 
 @pytest.fixture(scope="module")
-def same_pixels(tmp_path_factory):
+def same_pixels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bool]:
     paths = [str(HERE), str(HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     if find_spec("cv_bridge") is None:
         if not DEBIAN.exists():
@@ -42,14 +42,14 @@ def same_pixels(tmp_path_factory):
 
 @pytest.mark.parametrize("padding", [0, 16])
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_raw_images_have_the_pixels_of_cv_bridge(same_pixels, encoding, padding):
+def test_raw_images_have_the_pixels_of_cv_bridge(same_pixels: dict[str, bool], encoding: str, padding: int) -> None:
     assert same_pixels[f"{encoding}, padding {padding}"]
 
 
 @pytest.mark.parametrize("kind", [".jpg", ".png"])
-def test_compressed_images_have_the_pixels_of_cv_bridge(same_pixels, kind):
+def test_compressed_images_have_the_pixels_of_cv_bridge(same_pixels: dict[str, bool], kind: str) -> None:
     assert same_pixels[kind]
 
 
-def test_a_cv_bridge_that_works_is_found_usable(same_pixels):
+def test_a_cv_bridge_that_works_is_found_usable(same_pixels: dict[str, bool]) -> None:
     assert same_pixels["cv_bridge is usable"]

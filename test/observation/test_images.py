@@ -1,4 +1,7 @@
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from act_inference_ros.errors import MissingDependencyError, ObservationError
@@ -19,13 +22,13 @@ CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 
 
 @pytest.fixture(params=["with OpenCV", "without OpenCV"])
-def opencv_or_not(request, monkeypatch):
+def opencv_or_not(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "without OpenCV":
         monkeypatch.setattr(optional, "opencv", lambda: None)
 
 
 @pytest.fixture
-def no_cv_bridge(monkeypatch):
+def no_cv_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optional, "cv_bridge", lambda: (None, "ImportError: built for another numpy"))
 
 
@@ -33,7 +36,9 @@ def no_cv_bridge(monkeypatch):
 @pytest.mark.parametrize("container", ["bytes", "array", "ndarray"])
 @pytest.mark.parametrize("padding", [0, 1, 7])
 @pytest.mark.parametrize("encoding", ORDERS)
-def test_every_encoding_becomes_rgb_whatever_its_padding_and_container(encoding, padding, container):
+def test_every_encoding_becomes_rgb_whatever_its_padding_and_container(
+    encoding: str, padding: int, container: str
+) -> None:
     pixels = picture(5, 7, CHANNELS[encoding])
     rgb = decode_image(image(pixels, encoding, padding, container=container))
     np.testing.assert_array_equal(rgb, pixels[..., ORDERS[encoding]])
@@ -44,12 +49,12 @@ def test_every_encoding_becomes_rgb_whatever_its_padding_and_container(encoding,
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
 @pytest.mark.parametrize("encoding", ORDERS)
-def test_the_smallest_images_are_images_too(encoding, size):
+def test_the_smallest_images_are_images_too(encoding: str, size: tuple[int, int]) -> None:
     pixels = picture(*size, CHANNELS[encoding])
     np.testing.assert_array_equal(decode_image(image(pixels, encoding, 3)), pixels[..., ORDERS[encoding]])
 
 
-def test_an_rgb8_image_is_not_copied():
+def test_an_rgb8_image_is_not_copied() -> None:
     msg = image(picture())
     assert np.shares_memory(decode_image(msg), np.frombuffer(msg.data, np.uint8))
 
@@ -64,7 +69,9 @@ def test_an_rgb8_image_is_not_copied():
         ("data", b"", "expected 4 rows of 18 bytes = 72, got 0"),
     ],
 )
-def test_a_message_whose_numbers_disagree_is_refused_on_arrival_and_when_decoded(field, value, said):
+def test_a_message_whose_numbers_disagree_is_refused_on_arrival_and_when_decoded(
+    field: str, value: int | bytes, said: str
+) -> None:
     msg = image(picture())
     setattr(msg, field, value)
     with pytest.raises(ObservationError, match=said):
@@ -74,7 +81,7 @@ def test_a_message_whose_numbers_disagree_is_refused_on_arrival_and_when_decoded
 
 
 @pytest.mark.usefixtures("no_cv_bridge")
-def test_an_unsupported_encoding_is_named_with_those_supported_and_how_to_get_more():
+def test_an_unsupported_encoding_is_named_with_those_supported_and_how_to_get_more() -> None:
     msg = image(picture(4, 6, 1), "bayer_rggb8")
     with pytest.raises(ObservationError, match=r"'bayer_rggb8'.*'rgb8'.*'mono8'.*installing cv_bridge.*another numpy"):
         check_image_message(msg, TOP)
@@ -85,7 +92,7 @@ def test_an_unsupported_encoding_is_named_with_those_supported_and_how_to_get_mo
 class FakeBridge:
     """Like Debian's cv_bridge: takes the first height * width bytes for pixels, whatever `step` says."""
 
-    def imgmsg_to_cv2(self, msg, desired):
+    def imgmsg_to_cv2(self, msg: Any, desired: str) -> npt.NDArray[np.uint8]:
         assert desired == "rgb8"
         if msg.encoding == "8SC1":
             raise TypeError("no such conversion")
@@ -93,21 +100,21 @@ class FakeBridge:
         return pixels if msg.encoding == "32FC1" else np.repeat(pixels, 3, axis=2)
 
 
-def test_other_encodings_go_through_cv_bridge_without_their_padding(monkeypatch):
+def test_other_encodings_go_through_cv_bridge_without_their_padding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optional, "cv_bridge", lambda: (FakeBridge(), ""))
     pixels = picture(4, 6, 1)
     np.testing.assert_array_equal(decode_image(image(pixels, "bayer_rggb8", 5)), np.repeat(pixels, 3, axis=2))
 
 
 @pytest.mark.parametrize("encoding", ["8SC1", "32FC1"])
-def test_what_cv_bridge_cannot_make_rgb_is_refused(monkeypatch, encoding):
+def test_what_cv_bridge_cannot_make_rgb_is_refused(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     monkeypatch.setattr(optional, "cv_bridge", lambda: (FakeBridge(), ""))
     with pytest.raises(ObservationError, match=f"image: cv_bridge .*{encoding}"):
         decode_image(image(picture(4, 6, 1), encoding))
 
 
 @pytest.mark.parametrize("kind", ["raw", "jpeg", "png"])
-def test_an_image_of_another_size_is_refused_on_arrival_unless_it_may_be_resized(kind):
+def test_an_image_of_another_size_is_refused_on_arrival_unless_it_may_be_resized(kind: str) -> None:
     pixels = picture(6, 4)
     msg = {
         "raw": image(pixels),
@@ -120,7 +127,7 @@ def test_an_image_of_another_size_is_refused_on_arrival_unless_it_may_be_resized
     assert resize(decode_image_message(msg), TOP.height, TOP.width).shape == TOP.shape
 
 
-def test_resizing_is_the_bilinear_of_lerobots_policy_server():
+def test_resizing_is_the_bilinear_of_lerobots_policy_server() -> None:
     torch = pytest.importorskip("torch", reason="compares with torch")
     pixels = picture(48, 64)
     there = torch.nn.functional.interpolate(
@@ -131,13 +138,13 @@ def test_resizing_is_the_bilinear_of_lerobots_policy_server():
     assert resize(pixels, 48, 64) is pixels
 
 
-def test_resizing_without_opencv_says_what_to_install(monkeypatch):
+def test_resizing_without_opencv_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optional, "opencv", lambda: None)
     with pytest.raises(MissingDependencyError, match="pip install opencv-python-headless"):
         resize(picture(), 2, 2)
 
 
-def test_only_a_whole_colour_jpeg_of_the_right_size_may_be_passed_on():
+def test_only_a_whole_colour_jpeg_of_the_right_size_may_be_passed_on() -> None:
     whole = encoded(picture(4, 6))
     assert is_jpeg_of_size(whole, 4, 6)
     others = [whole[:-2], encoded(picture(6, 4)), encoded(picture(4, 6, 1)), encoded(picture(4, 6), ".png"), b""]

@@ -1,6 +1,8 @@
 """The same observation comes of messages from rclpy and from rosbags."""
 
 from array import array
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ SEC, NANOSEC = 1_700_000_000, 250_000_000
 RAW, PNG = image(picture(), "bgr8", padding=3), encoded(picture(seed=1), ".png")
 
 
-def messages_of_rclpy():
+def messages_of_rclpy() -> tuple[Any, ...]:
     sensor_msgs = pytest.importorskip("sensor_msgs.msg", reason="needs ROS messages")
     std_msgs = pytest.importorskip("std_msgs.msg", reason="needs ROS messages")
     header = std_msgs.Header()
@@ -35,7 +37,7 @@ def messages_of_rclpy():
     )
 
 
-def messages_of_rosbags():
+def messages_of_rosbags() -> tuple[Any, ...]:
     typesys = pytest.importorskip("rosbags.typesys", reason="needs rosbags")
     types = typesys.get_typestore(typesys.Stores.ROS2_HUMBLE).types
     header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](SEC, NANOSEC), "")
@@ -46,12 +48,12 @@ def messages_of_rosbags():
         types["sensor_msgs/msg/Image"](**fields),
         types["sensor_msgs/msg/CompressedImage"](header, "png", np.frombuffer(PNG, np.uint8)),
         types["sensor_msgs/msg/JointState"](header, ["lift", "pan"], np.array([0.2, 0.1]), nothing, nothing),
-        types["std_msgs/msg/Float32MultiArray"](layout, np.float32([1.0, 2.0])),
+        types["std_msgs/msg/Float32MultiArray"](layout, np.float32([1.0, 2.0])),  # type: ignore[arg-type]  # numpy makes an array of a list
     )
 
 
 @pytest.mark.parametrize("make_messages", [messages_of_rclpy, messages_of_rosbags])
-def test_an_observation_comes_of_the_messages_of(make_messages):
+def test_an_observation_comes_of_the_messages_of(make_messages: Callable[[], tuple[Any, ...]]) -> None:
     raw, png, joints, environment = make_messages()
     cameras = {"top": CameraOptions("raw"), "wrist": CameraOptions("compressed")}
     inputs = ObservationInputs(SPEC, JointBinding([Joint("pan"), Joint("lift")]), cameras, 0.2, 0.05)
@@ -63,5 +65,5 @@ def test_an_observation_comes_of_the_messages_of(make_messages):
     assert selection.t_obs == SEC + 0.25
     np.testing.assert_array_equal(observation["observation.images.top"], picture()[..., ::-1])
     np.testing.assert_array_equal(observation["observation.images.wrist"], picture(seed=1))
-    np.testing.assert_array_equal(observation["observation.state"], np.float32([0.1, 0.2]))
-    np.testing.assert_array_equal(observation["observation.environment_state"], np.float32([1.0, 2.0]))
+    np.testing.assert_array_equal(observation["observation.state"], np.float32([0.1, 0.2]))  # type: ignore[arg-type]  # numpy makes an array of a list
+    np.testing.assert_array_equal(observation["observation.environment_state"], np.float32([1.0, 2.0]))  # type: ignore[arg-type]  # numpy makes an array of a list

@@ -1,4 +1,6 @@
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,10 +11,10 @@ CRASHES = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 
 
 @pytest.fixture
-def install_cv_bridge(tmp_path, monkeypatch):
+def install_cv_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Put a package called cv_bridge on the path, with the given body of imgmsg_to_cv2 and of its compiled half."""
 
-    def install(conversion, compiled=""):
+    def install(conversion: str, compiled: str | None = "") -> None:
         (tmp_path / "cv_bridge" / "boost").mkdir(parents=True)
         source = f"class CvBridge:\n    def imgmsg_to_cv2(self, msg, encoding):\n        {conversion}\n"
         (tmp_path / "cv_bridge" / "__init__.py").write_text(source)
@@ -29,7 +31,7 @@ def install_cv_bridge(tmp_path, monkeypatch):
     sys.modules.pop("cv_bridge", None)
 
 
-def test_a_cv_bridge_that_converts_is_used(install_cv_bridge):
+def test_a_cv_bridge_that_converts_is_used(install_cv_bridge: Callable[..., None]) -> None:
     install_cv_bridge(WORKS)
     bridge, why_not = optional.cv_bridge()
     assert type(bridge).__name__ == "CvBridge"
@@ -46,15 +48,15 @@ def test_a_cv_bridge_that_converts_is_used(install_cv_bridge):
     ],
 )
 def test_a_cv_bridge_that_does_not_work_here_counts_as_none_and_does_no_harm(
-    install_cv_bridge, conversion, compiled, said
-):
+    install_cv_bridge: Callable[..., None], conversion: str, compiled: str | None, said: str
+) -> None:
     install_cv_bridge(conversion, compiled)
     bridge, why_not = optional.cv_bridge()
     assert bridge is None
     assert said in why_not
 
 
-def test_an_opencv_that_fails_to_load_counts_as_none(monkeypatch):
+def test_an_opencv_that_fails_to_load_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     optional.opencv.cache_clear()
     assert optional.opencv() is None

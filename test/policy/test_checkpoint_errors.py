@@ -1,6 +1,9 @@
 """A checkpoint that cannot be used says so in one line: the file, the thing, what was expected and what was found."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +16,14 @@ from test.checkpoints import CAMERA, STATE, edit_json, golden_checkpoint, write_
 HEAD = "model.action_head.weight"
 
 
-def refusal(directory) -> str:
+def refusal(directory: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
         load_policy(directory)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def edit_tensors(path, change):
+def edit_tensors(path: Path, change: Callable[[Any], object]) -> None:
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path)
@@ -57,7 +60,7 @@ CONFIG_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", CONFIG_FAULTS)
-def test_config_fault_is_named(tmp_path, fault):
+def test_config_fault_is_named(tmp_path: Path, fault: str) -> None:
     change, words = CONFIG_FAULTS[fault]
     write_checkpoint(tmp_path)
     edit_json(tmp_path / "config.json", change)
@@ -77,7 +80,7 @@ WEIGHT_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", WEIGHT_FAULTS)
-def test_weight_fault_is_named(tmp_path, fault):
+def test_weight_fault_is_named(tmp_path: Path, fault: str) -> None:
     change, words = WEIGHT_FAULTS[fault]
     write_checkpoint(tmp_path)
     edit_tensors(tmp_path / "model.safetensors", change)
@@ -98,7 +101,7 @@ STATISTIC_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", STATISTIC_FAULTS)
-def test_statistic_fault_is_named(tmp_path, fault):
+def test_statistic_fault_is_named(tmp_path: Path, fault: str) -> None:
     change, words = STATISTIC_FAULTS[fault]
     write_checkpoint(tmp_path)
     edit_tensors(tmp_path / "pre_step_3.safetensors", change)
@@ -107,7 +110,7 @@ def test_statistic_fault_is_named(tmp_path, fault):
         assert word in message
 
 
-def insert_step(step):
+def insert_step(step: dict[str, Any]) -> Callable[[Any], object]:
     return lambda pipeline: pipeline["steps"].insert(0, step)
 
 
@@ -134,7 +137,7 @@ PROCESSOR_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", PROCESSOR_FAULTS)
-def test_processor_fault_is_named(tmp_path, fault):
+def test_processor_fault_is_named(tmp_path: Path, fault: str) -> None:
     change, words = PROCESSOR_FAULTS[fault]
     write_checkpoint(tmp_path)
     edit_json(tmp_path / "policy_preprocessor.json", change)
@@ -146,7 +149,7 @@ def test_processor_fault_is_named(tmp_path, fault):
 @pytest.mark.parametrize(
     "name", ["config.json", "model.safetensors", "policy_preprocessor.json", "policy_postprocessor.json"]
 )
-def test_missing_file_is_named(tmp_path, name):
+def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
     write_checkpoint(tmp_path)
     (tmp_path / name).unlink()
     assert str(tmp_path / name) in refusal(tmp_path)
@@ -154,27 +157,27 @@ def test_missing_file_is_named(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pre_step_3.safetensors"])
 @pytest.mark.parametrize("kept", [0, 5, 300])
-def test_truncated_file_is_named(tmp_path, name, kept):
+def test_truncated_file_is_named(tmp_path: Path, name: str, kept: int) -> None:
     write_checkpoint(tmp_path)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:kept])
     assert str(tmp_path / name) in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "\udcff"])
-def test_invalid_json_is_named(tmp_path, text):
+def test_invalid_json_is_named(tmp_path: Path, text: str) -> None:
     write_checkpoint(tmp_path)
     (tmp_path / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     assert str(tmp_path / "config.json") in refusal(tmp_path)
 
 
-def test_statistics_that_are_nowhere_are_named(tmp_path):
+def test_statistics_that_are_nowhere_are_named(tmp_path: Path) -> None:
     write_checkpoint(tmp_path)
     for side in ("pre", "post"):
         (tmp_path / f"policy_{side}processor.json").unlink()
     assert "normalize_inputs.buffer_observation_state.mean" in refusal(tmp_path)
 
 
-def test_unset_statistics_of_an_old_checkpoint_are_refused(tmp_path):
+def test_unset_statistics_of_an_old_checkpoint_are_refused(tmp_path: Path) -> None:
     source = golden_checkpoint("c_old_format")
     name = "normalize_inputs.buffer_observation_images_cam_low.std"
     tensors = load_file(source / "model.safetensors")
@@ -184,7 +187,7 @@ def test_unset_statistics_of_an_old_checkpoint_are_refused(tmp_path):
     assert name in refusal(tmp_path)
 
 
-def test_a_pickle_is_not_even_opened(tmp_path):
+def test_a_pickle_is_not_even_opened(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"type": "act", "input_features": CAMERA}))
     (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     edit_json(

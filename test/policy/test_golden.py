@@ -1,28 +1,33 @@
 """LeRobot itself computed these: every array must come out again."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from act_inference_ros.control.timeline import ActionTimeline
-from act_inference_ros.policy.load import load_policy
+from act_inference_ros.policy.load import LoadedPolicy, load_policy
+from act_inference_ros.spec import PolicySpec
 from test.checkpoints import golden_arrays, golden_checkpoint
 
 CASES = ("a_small_1cam", "b_std_2cam", "c_old_format", "d_temporal_ensemble")
 FPS = 30.0
 
 
-def assert_close(actual, expected):
+def assert_close(actual: npt.NDArray[Any], expected: npt.NDArray[Any]) -> None:
     assert actual.shape == expected.shape
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=2e-4)
 
 
-def raw_inputs(policy, observation):
+def raw_inputs(policy: LoadedPolicy, observation: Mapping[str, npt.NDArray[Any]]) -> list[torch.Tensor]:
     return [torch.from_numpy(np.ascontiguousarray(observation[key])).unsqueeze(0) for key in policy.spec.keys]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_chunk_is_lerobots(case):
+def test_the_chunk_is_lerobots(case: str) -> None:
     policy = load_policy(golden_checkpoint(case))
     expected = golden_arrays(case, "expected")
     inputs = raw_inputs(policy, golden_arrays(case, "observation"))
@@ -33,7 +38,7 @@ def test_the_chunk_is_lerobots(case):
 
 
 @pytest.mark.parametrize("case", CASES[:2])
-def test_every_stage_of_the_network_is_lerobots(case):
+def test_every_stage_of_the_network_is_lerobots(case: str) -> None:
     policy = load_policy(golden_checkpoint(case))
     expected = {
         name.removeprefix("debug."): array.swapaxes(0, 1)
@@ -52,7 +57,7 @@ def test_every_stage_of_the_network_is_lerobots(case):
 
 @pytest.mark.parametrize("normalized", [False, True])
 @pytest.mark.parametrize("case", ["a_small_1cam", "d_temporal_ensemble"])
-def test_thirty_steps_on_the_timeline_are_lerobots_select_action(case, normalized):
+def test_thirty_steps_on_the_timeline_are_lerobots_select_action(case: str, normalized: bool) -> None:
     policy = load_policy(golden_checkpoint(case))
     predict = policy.graph.normalized_actions if normalized else policy.graph
     coeff = policy.spec.temporal_ensemble_coeff
@@ -72,7 +77,7 @@ def test_thirty_steps_on_the_timeline_are_lerobots_select_action(case, normalize
     assert_close(np.array(selected), expected)
 
 
-def observation_at(case, spec, step):
+def observation_at(case: str, spec: PolicySpec, step: int) -> dict[str, npt.NDArray[Any]]:
     arrays = golden_arrays(case, "observation")
     vectors = {key: arrays[f"seq.{key}"][step] for key in spec.vectors}
     return {**vectors, **{image.key: np.roll(arrays[image.key], 4 * step, axis=1) for image in spec.images}}

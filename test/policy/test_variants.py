@@ -1,6 +1,11 @@
 """Every architecture and normalisation ACT can have, against the plain second implementation."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -26,16 +31,23 @@ BOUNDS = {"MIN_MAX": ("min", "max"), "QUANTILES": ("q01", "q99"), "QUANTILE10": 
 MODES = ("MEAN_STD", "MIN_MAX", "QUANTILES", "QUANTILE10", "IDENTITY")
 
 
-def modes_of(mode):
+def modes_of(mode: str) -> dict[str, str]:
     return dict.fromkeys(("VISUAL", "STATE", "ENV", "ACTION"), mode)
 
 
-def plain_chunk(config, weights, statistics, observation, eps=1e-8, legacy=False):
+def plain_chunk(
+    config: dict[str, Any],
+    weights: Mapping[str, torch.Tensor],
+    statistics: Mapping[str, Any],
+    observation: dict[str, Any],
+    eps: float = 1e-8,
+    legacy: bool = False,
+) -> npt.NDArray[Any]:
     """The un-normalised chunk (chunk, action), by LeRobot's formulas, one by one."""
     modes = config["normalization_mapping"]
     features = {**config["input_features"], **config["output_features"]}
 
-    def normalized(key, x, inverse=False):
+    def normalized(key: str, x: torch.Tensor, inverse: bool = False) -> torch.Tensor:
         mode = modes.get(features[key]["type"], "IDENTITY")
         if mode == "IDENTITY":
             return x
@@ -62,14 +74,14 @@ def plain_chunk(config, weights, statistics, observation, eps=1e-8, legacy=False
     return normalized("action", chunk[0], inverse=True).numpy()
 
 
-def predicted(directory, observation):
+def predicted(directory: Path, observation: dict[str, Any]) -> npt.NDArray[Any]:
     policy = load_policy(directory)
     checked = policy.spec.check_observation(observation)
     with torch.inference_mode():
         return policy.graph(*(torch.from_numpy(x).unsqueeze(0) for x in checked.values()))[0].numpy()
 
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "pre_norm": {"pre_norm": True},
     "pre_norm_three_decoder_layers": {"pre_norm": True, "n_decoder_layers": 3},
@@ -89,7 +101,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_variant_equals_plain_act(tmp_path, variant):
+def test_variant_equals_plain_act(tmp_path: Path, variant: str) -> None:
     config = write_checkpoint(tmp_path, **VARIANTS[variant])
     observation = observation_of(config["input_features"])
     weights = load_file(tmp_path / "model.safetensors")
@@ -99,7 +111,7 @@ def test_variant_equals_plain_act(tmp_path, variant):
 
 @pytest.mark.parametrize("mode", ["MEAN_STD", "MIN_MAX"])
 @pytest.mark.parametrize("hydra", [False, True])
-def test_statistics_inside_the_weights_equal_plain_act(tmp_path, mode, hydra):
+def test_statistics_inside_the_weights_equal_plain_act(tmp_path: Path, mode: str, hydra: bool) -> None:
     inputs = {**STATE, **CAMERA, **ENVIRONMENT}
     config = write_config(tmp_path, inputs, normalization_mapping=modes_of(mode))
     features = {**inputs, **config["output_features"]}
@@ -118,7 +130,7 @@ def test_statistics_inside_the_weights_equal_plain_act(tmp_path, mode, hydra):
     np.testing.assert_allclose(predicted(tmp_path, observation), expected, rtol=1e-4, atol=2e-4)
 
 
-def as_hydra(config):
+def as_hydra(config: dict[str, Any]) -> None:
     """Turn today's config.json into the one before types existed."""
     mapping = config.pop("normalization_mapping")
     del config["type"]
@@ -130,7 +142,7 @@ def as_hydra(config):
         }
 
 
-def test_a_range_of_zero_counts_as_eps(tmp_path):
+def test_a_range_of_zero_counts_as_eps(tmp_path: Path) -> None:
     config = write_checkpoint(tmp_path, inputs={**STATE, **CAMERA}, normalization_mapping=modes_of("MIN_MAX"))
     statistics = load_file(tmp_path / "pre_step_3.safetensors")
     for name in ("min", "max"):
@@ -145,7 +157,7 @@ def test_a_range_of_zero_counts_as_eps(tmp_path):
 
 
 @pytest.mark.parametrize("variant", [{}, {"pre_norm": True, "feedforward_activation": "gelu", "n_decoder_layers": 3}])
-def test_pointwise_kernels_give_the_same_numbers(tmp_path, variant):
+def test_pointwise_kernels_give_the_same_numbers(tmp_path: Path, variant: dict[str, Any]) -> None:
     config = write_checkpoint(tmp_path, **variant)
     policy = load_policy(tmp_path)
     observation = observation_of(config["input_features"])
@@ -154,11 +166,11 @@ def test_pointwise_kernels_give_the_same_numbers(tmp_path, variant):
         plain = policy.graph(*inputs)
         policy.graph.network.use_kernels(POINTWISE)
         pointwise = policy.graph(*inputs)
-    assert policy.graph.network.encoder.layers[0].self_attn.kernels is POINTWISE
+    assert policy.graph.network.encoder.layers[0].self_attn.kernels is POINTWISE  # type: ignore[union-attr]  # of our own class
     torch.testing.assert_close(pointwise, plain, rtol=1e-4, atol=1e-4)
 
 
-def test_the_graph_takes_batches(tmp_path):
+def test_the_graph_takes_batches(tmp_path: Path) -> None:
     config = write_checkpoint(tmp_path)
     policy = load_policy(tmp_path)
     observation = observation_of(config["input_features"])
@@ -171,7 +183,7 @@ def test_the_graph_takes_batches(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "n_tensors", "channels"), [("resnet101", 520, 2048), ("resnet152", 775, 2048)])
-def test_large_backbones_have_torchvisions_tensors(name, n_tensors, channels):
+def test_large_backbones_have_torchvisions_tensors(name: str, n_tensors: int, channels: int) -> None:
     # torchvision counts a num_batches_tracked per norm and the classifier's two tensors more.
     with torch.device("meta"):
         assert len(ResNet(name).state_dict()) == n_tensors

@@ -1,6 +1,8 @@
 """The texts that launch files are given: checked one by one, and refused with one line that says what was expected."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -29,7 +31,7 @@ def test_true_and_false_in_any_case(text: str, value: bool) -> None:
         (lambda text: one_of("mode", text, ("", "local", "triton")), "x", "mode: expected local or triton, got 'x'"),
     ],
 )
-def test_anything_else_is_refused(check, text: str, message: str) -> None:
+def test_anything_else_is_refused(check: Callable[..., Any], text: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         check(text)
 

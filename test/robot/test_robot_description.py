@@ -34,15 +34,15 @@ ARM = """<?xml version="1.0" encoding="utf-8"?>
 """
 
 
-def robot(content, attributes=""):
+def robot(content: str, attributes: str = "") -> str:
     return f"<robot name='r' {attributes}>{content}</robot>"
 
 
-def joint(limit="", kind="revolute", name="j"):
+def joint(limit: str = "", kind: str = "revolute", name: str = "j") -> str:
     return f"<joint name='{name}' type='{kind}'>{limit}</joint>"
 
 
-def refused(text):
+def refused(text: str) -> str:
     """The one line with which a text is refused."""
     with pytest.raises(ConfigurationError) as caught:
         read_description(text)
@@ -54,7 +54,7 @@ def refused(text):
     return message
 
 
-def test_an_arm_is_read_as_written():
+def test_an_arm_is_read_as_written() -> None:
     assert read_description(ARM) == {
         "pan": DescribedJoint("pan", "revolute", -3.0, 3.1, 2.5),
         "wrist": DescribedJoint("wrist", "continuous", None, None, 4.0),
@@ -79,17 +79,19 @@ def test_an_arm_is_read_as_written():
         ("<safety_controller soft_lower_limit='-1' soft_upper_limit='1'/>", (-1.0, 1.0, None)),
     ],
 )
-def test_what_is_omitted_or_zero_is_not_a_limit(limit, expected):
+def test_what_is_omitted_or_zero_is_not_a_limit(
+    limit: str, expected: tuple[None, None, None] | tuple[None, None, float] | tuple[float, float, None]
+) -> None:
     read = read_description(robot(joint(limit)))["j"]
     assert (read.minimum, read.maximum, read.max_velocity) == expected
 
 
-def test_a_default_namespace_changes_nothing():
+def test_a_default_namespace_changes_nothing() -> None:
     text = robot(joint("<limit lower='-1' upper='1'/>"), "xmlns='http://www.ros.org'")
     assert read_description(text)["j"].maximum == 1.0
 
 
-def test_a_robot_without_joints_has_none():
+def test_a_robot_without_joints_has_none() -> None:
     assert read_description("<robot/>") == {}
 
 
@@ -97,7 +99,7 @@ def test_a_robot_without_joints_has_none():
     "number", ["nan", "inf", "-inf", "1e999", "9" * 5000, "", "1_0", "one", "1,5", "0x10", "1 2", "\u0661"]
 )
 @pytest.mark.parametrize("attribute", ["lower", "upper", "velocity"])
-def test_a_number_that_is_none_is_refused(attribute, number):
+def test_a_number_that_is_none_is_refused(attribute: str, number: str) -> None:
     assert f"finite number for {attribute}, got '" in refused(robot(joint(f"<limit {attribute}='{number}'/>")))
 
 
@@ -120,7 +122,7 @@ def test_a_number_that_is_none_is_refused(attribute, number):
         ("<joint name='j'/>", "got ''"),
     ],
 )
-def test_a_joint_that_contradicts_itself_is_refused(content, expected):
+def test_a_joint_that_contradicts_itself_is_refused(content: str, expected: str) -> None:
     with pytest.raises(ConfigurationError, match=expected):
         read_description(robot(content))
     refused(robot(content))
@@ -135,7 +137,7 @@ def test_a_joint_that_contradicts_itself_is_refused(content, expected):
         robot(joint("<limit lower='${-pi}'/>")),
     ],
 )
-def test_xacro_must_be_expanded(text):
+def test_xacro_must_be_expanded(text: str) -> None:
     assert "expand it first" in refused(text)
 
 
@@ -158,7 +160,7 @@ def test_xacro_must_be_expanded(text):
     ],
     ids=range(13),
 )
-def test_a_text_that_is_no_urdf_is_refused(text, expected):
+def test_a_text_that_is_no_urdf_is_refused(text: str, expected: str) -> None:
     assert expected in refused(text)
 
 
@@ -175,11 +177,11 @@ LAUGHS = "".join(f"<!ENTITY l{i} '{f'&l{i - 1};' * 10}'>" for i in range(1, 10))
         "<!DOCTYPE robot [<!ENTITY % f SYSTEM 'file:///etc/passwd'> %f;]><robot/>",
     ],
 )
-def test_doctypes_and_entities_are_refused(text):
+def test_doctypes_and_entities_are_refused(text: str) -> None:
     assert "without DOCTYPE and entities" in refused(text)
 
 
-def test_a_missing_defusedxml_is_one_line_that_says_how_to_install_it(monkeypatch):
+def test_a_missing_defusedxml_is_one_line_that_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "defusedxml", None)
     with pytest.raises(MissingDependencyError, match="pip install defusedxml") as caught:
         read_description(ARM)
@@ -215,7 +217,7 @@ JOINTS = st.builds(
 
 @STEADY
 @given(st.text() | st.lists(PIECES | st.text(max_size=3)).map("".join) | SPLICED | JOINTS)
-def test_any_text_is_read_or_refused(text):
+def test_any_text_is_read_or_refused(text: str) -> None:
     joints = None
     with suppress(ConfigurationError):
         joints = read_description(text)
@@ -230,14 +232,14 @@ def test_any_text_is_read_or_refused(text):
         assert described.minimum is None or described.minimum <= described.maximum
 
 
-def test_the_tighter_limit_of_parameters_and_description_counts():
+def test_the_tighter_limit_of_parameters_and_description_counts() -> None:
     described = DescribedJoint("j", "revolute", -1.0, 2.0, 1.5)
     assert tightened(Joint("j", scale=2.0), described) == Joint("j", 2.0, 0.0, -1.0, 2.0, 1.5)
     assert tightened(Joint("j", minimum=-0.5, max_velocity=0.1), described) == Joint("j", 1.0, 0.0, -0.5, 2.0, 0.1)
     assert tightened(Joint("j", minimum=-5.0, maximum=1.0), described) == Joint("j", 1.0, 0.0, -1.0, 1.0, 1.5)
 
 
-def test_a_description_without_limits_changes_nothing():
+def test_a_description_without_limits_changes_nothing() -> None:
     own = Joint("j", minimum=-1.0, maximum=1.0)
     assert tightened(own, None) == own
     assert tightened(own, DescribedJoint("j", "continuous")) == own
@@ -247,12 +249,12 @@ def test_a_description_without_limits_changes_nothing():
     ("low", "high", "shown"),
     [(3.0, 4.0, "[3.0, 4.0]"), (2.0, None, "[2.0, inf]"), (None, -2.0, "[-inf, -2.0]")],
 )
-def test_limits_that_do_not_overlap_are_refused_showing_both(low, high, shown):
+def test_limits_that_do_not_overlap_are_refused_showing_both(low: float | None, high: float | None, shown: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         tightened(Joint("j", minimum=low, maximum=high), DescribedJoint("j", "revolute", -1.0, 2.0))
     assert f"{shown} from the parameters and [-1.0, 2.0] from the description" in str(caught.value)
 
 
-def test_a_description_that_leaves_no_room_is_refused():
+def test_a_description_that_leaves_no_room_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"\[-inf, inf\].*\[0.3, 0.3\]"):
         tightened(Joint("j"), DescribedJoint("j", "revolute", 0.3, 0.3))

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
@@ -123,7 +124,7 @@ class Overseer:
         return Commanded(time_s, message, self.measured)
 
 
-def first_target(command: Commanded) -> np.ndarray:
+def first_target(command: Commanded) -> npt.NDArray[Any]:
     """The first positions (joints,) of a command."""
     points = getattr(command.message, "points", None)
     return np.array(points[0].positions if points else command.message.data)
@@ -135,6 +136,7 @@ def largest_excess(motion: list[Commanded], fastest: float, period_s: float) -> 
     For a stream a step takes `period_s`; the points of trajectories have times of their own.
     """
     excess = -np.inf
+    rows: Any
     if hasattr(motion[0].message, "points"):
         for before, command in pairwise([None, *(each.message for each in motion)]):
             begin = seconds(command.header.stamp)

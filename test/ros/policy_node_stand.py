@@ -37,7 +37,7 @@ TRANSITIONS = {
 }
 
 
-def robot_parameters(cameras: Mapping[str, str] | None = None, **changes: Any) -> dict[str, Any]:
+def robot_parameters(cameras: Mapping[str, str] | Any = None, **changes: Any) -> dict[str, Any]:
     """Parameters of a robot with a trajectory controller and a stream; `__` in a name of `changes` stands for a dot.
 
     A change to None takes a parameter out.
@@ -140,7 +140,7 @@ def running_policy_node(
         if real:
             given["checkpoint"] = str(policy)
         else:
-            environment["POLICY_STAND_IN"] = json.dumps(asdict(policy or Options()))
+            environment["POLICY_STAND_IN"] = json.dumps(asdict(policy or Options()))  # type: ignore[arg-type]  # no Path here
         program = ["-m", "act_inference_ros.ros.policy.policy_node"] if real else [str(STAND_IN)]
         command = [sys.executable, *program, *write_parameters(directory, given)]
         cameras = {name: given[f"camera.{name}.transport"] for name in given["cameras"]}

@@ -9,10 +9,13 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from act_inference_ros.errors import NotReadyError
 from act_inference_ros.inference import client
@@ -66,7 +69,7 @@ class PolicyStandIn:
         )
         self.spec = PolicySpec(options.chunk_size, options.joints, images=images, state_dim=options.joints)
 
-    def infer(self, inputs):
+    def infer(self, inputs: Mapping[str, Any]) -> npt.NDArray[Any]:
         behaviour = max(int(inputs[image.key][0, 0, 0]) for image in self.spec.images)
         times = np.arange(self._options.chunk_size)[:, None] / self._options.fps
         chunk = (inputs[self.spec.state_key] + self._options.ahead + times * self._options.speed).astype(np.float32)
@@ -94,5 +97,5 @@ class PolicyStandIn:
 
 if __name__ == "__main__":
     chosen = Options(**json.loads(os.environ.get("POLICY_STAND_IN", "{}")))
-    client.BACKENDS["local"] = lambda _options: PolicyStandIn(chosen)
+    client.BACKENDS["local"] = lambda _options: PolicyStandIn(chosen)  # type: ignore[index]  # a dict
     sys.exit(policy_node.main())

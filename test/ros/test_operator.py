@@ -48,7 +48,7 @@ def policy_node(
     directory: Path, environment: dict[str, str], interface: str, **parameters: Any
 ) -> Iterator[NodeProcess]:
     """The policy node with the demo robot's parameters and a stand-in's policy."""
-    given = {f"joint.{joint}.max_velocity": FASTEST for joint in (*ARM_JOINTS, "grip")} | {
+    given: dict[str, Any] = {f"joint.{joint}.max_velocity": FASTEST for joint in (*ARM_JOINTS, "grip")} | {
         "use_sim_time": True,
         "command_rate": COMMAND_RATE,
         "inference_rate": 10.0,

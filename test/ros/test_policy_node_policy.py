@@ -18,7 +18,7 @@ from test.ros.robot_stand_in import JOINTS
 from test.ros.ros_helpers import PROJECT, wait_until
 
 sys.path.append(str(PROJECT / "test"))
-from golden_fill import build_checkpoint
+from golden_fill import build_checkpoint  # type: ignore[import-not-found]  # on the path since the line above
 
 pytest.importorskip("torch")
 POSITIONS = [0.1, -0.2, 0.3, -0.4, 0.5, -0.6]
@@ -57,7 +57,7 @@ def test_the_chunk_is_what_the_client_predicts_whatever_the_order_of_the_joints_
     message = robot.chunks[-1].message
     chunk = np.array([point.positions for point in message.points])
     state = [np.rad2deg(POSITIONS[0]), *POSITIONS[1:5], 50.0 * POSITIONS[5] + 3.0]
-    observation = {
+    observation: dict[str, Any] = {
         "observation.state": np.array(state, np.float32),
         "observation.images.front": robot.images["front"],
     }

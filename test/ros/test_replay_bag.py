@@ -25,7 +25,7 @@ from act_inference_ros.evaluation.episodes.messages import header, image_message
 from act_inference_ros.evaluation.results import RunSettings
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.robot.parameter_file import read_configuration
-from test.ros.ros_helpers import PROJECT, NodeProcess, wait_until
+from test.ros.ros_helpers import PROJECT, NodeProcess, Participant, wait_until
 
 sys.path.insert(0, str(PROJECT))
 from test.evaluation.demo_runs import write_demo_checkpoint
@@ -65,11 +65,13 @@ def recorded(bag: Path, topic: str, kind: type) -> list[Any]:
         return [deserialize_message(bytes(data), kind) for _, _, data in reader.messages(connections)]
 
 
-def replay(environment, tmp_path, *arguments: str) -> NodeProcess:
+def replay(environment: dict[str, str], tmp_path: Path, *arguments: str | Path) -> NodeProcess:
     return NodeProcess.module(REPLAY, *map(str, arguments), environment=environment, output=tmp_path / "replay.log")
 
 
-def test_a_live_node_says_what_the_evaluator_says(bag, participant, environment, tmp_path) -> None:
+def test_a_live_node_says_what_the_evaluator_says(
+    bag: Path, participant: Participant, environment: dict[str, str], tmp_path: Path
+) -> None:
     checkpoint = write_demo_checkpoint(tmp_path / "checkpoint")
     robot = PROJECT / "config" / "sim_arm.yaml"
     faster = tmp_path / "faster.yaml"
@@ -110,7 +112,9 @@ def test_a_live_node_says_what_the_evaluator_says(bag, participant, environment,
     assert min(differing) > 1e-3, "else a chunk of another observation would pass"
 
 
-def test_sensor_topics_come_as_recorded_and_commands_do_not(bag, participant, environment, tmp_path) -> None:
+def test_sensor_topics_come_as_recorded_and_commands_do_not(
+    bag: Path, participant: Participant, environment: dict[str, str], tmp_path: Path
+) -> None:
     states = participant.collect(JointState, STATE, 200)
     images = participant.collect(Image, IMAGE, qos_profile_sensor_data)
     with replay(environment, tmp_path, "--bag", bag, "--wait", "30", "--loop") as replaying:
@@ -129,7 +133,9 @@ def test_sensor_topics_come_as_recorded_and_commands_do_not(bag, participant, en
     assert f"left out: {COMMAND}" in replaying.text
 
 
-def test_the_clock_leads_and_the_pace_is_kept(bag, participant, environment, tmp_path) -> None:
+def test_the_clock_leads_and_the_pace_is_kept(
+    bag: Path, participant: Participant, environment: dict[str, str], tmp_path: Path
+) -> None:
     clocks = participant.collect(Clock, "/clock", 1000)
     wait_until(lambda: participant.node.count_subscribers("/clock") == 1, 10.0)
     with replay(environment, tmp_path, "--bag", bag, "--clock", "--rate", "2", "--wait", "3") as replaying:
@@ -147,7 +153,7 @@ def nanoseconds(clock: Clock) -> int:
     return clock.clock.sec * 1_000_000_000 + clock.clock.nanosec
 
 
-def test_a_signal_ends_a_slow_replay_at_once(bag, environment, tmp_path) -> None:
+def test_a_signal_ends_a_slow_replay_at_once(bag: Path, environment: dict[str, str], tmp_path: Path) -> None:
     with replay(environment, tmp_path, "--bag", bag, "--rate", "0.01") as replaying:
         replaying.wait_for_line("publishing")
         started = time.monotonic()
@@ -166,7 +172,7 @@ def test_a_signal_ends_a_slow_replay_at_once(bag, environment, tmp_path) -> None
         ([], "the following arguments are required: --bag"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(bag, environment, arguments, said) -> None:
+def test_a_mistake_is_told_in_one_line(bag: Path, environment: dict[str, str], arguments: list[str], said: str) -> None:
     command = [sys.executable, "-m", REPLAY, *(argument.format(bag=bag) for argument in arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2

@@ -2,7 +2,8 @@
 
 import pytest
 
-from act_inference_ros.simulation.episode_rules import LIFT_HOLD_S, EpisodeClock
+from act_inference_ros.simulation.episode_rules import EpisodeClock
+from act_inference_ros.simulation.success import LIFT_HOLD_S
 from act_inference_ros.simulation.tick_clock import TickClock
 
 

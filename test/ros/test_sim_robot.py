@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -25,7 +26,7 @@ from test.ros.sim_robot_stand import ARM, ARM_TOPIC, GOAL, GRIPPER_TOPIC, StartR
 __all__ = ["start_robot"]
 
 
-def image_array(message: Any) -> np.ndarray:
+def image_array(message: Any) -> npt.NDArray[Any]:
     return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
 
 

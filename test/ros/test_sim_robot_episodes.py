@@ -71,7 +71,7 @@ def test_reports_each_episode_has_the_policy_pause_and_forget_and_ends_with_the_
     for episode in (1, 2):
         command = trajectory(ARM, GOAL)
         wait_until(
-            lambda command=command, episode=episode: arm.publish(command) or len(outcomes) >= episode,
+            lambda command=command, episode=episode: arm.publish(command) or len(outcomes) >= episode,  # type: ignore[misc]  # mypy infers no lambda with a default
             30.0,
             "no outcome",
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ class Served:
     """A server with the models act_policy and act_jpeg, a gRPC client to it, and the same policy in local mode."""
 
     server: TritonProcess
-    client: object
+    client: Any
     local: InferenceClient
 
 

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ WHY_NO_TRITON = _why_no_triton()
 needs_triton = pytest.mark.skipif(bool(WHY_NO_TRITON), reason=WHY_NO_TRITON or "Triton is here")
 
 
-def small_checkpoint(directory: Path, **fields) -> str:
+def small_checkpoint(directory: Path, **fields: Any) -> str:
     """A policy without cameras, exported in seconds."""
     directory.mkdir(parents=True, exist_ok=True)
     write_checkpoint(directory, {**STATE, **ENVIRONMENT}, n_encoder_layers=1, **fields)
@@ -59,13 +60,13 @@ def serve_otherwise(version: Path, repository: Path, spec: PolicySpec, options: 
     publish(version, repository / options.name, config_pbtxt(spec, options))
 
 
-def observation(spec: PolicySpec, seed: int = 0) -> dict:
+def observation(spec: PolicySpec, seed: int = 0) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     vectors = {key: random.normal(size=dim).astype(np.float32) for key, dim in spec.vectors.items()}
     return vectors | {image.key: random.integers(0, 256, image.shape, dtype=np.uint8) for image in spec.images}
 
 
-def infer_inputs(observations: list[dict]) -> list:
+def infer_inputs(observations: list[dict[str, Any]]) -> list[Any]:
     """The Python client's inputs for a batch of observations; an image may be bytes."""
     import tritonclient.grpc as grpc
 

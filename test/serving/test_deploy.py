@@ -1,6 +1,7 @@
 """The files for Docker Compose and Kubernetes, checked without either."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,11 +10,11 @@ PROJECT = Path(__file__).parents[2]
 COMPOSE, KUBERNETES = PROJECT / "deploy" / "compose.yaml", PROJECT / "deploy" / "kubernetes.yaml"
 
 
-def kubernetes() -> dict[str, dict]:
+def kubernetes() -> dict[str, dict[str, Any]]:
     return {resource["kind"]: resource for resource in yaml.safe_load_all(KUBERNETES.read_text())}
 
 
-def container() -> dict:
+def container() -> dict[str, Any]:
     [container] = kubernetes()["Deployment"]["spec"]["template"]["spec"]["containers"]
     return container
 

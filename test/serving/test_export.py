@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ import pytest
 
 from act_inference_ros import InferenceClient
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.policy.load import LoadedPolicy
 from act_inference_ros.serving import export, exporting
 from act_inference_ros.serving.export import MODEL_SOURCE, export_policy
 from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt
@@ -20,7 +22,7 @@ PROJECT = Path(__file__).parents[2]
 
 ONE_CAMERA = dict(list(CAMERAS.items())[1:])
 
-VARIANTS = {
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no state, pre_norm, gelu": (
         ENVIRONMENT,
         {"pre_norm": True, "feedforward_activation": "gelu", "n_decoder_layers": 2},
@@ -77,7 +79,7 @@ def test_float16_is_the_networks_only_and_has_a_parity_of_its_own(tmp_path: Path
 def test_a_failed_parity_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def shifted(policy, precision):  # a thousandth of the first action's standard deviation
+    def shifted(policy: LoadedPolicy, precision: str) -> Any:  # a thousandth of the first action's standard deviation
         policy.graph.unnormalize.offset[0] += 1e-3 * policy.graph.unnormalize.scale[0]
         return onnx_graph(policy, precision)
 

@@ -1,5 +1,7 @@
 """config.pbtxt is what Triton's own parser reads, and what clients rely on."""
 
+from typing import Any
+
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
@@ -15,7 +17,7 @@ SPEC = PolicySpec(
 )
 
 
-def parsed(options: ServingOptions, spec: PolicySpec = SPEC):
+def parsed(options: ServingOptions, spec: PolicySpec = SPEC) -> Any:
     model_config = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="tritonclient is not installed")
     from google.protobuf import text_format
 
@@ -77,6 +79,6 @@ def test_a_config_of_somebody_elses_has_no_contract(text: str) -> None:
         ({"image_encoding": "jpeg", "backend": "onnxruntime"}, "cannot decode JPEG"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(fields: dict, message: str) -> None:
+def test_options_that_do_not_go_together_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         ServingOptions(**fields)

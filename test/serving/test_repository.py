@@ -1,13 +1,15 @@
 """A version appears whole or not at all, and leaves the others alone."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt
-from act_inference_ros.serving.parity import parity
+from act_inference_ros.serving.parity import ParityReport, parity
 from act_inference_ros.serving.repository import check_model, exported_versions, publish
 from act_inference_ros.spec import PolicySpec
 
@@ -69,7 +71,7 @@ def test_a_directory_that_cannot_be_written_is_one_line(staged: Path, tmp_path: 
         publish(staged, tmp_path / "file" / "m", CONFIG)
 
 
-def compare(wanted: np.ndarray, got: np.ndarray, spread: tuple = (1.0, 1.0)):
+def compare(wanted: npt.NDArray[Any], got: npt.NDArray[Any], spread: tuple[float, ...] = (1.0, 1.0)) -> ParityReport:
     """Parity of two policies with these constant chunks (4, 2)."""
     observations = {"one": {"observation.state": np.zeros((1, 3), np.float32)}}
     return parity(
@@ -86,7 +88,7 @@ RAMP = np.linspace([0, 0], [1, 100], 4)
 
 
 @pytest.mark.parametrize(("error", "passes"), [((0.9e-4, 0), True), ((1.2e-4, 0), False), ((0, 0.9e-2), True)])
-def test_parity_is_measured_against_each_actions_own_range(error: tuple, passes: bool) -> None:
+def test_parity_is_measured_against_each_actions_own_range(error: tuple[float, ...], passes: bool) -> None:
     report = compare(RAMP, RAMP + np.array(error))
     assert report.passed is passes
     assert report.ranges == pytest.approx((1, 100))

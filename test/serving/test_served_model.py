@@ -1,22 +1,25 @@
 """model.py on a real Triton: right numbers, batches, and answers to bad input."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from act_inference_ros.spec import PolicySpec
+from test.serving.conftest import Served
 from test.serving.serving_helpers import infer_inputs, needs_triton, observation
 
 pytestmark = needs_triton
 RAW, JPEG = "act_policy", "act_jpeg"
 
 
-def chunks(served, observations: list[dict], model: str = RAW) -> np.ndarray:
+def chunks(served: Served, observations: list[dict[str, Any]], model: str = RAW) -> npt.NDArray[Any]:
     return served.client.infer(model, infer_inputs(observations), client_timeout=60).as_numpy("action")
 
 
-def jpeg_observation(spec: PolicySpec, seed: int = 0) -> dict:
+def jpeg_observation(spec: PolicySpec, seed: int = 0) -> dict[str, Any]:
     cv2 = pytest.importorskip("cv2")
     one = observation(spec, seed)
     for image in spec.images:
@@ -25,7 +28,7 @@ def jpeg_observation(spec: PolicySpec, seed: int = 0) -> dict:
     return one
 
 
-def refused(served, observations: list[dict], model: str = RAW) -> str:
+def refused(served: Served, observations: list[dict[str, Any]], model: str = RAW) -> str:
     """The message of an INVALID_ARGUMENT answer."""
     from tritonclient.utils import InferenceServerException
 
@@ -36,7 +39,7 @@ def refused(served, observations: list[dict], model: str = RAW) -> str:
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
-def test_the_server_computes_what_local_mode_computes(served, batch_size: int) -> None:
+def test_the_server_computes_what_local_mode_computes(served: Served, batch_size: int) -> None:
     observations = [observation(served.local.spec, seed) for seed in range(batch_size)]
     got = chunks(served, observations)
     wanted = np.stack([served.local.predict(one) for one in observations])
@@ -44,13 +47,13 @@ def test_the_server_computes_what_local_mode_computes(served, batch_size: int) -
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_the_client_finds_the_policys_specification_in_the_config(served) -> None:
+def test_the_client_finds_the_policys_specification_in_the_config(served: Served) -> None:
     parameters = served.client.get_model_config(RAW).config.parameters
     assert PolicySpec.from_json(parameters["policy_spec"].string_value) == served.local.spec
     assert parameters["image_encoding"].string_value == "raw"
 
 
-def test_requests_that_come_together_are_computed_together_and_answered_apart(served) -> None:
+def test_requests_that_come_together_are_computed_together_and_answered_apart(served: Served) -> None:
     def counts() -> tuple[int, int]:
         [model] = served.client.get_inference_statistics(RAW).model_stats
         return model.inference_count, model.execution_count
@@ -66,7 +69,7 @@ def test_requests_that_come_together_are_computed_together_and_answered_apart(se
     assert after[1] - executions < 24
 
 
-def test_a_bad_state_is_refused_and_its_neighbours_in_the_batch_are_answered(served) -> None:
+def test_a_bad_state_is_refused_and_its_neighbours_in_the_batch_are_answered(served: Served) -> None:
     good, bad = observation(served.local.spec, 1), observation(served.local.spec, 2)
     bad["observation.state"][3] = np.nan
     with ThreadPoolExecutor(8) as pool:
@@ -76,7 +79,7 @@ def test_a_bad_state_is_refused_and_its_neighbours_in_the_batch_are_answered(ser
     assert "observation.state: expected finite numbers" in message
 
 
-def test_a_missing_input_or_a_wrong_shape_is_refused(served) -> None:
+def test_a_missing_input_or_a_wrong_shape_is_refused(served: Served) -> None:
     one = observation(served.local.spec)
     short = {**one, "observation.state": one["observation.state"][:-1]}
     assert "observation.state" in refused(served, [short])
@@ -84,14 +87,14 @@ def test_a_missing_input_or_a_wrong_shape_is_refused(served) -> None:
     refused(served, [without])
 
 
-def test_jpeg_images_give_the_chunk_that_local_mode_gives_for_the_same_jpeg(served) -> None:
+def test_jpeg_images_give_the_chunk_that_local_mode_gives_for_the_same_jpeg(served: Served) -> None:
     observations = [jpeg_observation(served.local.spec, seed) for seed in range(3)]
     wanted = np.stack([served.local.predict(one) for one in observations])
     np.testing.assert_allclose(chunks(served, observations, JPEG), wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("fault", ["no JPEG", "empty", "truncated", "corrupt", "wrong size"])
-def test_a_bad_jpeg_is_refused(served, fault: str) -> None:
+def test_a_bad_jpeg_is_refused(served: Served, fault: str) -> None:
     one = jpeg_observation(served.local.spec)
     top, wrist = "observation.images.top_cam", "observation.images.wrist"
     one[wrist] = {

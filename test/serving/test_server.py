@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def repository(checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def command(repository: Path, tmp_path: Path) -> Iterator[subprocess.Popen]:
+def command(repository: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The executable, on free ports."""
     arguments = ["--model-repository", str(repository), "--grpc-port", "0", "--http-port", "0"]
     arguments += ["--log-file", str(tmp_path / "server.log")]
@@ -62,7 +63,7 @@ def command(repository: Path, tmp_path: Path) -> Iterator[subprocess.Popen]:
     process.communicate(timeout=DEADLINE_S)
 
 
-def ready_line(command: subprocess.Popen) -> str:
+def ready_line(command: subprocess.Popen[str]) -> str:
     watchdog = threading.Timer(DEADLINE_S, command.kill)  # readline knows no deadline
     watchdog.start()
     try:
@@ -74,7 +75,7 @@ def ready_line(command: subprocess.Popen) -> str:
 @needs_triton
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_says_when_it_is_ready_and_ends_with_all_its_processes(
-    command: subprocess.Popen, number: signal.Signals
+    command: subprocess.Popen[str], number: signal.Signals
 ) -> None:
     line = ready_line(command)
     found = re.search(r"ready at (\S+):(\d+) \(gRPC\): act_policy 1", line)
@@ -181,7 +182,7 @@ def test_a_port_in_use_is_refused(repository: Path) -> None:
         (lambda path: path.mkdir(), "no model in it; export one: export_policy"),
     ],
 )
-def test_a_repository_without_models_is_refused(make, message: str, tmp_path: Path) -> None:
+def test_a_repository_without_models_is_refused(make: Callable[..., Any], message: str, tmp_path: Path) -> None:
     make(tmp_path / "models")
     with pytest.raises(ConfigurationError, match=message):
         TritonProcess(tmp_path / "models")
@@ -233,7 +234,7 @@ def test_the_policy_without_cameras_is_served_right(checkpoint: str, repository:
 
 
 @needs_triton
-def test_a_signal_before_the_server_is_ready_leaves_nothing_behind(command: subprocess.Popen) -> None:
+def test_a_signal_before_the_server_is_ready_leaves_nothing_behind(command: subprocess.Popen[str]) -> None:
     assert eventually(lambda: bool(children_of(command.pid)))
     [server] = children_of(command.pid)
     command.send_signal(signal.SIGTERM)

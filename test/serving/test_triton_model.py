@@ -4,8 +4,10 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from act_inference_ros.serving.export import MODEL_SOURCE
@@ -21,7 +23,7 @@ class _Error:
 
 
 class _Request:
-    def __init__(self, state: np.ndarray, cancelled: bool = False) -> None:
+    def __init__(self, state: npt.NDArray[Any], cancelled: bool = False) -> None:
         self.inputs, self.cancelled = {"observation.state": state}, cancelled
 
     def is_cancelled(self) -> bool:
@@ -32,9 +34,11 @@ class _Session:
     """Actions that tell which state they are for; counts runs."""
 
     def __init__(self) -> None:
+        self.runs: list[int]
+        self.fault: Exception | None
         self.runs, self.fault = [], None
 
-    def run(self, names: list[str], inputs: dict) -> list[np.ndarray]:
+    def run(self, names: list[str], inputs: dict[str, Any]) -> list[npt.NDArray[Any]]:
         if self.fault is not None:
             raise self.fault
         state = inputs["observation.state"]
@@ -44,7 +48,7 @@ class _Session:
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    backend = ModuleType("triton_python_backend_utils")
+    backend: Any = ModuleType("triton_python_backend_utils")
     backend.TritonError = _Error
     backend.InferenceResponse = lambda tensors=None, error=None: SimpleNamespace(tensors=tensors, error=error)
     backend.Tensor = lambda name, array: SimpleNamespace(name=name, array=array)
@@ -57,42 +61,42 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
-def model(module: ModuleType):
+def model(module: ModuleType) -> Any:
     model = module.TritonPythonModel()
     model.session, model.vectors, model.images, model.decodes = _Session(), ["observation.state"], [], False
     return model
 
 
-def state(value: float, rows: int = 1, dim: int = 3) -> np.ndarray:
+def state(value: float, rows: int = 1, dim: int = 3) -> npt.NDArray[Any]:
     return np.full((rows, dim), value, np.float32)
 
 
-def test_a_cancelled_request_is_not_computed(model) -> None:
+def test_a_cancelled_request_is_not_computed(model: Any) -> None:
     responses = model.execute([_Request(state(1)), _Request(state(2), cancelled=True), _Request(state(3))])
     assert model.session.runs == [2]
     assert responses[1].error.code == CANCELLED
     assert [responses[i].tensors[0].array[0, 0, 0] for i in (0, 2)] == [1, 3]
 
 
-def test_when_all_are_cancelled_nothing_runs(model) -> None:
+def test_when_all_are_cancelled_nothing_runs(model: Any) -> None:
     model.execute([_Request(state(1), cancelled=True)])
     assert model.session.runs == []
 
 
-def test_requests_of_several_rows_get_their_own_rows_back(model) -> None:
+def test_requests_of_several_rows_get_their_own_rows_back(model: Any) -> None:
     responses = model.execute([_Request(state(1, rows=2)), _Request(state(2)), _Request(state(3, rows=3))])
     assert model.session.runs == [6]
     assert [r.tensors[0].array.shape for r in responses] == [(2, 4, 1), (1, 4, 1), (3, 4, 1)]
     assert [set(r.tensors[0].array.flat) for r in responses] == [{1.0}, {2.0}, {3.0}]
 
 
-def test_requests_of_unlike_shapes_are_run_apart(model) -> None:
+def test_requests_of_unlike_shapes_are_run_apart(model: Any) -> None:
     responses = model.execute([_Request(state(1, dim=3)), _Request(state(2, dim=5)), _Request(state(3, dim=3))])
     assert model.session.runs == [2, 1]
     assert [r.tensors[0].array[0, 0, 0] for r in responses] == [1, 2, 3]
 
 
-def test_its_own_fault_is_answered_with_a_message_not_with_silence(model) -> None:
+def test_its_own_fault_is_answered_with_a_message_not_with_silence(model: Any) -> None:
     model.session.fault = MemoryError("out of memory")
     responses = model.execute([_Request(state(1)), _Request(np.full((1, 3), np.inf, np.float32))])
     assert (responses[0].error.code, responses[0].error.message) == (
@@ -104,7 +108,7 @@ def test_its_own_fault_is_answered_with_a_message_not_with_silence(model) -> Non
 
 @pytest.mark.parametrize(("instances", "parameter", "threads"), [(1, "0", 6), (2, "0", 3), (12, "0", 1), (2, "5", 5)])
 def test_the_cores_are_shared_out_among_the_instances(
-    module, monkeypatch: pytest.MonkeyPatch, instances: int, parameter: str, threads: int
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch, instances: int, parameter: str, threads: int
 ) -> None:
     monkeypatch.setattr(module, "_cores", lambda: 6)
     config = {"instance_group": [{"count": instances}]}
@@ -122,7 +126,7 @@ def test_it_imports_nothing_but_numpy_onnxruntime_and_opencv() -> None:
     assert others == {"numpy", "onnxruntime", "triton_python_backend_utils", "cv2"}
 
 
-def test_the_size_in_a_jpegs_header_is_read_past_other_segments(module) -> None:
+def test_the_size_in_a_jpegs_header_is_read_past_other_segments(module: ModuleType) -> None:
     cv2 = pytest.importorskip("cv2")
     for parameters in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]):
         data = cv2.imencode(".jpg", np.zeros((30, 50, 3), np.uint8), parameters)[1].tobytes()

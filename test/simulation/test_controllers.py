@@ -1,6 +1,7 @@
 """The simulated controllers accept, refuse and interpolate as ros2_control's do."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def trajectories(draw: st.DrawFn, velocities: bool = True) -> Trajectory:
     return Trajectory(JOINTS, stamp, tuple(points))
 
 
-def controller_at_home(**options: bool) -> TrajectoryController:
+def controller_at_home(**options: Any) -> TrajectoryController:
     controller = TrajectoryController(JOINTS, **options)
     controller.hold(HOME)
     return controller
