@@ -169,4 +169,6 @@ def test_a_start_pose_must_fit_the_joints_and_their_limits() -> None:
     assert "start_pose: expected 3 numbers" in problem_with(start_pose=[0.0])
     assert "start_pose: 2.0 of joint a lies outside" in problem_with(start_pose=[2.0, 0.0, 0.0], joint__a__max=1.0)
     assert "start_pose: nan of joint b" in problem_with(start_pose=[0.0, math.nan, 0.0])
+    one = problem_with(start_pose=[0.0, 0.0, 0.0], joint__a__max_deviation=-1.0)
+    assert "start_pose" not in one, "the joint is wrong, and only that"
     assert configured(start_pose=[0, 1, 2]).start_pose == (0.0, 1.0, 2.0)

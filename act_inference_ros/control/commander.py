@@ -7,6 +7,7 @@ the simulated episodes.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -19,7 +20,7 @@ from act_inference_ros.control.motion import CommandedMotion
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.interfaces import Command
 from act_inference_ros.joints import Joint, JointBinding, nearest_turn
-from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.configuration import RobotConfiguration, ticks_per_command
 from act_inference_ros.robot.devices import Controller
 
 Positions: TypeAlias = npt.NDArray[np.float64]
@@ -72,6 +73,9 @@ class Commander(ABC):
         self._max_deviation = np.array([joint.max_deviation for joint in joints])
         self._lead_s = lead_s
         self._command_rate = command_rate
+        ticks = ticks_per_command(command_rate)
+        # Half a tick of room on either side, since ticks are not on time.
+        self._shortest_gap_s = (1.0 - 0.5 / ticks) / command_rate if ticks > 1 else 0.0
 
     @property
     def known(self) -> bool:
@@ -82,12 +86,6 @@ class Commander(ABC):
         """Joint -> where it is told to be at `time`, ROS units; empty where nothing is known."""
         position = self._motion.position_at(time)
         return {} if position is None else dict(zip(self.joint_names, position.tolist(), strict=True))
-
-    def unknown_joints(self, measured: Mapping[str, float]) -> list[str]:
-        """Joints that this controller has not been told where to be, and that were not measured either."""
-        if self._motion.known:
-            return []
-        return [name for name in self.joint_names if name not in measured]
 
     def deviations(self, measured: Mapping[str, float], time: float, lag: float) -> dict[str, float]:
         """Joint -> the least distance of its position `measured` at `time` from all it was told in the `lag` before.
@@ -114,7 +112,8 @@ class Commander(ABC):
         Where the joints have been told to be, if they were measured near that; else where they were measured: a
         setpoint may jump towards the arm, never away from it. `was_free`: somebody else may have moved the arm
         meanwhile, so that "near" means hardly any distance. Joints that are not smooth (grippers) start where they
-        were told to be, whatever was measured. Raises KeyError for a joint that is in `unknown_joints`.
+        were told to be, whatever was measured. Raises KeyError for a joint that was
+        neither told where to be nor measured.
         """
         told = self._motion.position_at(now)
         if told is None:
@@ -233,9 +232,10 @@ class TrajectoryCommander(Commander):
 
 
 class StreamCommander(Commander):
-    """One target per tick."""
+    """One target per tick, or every few ticks where `command_rate` is slower than ticks may be."""
 
     streams = True
+    _sent_at = -math.inf
 
     def follow(self, timeline: ActionTimeline, now: float, until: float) -> None:
         """Send the plan's target for now, or the last one again where the plan has run out (coasting).
@@ -245,8 +245,9 @@ class StreamCommander(Commander):
         """
         position = self._motion.position_at(now)
         told_at = self._motion.last_time
-        if position is None or told_at is None:
+        if position is None or told_at is None or 0.0 <= now - self._sent_at < self._shortest_gap_s:
             return
+        self._sent_at = now
         action = timeline.sample(now)
         if action is not None and now > told_at:
             # A late tick must not turn into a big step: the controller jumps to whatever it is sent.
@@ -256,6 +257,7 @@ class StreamCommander(Commander):
 
     def _stay(self, now: float, position: Positions, needed: bool) -> None:
         """Say it once more, and then no more: the controller holds its last target."""
+        self._sent_at = -math.inf
         self._tell(now, position)
 
     def _tell(self, now: float, position: Positions) -> None:

@@ -16,7 +16,7 @@ from act_inference_ros.execution.inference_statistics import InferenceStatistics
 from act_inference_ros.execution.operator import Operator
 from act_inference_ros.execution.supervisor import Supervisor
 from act_inference_ros.execution.taker import Taker
-from act_inference_ros.observation.refusal import Refusal
+from act_inference_ros.observation.refusal import Reason, Refusal
 from act_inference_ros.observation.selection import Selection
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
@@ -112,7 +112,9 @@ class Pipeline:
         self.supervisor.look_at_clock(now)
         refusal = self.inputs.add_state(msg, now)
         taken = self.inputs.time_of(msg, now)
-        self.supervisor.measure(msg.name, msg.position, now if taken is None else min(taken, now))
+        if taken is not None and (refusal is None or refusal.reason is not Reason.FUTURE):
+            # Otherwise nobody knows when the joints were there. A message that has only some of them is welcome.
+            self.supervisor.measure(msg.name, msg.position, min(taken, now))
         return refusal
 
     def environment_state(self, msg: Any, now: float) -> Refusal | None:

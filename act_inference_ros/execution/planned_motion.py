@@ -16,6 +16,8 @@ class PlannedMotion:
 
     def __init__(self, configuration: RobotConfiguration, commanders: Sequence[Commander]) -> None:
         self.commanders = tuple(commanders)
+        names = [controller.name for controller in configuration.controllers]
+        self._commander_of = dict(zip(names, self.commanders, strict=True))
         self._timeline = ActionTimeline(
             configuration.fps, configuration.merge, configuration.blend_time, configuration.ensemble_coeff
         )
@@ -49,9 +51,9 @@ class PlannedMotion:
         """Joint -> where it is told to be now, ROS units; joints of controllers that were told nothing are left out."""
         return {name: at for commander in self.commanders for name, at in commander.told(now).items()}
 
-    def unknown_joints(self, measured: Mapping[str, float]) -> list[str]:
-        """Joints that were neither told where to be nor measured: nobody knows where their motion would start."""
-        return [name for commander in self.commanders for name in commander.unknown_joints(measured)]
+    def joints_without(self, measured: Mapping[str, float]) -> list[str]:
+        """The commanded joints that are not among those that were `measured`."""
+        return [name for commander in self.commanders for name in commander.joint_names if name not in measured]
 
     def add(self, chunk: Chunk, t_obs: float, now: float, here: Mapping[str, float]) -> None:
         """Merge a chunk into the plan, continuous joints on the turn that is nearest to `here` (joint -> position)."""
@@ -102,6 +104,10 @@ class PlannedMotion:
         self.clear()
         for commander in self.commanders:
             commander.forget()
+
+    def forget_told(self, controller: str) -> None:
+        """Forget what one controller was told; the plan and the other controllers go on."""
+        self._commander_of[controller].forget()
 
     def restart_clock(self, before: float, now: float) -> None:
         """The clock was `before` and is `now`: forget the plan; what was told for then is told for now."""

@@ -63,7 +63,7 @@ class Supervisor(Transitions):
         with self._guarded(now):
             self.look_at_clock(now)
             self._take(configuration)
-            if self.state is State.COMMANDING and self._start_pose is None:
+            if self.state is State.COMMANDING and self._start_pose is None and self._judge(now):
                 self._motion.follow(now, self._until, streams=False)
 
     @property
@@ -102,7 +102,15 @@ class Supervisor(Transitions):
             if forbidden is not None and forbidden[0] == reasons.SOMEBODY_ELSE and self.state in RUNNING:
                 self._judge(now)
             if self.state is not State.COMMANDING:
-                self._motion.forget()  # who knows what the other one told it
+                self._motion.forget_told(controller)  # who knows what the other one told it
+
+    def enable(self, enabled: bool, now: float) -> None:
+        """Note a word of the enabling topic; one that forbids is obeyed at once, not at the next tick."""
+        with self._guarded(now):
+            self.look_at_clock(now)
+            self.permissions.enable(enabled, now)
+            if not enabled and self.state is State.COMMANDING:
+                self._judge(now)
 
     def refused(self, refusal: Refusal | None) -> None:
         """Note why no observation could be taken, or that one could (None): worth knowing while there is no plan."""
@@ -186,9 +194,9 @@ class Supervisor(Transitions):
         why = self._why_not(now)
         if why is not None:
             return f"{why[1]}: {why[2]}"
-        unknown = self._motion.unknown_joints(self.measured(now))
-        if unknown:
-            return f"{reasons.NOT_MEASURED}: {', '.join(unknown)}"
+        lost = self._motion.joints_without(self.measured(now))
+        if lost:
+            return f"{reasons.NOT_MEASURED}: {', '.join(lost)}"
         with self._guarded(now):
             self._end_motion(now, START_POSE)
             self._motion.clear()
@@ -212,12 +220,12 @@ class Supervisor(Transitions):
     def _take_over(self, chunk: Chunk, t_obs: float, now: float) -> bool:
         here = self.measured(now)
         self._motion.add(chunk, t_obs, now, here | self._motion.told(now))
-        unknown = self._motion.unknown_joints(here)
+        lost = self._motion.joints_without(here)
         if self.horizon(now) <= 0.0:
             self._hold(now, reasons.TOO_LATE, f"it is {now - t_obs:.2f} s after its observation; inference is slow")
             return False
-        if unknown:
-            self._hold(now, reasons.NOT_MEASURED, f"no position of {', '.join(unknown)} in the state topic")
+        if lost:
+            self._hold(now, reasons.NOT_MEASURED, self._not_measured(lost))
             return False
         begins = self.state is not State.COMMANDING
         if begins:
@@ -230,10 +238,9 @@ class Supervisor(Transitions):
         breach = None
         if self._closed_loop:
             here = self.measured(now)
-            lost = [name for name in self._motion.told(now) if name not in here]
+            lost = self._motion.joints_without(here)
             if lost:
-                lasted = f"for more than {self._configuration.max_age:g} s"
-                self._hold(now, reasons.NOT_MEASURED, f"no position of {', '.join(lost)} {lasted}")
+                self._hold(now, reasons.NOT_MEASURED, self._not_measured(lost))
                 return
             lag = self._configuration.following_lag
             breach = self.following.judge(self._motion.commanders, self._measured, self._joints, lag, now)
@@ -265,6 +272,9 @@ class Supervisor(Transitions):
     def _until(self) -> float:
         """When the plan is too old to be followed."""
         return self._motion.newest + self.max_plan_age
+
+    def _not_measured(self, lost: Sequence[str]) -> str:
+        return f"no position of {', '.join(lost)} in the state topic for more than {self._configuration.max_age:g} s"
 
     def _why_over(self, now: float) -> tuple[str, str]:
         refused = f"; the last observation was refused: {self._refusal}" if self._refusal else ""

@@ -17,6 +17,9 @@ from act_inference_ros.execution.states import RUNNING, Standing, State
 from act_inference_ros.observation.refusal import Refusal
 from act_inference_ros.robot.configuration import RobotConfiguration
 
+LARGEST = 1e6
+"""A joint that is said to be further from zero than this (rad or m) was not measured."""
+
 
 class WatchedInputs(Protocol):
     """What the supervisor wants of the inputs; `observation.inputs.ObservationInputs` has it."""
@@ -59,6 +62,8 @@ class Transitions:
         """Since when the arm has been held for something that went wrong, until it is commanded again."""
         self._free = False
         """Somebody else may have moved the arm since it was commanded."""
+        self._has_moved = False
+        """Since the arm was set free last, there has been a motion."""
         self._not_before = -math.inf
         """An observation that is not newer does not begin a motion."""
 
@@ -78,12 +83,12 @@ class Transitions:
         return here if self._closed_loop else here | self._motion.told(now)
 
     def measure(self, names: Sequence[str], positions: Sequence[float], time: float) -> None:
-        """Remember where joints were at `time` (ROS units); what is not a number is no place."""
+        """Remember where joints were at `time` (ROS units); what is not a number, or as good as none, is no place."""
         if len(names) != len(positions):
             return
         for name, position in zip(names, positions, strict=True):
             known = self._measured.get(name)
-            if math.isfinite(position) and (known is None or time >= known.time):
+            if abs(position) <= LARGEST and (known is None or time >= known.time):
                 self._measured[name] = Measured(float(position), time)
 
     def forget(self, not_before: float = -math.inf) -> None:
@@ -96,7 +101,7 @@ class Transitions:
         self._inputs.clear()
         self._measured.clear()
         self._start_pose = self._held_since = None
-        self._free = False
+        self._free = self._has_moved = False
         self._not_before = not_before
 
     def _why_not(self, now: float) -> tuple[State, str, str] | None:
@@ -127,13 +132,14 @@ class Transitions:
 
     def _begin(self, now: float) -> None:
         self._motion.begin(now, self.measured(now), self._free)
-        self._free, self._held_since = False, None
+        self._free, self._held_since, self._has_moved = False, None, True
         self.following.restart()
 
     def _hold(self, now: float, reason: str, detail: str) -> None:
         """End the motion because something went wrong; goes on by itself. Before any motion it is only waited for."""
         self._end_motion(now, reason)
-        self._settle(now, State.WAITING if self.state is State.WAITING else State.HOLDING, reason, detail)
+        waits = self.state is State.WAITING and not self._has_moved
+        self._settle(now, State.WAITING if waits else State.HOLDING, reason, detail)
 
     def _end_motion(self, now: float, reason: str) -> None:
         if self.state is State.COMMANDING:
@@ -147,7 +153,7 @@ class Transitions:
         if state is State.HOLDING:
             self._held_since = now if self._held_since is None else self._held_since
         elif state is not State.WAITING:
-            self._free, self._held_since = True, None
+            self._free, self._held_since, self._has_moved = True, None, False
         self._start_pose = None
         self._blocked = False
         self._motion.clear()

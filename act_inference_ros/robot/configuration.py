@@ -5,6 +5,7 @@ Shared by the node and the bag evaluator; imports numpy only (through joints and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import lt
@@ -20,6 +21,12 @@ from act_inference_ros.robot.parameters import INFINITY, Value, complete, raise_
 from act_inference_ros.spec import PolicySpec
 
 WATCH_PERIOD_S = 0.02
+"""Whether the arm must hold is looked at least this often."""
+
+
+def ticks_per_command(command_rate: float) -> int:
+    """Return how many looks at the rules fit into one period of a stream that has `command_rate` targets per second."""
+    return max(1, math.ceil(1.0 / (command_rate * WATCH_PERIOD_S) - 1e-9))
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,8 @@ class RobotConfiguration:
         problems += parts.coverage_problems(action_joints, controllers)
         problems += parts.shared_topics(values, cameras, controllers)
         pose = tuple(cast("list[float]", values["start_pose"]))
-        problems += parts.pose_problems(pose, [joints[name] for name in action_joints if name in joints])
+        if all(name in joints for name in action_joints):  # else what is wrong with the joints is enough to read
+            problems += parts.pose_problems(pose, [joints[name] for name in action_joints])
         if not action_joints:
             problems.append("action.joints: empty, and so is state.joints; name the joints that the policy commands")
         if not values["state.topic"]:
@@ -179,9 +187,9 @@ class RobotConfiguration:
 
     @property
     def tick_period_s(self) -> float:
-        """How often to command the streaming controllers; without any, how often to look whether the arm must hold."""
+        """How often to look whether the arm must hold; fits a whole number of times into the streams' period."""
         streams = any(controller.interface.streams for controller in self.controllers)
-        return 1.0 / self.command_rate if streams else WATCH_PERIOD_S
+        return 1.0 / (self.command_rate * ticks_per_command(self.command_rate)) if streams else WATCH_PERIOD_S
 
     def check_fits(self, spec: PolicySpec) -> None:
         """Raise one ConfigurationError that shows both sides of everything in which file and policy differ."""

@@ -139,14 +139,6 @@ def test_a_hold_without_a_command_before_it_says_nothing(interface: str) -> None
     assert sent == []
 
 
-@pytest.mark.parametrize("interface", ["joint_trajectory", "position_stream"])
-def test_joints_neither_commanded_nor_measured_are_named(interface: str) -> None:
-    commander, _ = made(interface, ["pan", "lift"])
-    assert commander.commander.unknown_joints({"lift": 0.0}) == ["pan"]
-    commander.follow(plan(*[0.3] * 10), START, MEASURED)
-    assert commander.commander.unknown_joints({}) == []
-
-
 def test_a_stream_approaches_a_far_target_no_faster_than_max_velocity() -> None:
     commander, sent = made("position_stream", ["pan"], **{"joint.pan.max_velocity": 1.0})
     for tick in range(6):

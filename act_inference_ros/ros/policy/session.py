@@ -118,6 +118,9 @@ class PolicySession:
         if not self.configuration.shadow:
             self._check = ControllerCheck(self._node, self.configuration)
         self._timer = self._node.create_timer(self.configuration.tick_period_s, self._tick)
+        with self._deciding() as now:  # before the first chunk: what was known of listeners may be old
+            for heard in self._graph.look():
+                self._pipeline.supervisor.heard(*heard, now)
         worker.start()
         inputs = ", ".join(subscription.topic_name for subscription in self._subscriptions)
         self._node.get_logger().info(f"active: waiting for {inputs}")
@@ -139,8 +142,13 @@ class PolicySession:
             publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
 
     def deactivate(self) -> None:
-        """Stop, and let go of the inputs."""
-        self.stop("")
+        """Stop, and let go of the inputs, whatever goes wrong."""
+        try:
+            self.stop("")
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
         if self._check is not None:
             self._check.close()
         if self._timer is not None:
@@ -156,9 +164,11 @@ class PolicySession:
 
     def close(self) -> None:
         """Release everything."""
-        self.deactivate()
-        self.close_client()
-        self._destroy_publishers()
+        try:
+            self.deactivate()
+        finally:
+            self.close_client()
+            self._destroy_publishers()
 
     def ask(self, request: str) -> Answer:
         """Ask the operator's `request` (the name of a method of `execution.operator.Operator`)."""
@@ -280,7 +290,7 @@ class PolicySession:
 
     def _on_enable(self, message: Bool) -> None:
         with self._deciding() as now:
-            self._pipeline.supervisor.permissions.enable(message.data, now)
+            self._pipeline.supervisor.enable(message.data, now)
 
     def _tick(self) -> None:
         self._ticked = time.monotonic()
