@@ -109,20 +109,21 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
 
     def on_deactivate(self, state: State) -> TransitionCallbackReturn:
         """Stop commanding at once and hold."""
-        if self._session is not None:
-            self._session.deactivate()
+        try:
+            if self._session is not None:
+                self._session.deactivate()
+        except Exception as problem:
+            return self._end_with("deactivate", problem)
         self._tell_status()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: State) -> TransitionCallbackReturn:
         """Release the client and the topics."""
-        self._release()
-        return TransitionCallbackReturn.SUCCESS
+        return self._release("cleanup")
 
     def on_shutdown(self, state: State) -> TransitionCallbackReturn:
         """Hold, then release everything."""
-        self._release()
-        return TransitionCallbackReturn.SUCCESS
+        return self._release("shutdown")
 
     def end(self) -> None:
         """Hold, in whatever state, and become active no more; safe from any thread."""
@@ -176,10 +177,21 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
             client.close()
             raise
 
-    def _release(self) -> None:
-        if self._session is not None:
-            self._session.close()
-        self._session = None
+    def _release(self, transition: str) -> TransitionCallbackReturn:
+        session, self._session = self._session, None
+        try:
+            if session is not None:
+                session.close()
+        except Exception as problem:
+            return self._end_with(transition, problem)
+        return TransitionCallbackReturn.SUCCESS
+
+    def _end_with(self, transition: str, problem: Exception) -> TransitionCallbackReturn:
+        """Say what nobody foresaw, and end: rclpy would swallow it, and the node go on half."""
+        if not self.ending:  # else ROS was shut down under us
+            self.fault = problem
+            self.get_logger().error(f"{transition} failed:\n{''.join(traceback.format_exception(problem))}")
+        return TransitionCallbackReturn.ERROR
 
     def _diagnose(self) -> None:
         stamp = self.get_clock().now().to_msg()
