@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ def plain_observation(spec: PolicySpec) -> Arrays:
 
 def read_observation(spec: PolicySpec, path: Path) -> Arrays:
     """Read the policy's keys from an .npz file; the client itself checks whether they are all there and right."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: expected an .npz file")
     with np.load(path) as arrays:
         return {key: arrays[key] for key in spec.keys if key in arrays}
 
@@ -72,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Computes one action chunk with a LeRobot ACT checkpoint.")
     parser.add_argument("checkpoint", help="directory with config.json and model.safetensors")
     parser.add_argument("--observation", type=Path, help=".npz file (default: grey images and zeros)")
-    parser.add_argument("--rows", type=int, default=3, help="actions to print (default: 3)")
+    parser.add_argument(
+        "--rows", type=int, default=3, choices=range(10_000), metavar="N", help="actions to print (default: 3)"
+    )
     return parser
 
 

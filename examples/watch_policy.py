@@ -27,10 +27,17 @@ NANOSECONDS = 1e9
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for each chunk until Ctrl-C, or until `--count` came; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # ROS takes `--ros-args -p use_sim_time:=true` and the like, the parser takes the rest.
-    options = _parser().parse_args(remove_ros_args(given))
-    rclpy.init(args=given)
-    node = rclpy.create_node("watch_policy")
+    try:
+        # ROS takes `--ros-args -p use_sim_time:=true` and the like, the parser takes the rest.
+        options = _parser().parse_args(remove_ros_args(given))
+        rclpy.init(args=given)
+        node = rclpy.create_node("watch_policy")
+        node.resolve_topic_name(options.topic)  # raises RuntimeError for what is no name
+    except RuntimeError as problem:
+        text = str(problem).splitlines()[0].partition(", at ")[0]  # what follows is a trace into rcl's code
+        print(f"watch_policy: {text}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
     seen = 0
 
     def on_chunk(chunk: JointTrajectory) -> None:

@@ -76,10 +76,12 @@ def test_predict_answers_an_incomplete_observation_with_one_line(tmp_path: Path)
 def test_predict_answers_a_file_that_is_no_observation_with_one_line(tmp_path: Path) -> None:
     checkpoints = pytest.importorskip("test.checkpoints", reason="PyTorch is not installed")
     (tmp_path / "observation.npz").write_text("no arrays here")
+    np.save(tmp_path / "array.npy", np.zeros(3))
     checkpoint = str(checkpoints.golden_checkpoint(CASE))
-    shown = run_example("predict.py", checkpoint, "--observation", str(tmp_path / "observation.npz"))
-    assert shown.returncode == 2
-    assert re.fullmatch(r"predict: .+\n", shown.stderr)
+    for name in ("observation.npz", "array.npy"):
+        shown = run_example("predict.py", checkpoint, "--observation", str(tmp_path / name))
+        assert shown.returncode == 2
+        assert re.fullmatch(rf"predict: .+{name}: expected an \.npz file\n", shown.stderr)
 
 
 def test_merge_chunks_shows_the_fade_the_mean_and_the_step() -> None:

@@ -39,7 +39,7 @@ def readable_ros_errors() -> Iterator[None]:
         yield
     except RuntimeError as error:
         # What follows in rcl's message is a trace into its C code.
-        message = str(error).splitlines()[0].partition(", at ")[0].partition(". Error:")[0]
+        message = " ".join(str(error).split()).partition(", at ")[0]
         raise ConfigurationError(message) from error
 
 

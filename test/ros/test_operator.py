@@ -94,7 +94,10 @@ def test_an_operator_takes_over_and_gives_back_without_a_step_and_nothing_is_sai
         assert len(motions) >= 7
         for motion in motions:
             assert largest_excess(motion, FASTEST, 1.0 / COMMAND_RATE) <= 1e-9 + CLOCK_RESOLUTION_S * FASTEST
-    for first, *_ in overseer.motions("arm_controller"):
+    begun = [motion[0] for motion in overseer.motions("arm_controller") if motion]
+    known = [first for first in begun if first.measured]
+    assert len(known) >= len(begun) - 1  # the first may begin before this process hears where the arm is
+    for first in known:
         here = [first.measured[joint] for joint in ARM_JOINTS]
         assert np.abs(first_target(first) - here).max() < NEAR
 

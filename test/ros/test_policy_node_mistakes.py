@@ -45,7 +45,7 @@ def test_a_checkpoint_that_is_no_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--ros-args", "--params-file", "/nowhere/robot.yaml"], "/nowhere/robot.yaml"),
+        (["--ros-args", "--params-file", "/nowhere/robot.yaml"], "Error opening YAML file"),
         (["--ros-args", "-p", "nonsense"], "Couldn't parse parameter override rule"),
         (["--checkpoint", "there"], "unrecognized arguments: --checkpoint there"),
     ],

@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from act_inference_ros.interfaces import duration
@@ -61,3 +62,10 @@ def test_ctrl_c_ends_it_without_a_trace(tmp_path: Path, environment: dict[str, s
         watch.wait_for_line("^waiting for chunks")
         assert watch.stop(signal.SIGINT) == 0
     assert "Traceback" not in watch.text
+
+
+@pytest.mark.parametrize("arguments", [["--topic", "bad topic"], ["--ros-args", "-p", "nonsense"]])
+def test_a_mistake_is_answered_with_one_line(tmp_path: Path, environment: dict[str, str], arguments: list[str]) -> None:
+    with watching(tmp_path, environment, *arguments) as watch:
+        assert watch.wait(30.0) == 2
+        assert re.fullmatch(r"watch_policy: .+\n?", watch.text)

@@ -9,7 +9,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
-WAIT_S = 2.0
+WAIT_S = 5.0
 """How long a description may take to come."""
 GRAPH_S = 0.5
 """How long it may take to learn that somebody publishes one."""
