@@ -7,7 +7,7 @@ TODAY = 1.7e9
 
 
 def parabola(origin: float = 0.0) -> Cubic:
-    """x = t^2 - t for one joint and x = t^3 for the other, from 0 to 2 s."""
+    """One joint at t^2 - t and the other at t^3, from 0 to 2 s."""
     times = np.array([0.0, 0.5, 2.0])
     positions = np.column_stack([times**2 - times, times**3])
     velocities = np.column_stack([2 * times - 1, 3 * times**2])
