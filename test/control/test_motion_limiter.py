@@ -238,6 +238,43 @@ def test_a_joint_that_moves_towards_its_limit_stops_there_whatever_the_plan_says
     assert motion.extremes(0.74, 5.0)[1][0] <= 1.0 + 1e-9
 
 
+def test_a_joint_that_cannot_stop_at_its_limit_goes_no_further_than_braking_takes_and_comes_back_at_once() -> None:
+    limiter = MotionLimiter([Joint("a", minimum=-1.0, maximum=1.0, max_velocity=2.0, max_acceleration=4.0)])
+    speed = np.full((2, 1), 2.0)
+    told = Cubic(0.0, np.array([0.0, 2.0]), np.array([[0.0], [4.0]]), speed)
+    times = np.arange(100) / 30.0
+    motion = follow(limiter, told, 0.45, times, np.full((100, 1), 0.5)).motion  # at 0.9; braking takes 0.5
+    np.testing.assert_allclose(motion.extremes(0.45, 5.0)[1], [1.4], atol=1e-6)
+    np.testing.assert_allclose(motion.at(0.45 + 0.5 + 2.0 * np.sqrt(0.9 / 4.0) + 0.05).position, [0.5], atol=1e-9)
+    assert (excess(motion, limiter.limits)[:2] < 1e-3).all()
+
+
+def test_a_plan_that_ends_fast_ends_softly_and_not_beyond_a_limit() -> None:
+    limiter = MotionLimiter(
+        [
+            Joint("slow to brake", max_velocity=2.0, max_acceleration=2.0),
+            Joint("near its limit", minimum=-1.0, maximum=1.0, max_velocity=2.0),
+        ]
+    )
+    slope, start = np.array([1.9, 0.2]), np.array([0.0, 0.42])
+    times = np.arange(76) / 30.0
+    rows = start + times[:, None] * slope  # the second ends at 0.92
+    told = Cubic(0.0, np.array([0.0, 9.0]), np.vstack([start, start + 9.0 * slope]), np.vstack([slope, slope]))
+    limited = follow(limiter, told, 1.0, times, rows)
+    assert limited.exact.all()
+    assert limited.motion.times[-1] == pytest.approx(1.5 + 1.05 * 1.9 / 2.0, abs=1e-6)
+    assert limited.motion.positions[-1] == pytest.approx([rows[-1, 0] + 1.9 * 1.05 * 0.95 / 2.0, 1.0], abs=1e-6)
+
+
+def test_what_cannot_be_reached_before_the_plan_ends_is_approached_until_then() -> None:
+    limiter = MotionLimiter([Joint("a", max_velocity=1.0, max_acceleration=4.0)])
+    times = np.arange(31) / 30.0
+    limited = follow(limiter, Cubic.at_rest(-1.0, np.zeros(1)), 0.0, times, np.full((31, 1), 9.0))
+    assert limited.bridged.all()
+    np.testing.assert_allclose(limited.motion.times[-1], 1.3, atol=1e-9)
+    np.testing.assert_allclose(limited.motion.positions[-1], [1.3 - 0.25], atol=1e-9)  # a quarter second to speed up
+
+
 @pytest.mark.parametrize("joint", [Joint("slow", max_acceleration=0.01), Joint("stiff", max_acceleration=1e6)])
 def test_limits_of_any_size_make_a_motion(joint: Joint) -> None:
     times = np.arange(100) / 50.0

@@ -71,9 +71,9 @@ class _Landing(NamedTuple):
 def land(start: MotionPoint, reference: Cubic, limits: MotionLimits, not_before: Array) -> Bridge:
     """The bridge from `start`, at the time 0, that meets `reference` first at or after `not_before` (joints,), in s.
 
-    The gentlest bridge to each knot is tried, and then the hardest one, which goes less far out; the landing of the
-    first is then moved forward inside the segment before its knot. If no knot can be reached, the joint goes as near to
-    the end of the reference as it can, to be at rest there when the reference is.
+    The gentlest bridge to each knot is tried, and its landing is moved forward inside the segment before the knot. Then
+    the hardest one is tried, which goes less far out, and reaches the end of the reference whenever that can be reached
+    in time. If it cannot, the joint goes as near to there as it gets, to be at rest when the reference is.
     """
     departure = _Departure.of(start, limits)
     span = departure.span(reference.times[:, None], reference.positions, reference.velocities)
@@ -139,22 +139,14 @@ def _earlier(
 
 
 def _at_rest(departure: _Departure, reference: Cubic) -> _Landing:
-    """At rest at the end of the reference, by the hardest bridge, or as near to there as a joint gets until then."""
+    """At rest when the reference is, as near to its end as a joint gets until then that cannot get there."""
     limits = departure.limits
     rate = limits.max_acceleration
     duration = np.maximum(reference.times[-1] - departure.time, np.abs(departure.velocity) / rate)
-    goal = reference.positions[-1]
-    span = departure.span(departure.time + duration, goal, np.zeros_like(goal))
-    exact = departure.hardest(span)
-    sign = np.where(span.distance >= span.v0 * duration / 2.0, 1.0, -1.0)
-    furthest = np.clip((span.v0 + sign * rate * duration) / 2.0, -limits.max_velocity, limits.max_velocity)
-    change = span.v0 - furthest
-    covered = furthest * duration + (change * np.abs(change) - furthest * np.abs(furthest)) / (2.0 * rate)
-    reaches = np.isfinite(exact.rate)
-    return _Landing(
-        rate,
-        np.where(reaches, exact.velocity, furthest),
-        departure.time + duration,
-        np.where(reaches, goal, departure.position + covered),
-        np.zeros_like(goal),
-    )
+    goal, rest = reference.positions[-1], np.zeros(len(rate))
+    distance, _, v0, _ = departure.span(departure.time + duration, goal, rest)
+    sign = np.where(distance >= v0 * duration / 2.0, 1.0, -1.0)
+    cruise = np.clip((v0 + sign * rate * duration) / 2.0, -limits.max_velocity, limits.max_velocity)
+    change = v0 - cruise
+    covered = cruise * duration + (change * np.abs(change) - cruise * np.abs(cruise)) / (2.0 * rate)
+    return _Landing(rate, cruise, departure.time + duration, departure.position + covered, rest)
