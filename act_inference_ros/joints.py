@@ -17,6 +17,8 @@ UNITS = {"rad": 1.0, "deg": 180.0 / math.pi, "m": 1.0, "cm": 100.0, "mm": 1000.0
 
 DEFAULT_MAX_VELOCITY = 2.0
 """ROS units/s; slow enough to watch and to reach for the emergency stop."""
+DEFAULT_MAX_ACCELERATION = 20.0
+"""ROS units/s2; small arms follow it without shaking, and it stops a joint from the default velocity within 0.1 s."""
 DEFAULT_MAX_DEVIATION = 0.3
 """rad; an arm that is further than this from where it was told to be does not follow."""
 DEFAULT_MAX_DEVIATION_PRISMATIC = 0.05
@@ -27,7 +29,8 @@ DEFAULT_MAX_DEVIATION_PRISMATIC = 0.05
 class Joint:
     """One joint: `policy = scale * ros + offset`; `minimum`, `maximum` and `max_velocity` are in ROS units (and per s).
 
-    A limit of None is no limit. `smooth` is False for grippers: they keep what they were told through every hold.
+    A limit of None is no limit. `max_acceleration` (ROS units/s2) bounds how fast the commanded velocity may change,
+    also when the joint brakes. `smooth` is False for grippers: they keep what they were told through every hold.
     `max_deviation` is how far the measured position may be from the told one (ROS units), infinite for no limit.
     `continuous` joints turn without end: +3.1 and -3.1 rad are 0.08 rad apart. Raises ConfigurationError that names the
     joint when the numbers make no sense.
@@ -39,6 +42,7 @@ class Joint:
     minimum: float | None = None
     maximum: float | None = None
     max_velocity: float = DEFAULT_MAX_VELOCITY
+    max_acceleration: float = DEFAULT_MAX_ACCELERATION
     smooth: bool = True
     max_deviation: float = DEFAULT_MAX_DEVIATION
     continuous: bool = False
@@ -46,7 +50,7 @@ class Joint:
     def __post_init__(self) -> None:
         if not self.name:
             raise ConfigurationError("joint: expected a name, got an empty one")
-        for field in ("scale", "offset", "minimum", "maximum", "max_velocity"):
+        for field in ("scale", "offset", "minimum", "maximum", "max_velocity", "max_acceleration"):
             value = getattr(self, field)
             if value is not None and not math.isfinite(value):
                 raise ConfigurationError(f"joint {self.name}: {field} must be a finite number, got {value}")
@@ -54,8 +58,9 @@ class Joint:
             raise ConfigurationError(f"joint {self.name}: scale must not be 0 (policy = scale * ros + offset)")
         if not self.max_deviation > 0.0:
             raise ConfigurationError(f"joint {self.name}: max_deviation must be above 0, got {self.max_deviation}")
-        if self.max_velocity <= 0.0:
-            raise ConfigurationError(f"joint {self.name}: max_velocity must be above 0, got {self.max_velocity}")
+        for field in ("max_velocity", "max_acceleration"):
+            if getattr(self, field) <= 0.0:
+                raise ConfigurationError(f"joint {self.name}: {field} must be above 0, got {getattr(self, field)}")
         if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
             raise ConfigurationError(
                 f"joint {self.name}: minimum must be below maximum, got {self.minimum} and {self.maximum}"

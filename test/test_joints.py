@@ -77,6 +77,10 @@ def test_a_position_that_is_no_finite_float32_is_refused_by_name(value: float) -
         {"minimum": math.nan},
         {"max_velocity": 0.0},
         {"max_velocity": math.inf},
+        {"max_acceleration": 0.0},
+        {"max_acceleration": -1.0},
+        {"max_acceleration": math.nan},
+        {"max_acceleration": math.inf},
     ],
 )
 def test_a_joint_that_makes_no_sense_is_refused_by_name(wrong: dict[str, Any]) -> None:
