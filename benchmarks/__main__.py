@@ -7,7 +7,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("bench_local", "bench_motion", "bench_node", "bench_triton", "bench_evaluation")
+BENCHMARKS = ("bench_local", "bench_node", "bench_triton", "bench_evaluation")
 
 
 def main() -> int:
