@@ -27,6 +27,11 @@ RUNNING = (State.WAITING, State.COMMANDING, State.HOLDING)
 """The states in which a good chunk may move the arm."""
 
 
+def worded(state: str, reason: str, detail: str) -> str:
+    """Return how a state is told to people: `state: reason (detail)`, without what is empty."""
+    return f"{state}{f': {reason}' if reason else ''}{f' ({detail})' if detail else ''}"
+
+
 @dataclass(frozen=True)
 class Standing:
     """How the supervisor stands: the state, a short reason that is always worded alike, its detail, and since when (s).
@@ -42,9 +47,7 @@ class Standing:
     @property
     def text(self) -> str:
         """For people: `holding: stale: front (0.231 s old, max_age is 0.2 s)`."""
-        reason = f": {self.reason}" if self.reason else ""
-        detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.state.value}{reason}{detail}"
+        return worded(self.state.value, self.reason, self.detail)
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,6 @@ class _Loop:
         for each in configuration.controllers:
             self._pipeline.supervisor.permissions.heard(each.name, 1, ())
         self._pipeline.supervisor.activate(begin)
-        self._pipeline.supervisor.permissions.enable(True, begin)
         self._coming: tuple[Taken, PredictedChunk] | None = None
 
     def step(self, number: int) -> None:
@@ -258,7 +257,6 @@ class _Loop:
         self._coming = taken, PredictedChunk(taken.t_obs, rows, self._configuration.action.to_ros(rows), took_s)
 
     def _act(self, now: float) -> None:
-        self._pipeline.supervisor.permissions.enable(True, now)
         if self._coming is not None and now >= self._coming[1].t_obs + self._latency_s - 0.5 / CONTROL_RATE:
             (taken, chunk), self._coming = self._coming, None
             self._pipeline.chunk(taken, chunk.rows, now, chunk.inference_s)

@@ -14,7 +14,7 @@ from std_srvs.srv import Trigger
 
 from act_inference_ros.execution import reasons
 from act_inference_ros.execution.operator import REQUESTS
-from act_inference_ros.execution.states import State
+from act_inference_ros.execution.states import State, worded
 
 ANSWER_TIMEOUT_S = 2.0
 """How long an answer may take, wall time; then the robot goes on without it."""
@@ -37,9 +37,7 @@ class PolicyStatus:
     @property
     def text(self) -> str:
         """For people: `stopped: does not follow (elbow is ...)`."""
-        reason = f": {self.reason}" if self.reason else ""
-        detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.state}{reason}{detail}"
+        return worded(self.state, self.reason, self.detail)
 
     @property
     def does_not_follow(self) -> bool:
