@@ -231,19 +231,17 @@ def seconds(message: Any) -> float:
     return float(message.sec + message.nanosec * 1e-9)
 
 
-SHORTEST_END_S = 0.3
-"""A trajectory that follows a plan takes at least this long from the plan's last step to rest."""
-
-
 def ends_at(message: JointTrajectory) -> float:
     """When a trajectory is at rest."""
     return seconds(message.header.stamp) + seconds(message.points[-1].time_from_start)
 
 
 def is_hold(message: JointTrajectory) -> bool:
-    """Whether a trajectory comes to rest sooner after its last point but one than any that follows a plan does."""
-    times = [0.0, *(seconds(point.time_from_start) for point in message.points)]
-    return times[-1] - times[-2] < SHORTEST_END_S - 0.02
+    """Whether a trajectory only comes to rest; one that follows a plan has more points.
+
+    That is so for messages that do not overlap. Those for the stand-in never do: it shows no controller's parameters.
+    """
+    return len(message.points) <= 2
 
 
 def told_at(trajectories: list[JointTrajectory], start: list[float], time: float) -> list[float]:
