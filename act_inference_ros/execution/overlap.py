@@ -24,7 +24,11 @@ from act_inference_ros.robot.configuration import RobotConfiguration
 REFERENCE_AGREEMENT = 0.02
 """The furthest that a controller's reference may be from what it was told for the same time."""
 REFERENCE_AGE_S = 0.3
-"""A controller that has said nothing of itself for longer is not active."""
+"""A controller that has said nothing of itself for longer is not active, however rarely it says something."""
+SHORTEST_AGE_S = 0.1
+"""The same for one that says something often: for a while after it went inactive it seems to be where it was told."""
+STATES_MISSED = 5.0
+"""A controller that has said nothing for so many of its intervals is not active."""
 CLOCKS_APART_S = 0.02
 """Stamps of a controller that are further from our clock tell of another time."""
 FULL_SPEED = 1.0 - 1e-3
@@ -75,12 +79,14 @@ class ControllerWord:
         self.offers = False
         """It publishes its state, if only while it is active."""
         self._apart: deque[float] = deque(maxlen=STATES_KEPT)
+        self._interval = REFERENCE_AGE_S
 
     def add(self, positions: Mapping[str, float], time: float, speed: float, now: float) -> None:
         """Take a state of the controller, stamped `time`, that came at `now`."""
         before = self.reference
         velocities = dict.fromkeys(positions, 0.0)
         if before is not None and 0.0 < time - before.time < REFERENCE_AGE_S:
+            self._interval = time - before.time
             if speed == before.speed or before.speed == 0.0:
                 velocities = {
                     name: (position - before.positions[name]) / (time - before.time)
@@ -91,6 +97,14 @@ class ControllerWord:
                 velocities = {name: each * speed / before.speed for name, each in before.velocities.items()}
         self.reference = Reference(time, dict(positions), velocities, speed)
         self._apart.append(now - time)
+
+    def silent(self, now: float) -> float | None:
+        """For how long it has said nothing, if that is so long that what it said last does not count; else None."""
+        if self.reference is None:
+            return None
+        age = now - self.reference.time
+        longest = max(SHORTEST_AGE_S, min(REFERENCE_AGE_S, STATES_MISSED * self._interval))
+        return age if age > longest else None
 
     @property
     def clocks_apart(self) -> float:
@@ -157,7 +171,7 @@ class Overlap:
     def speed(self, controller: str, now: float) -> float | None:
         """The factor by which a controller scales its speed; None where it does not say."""
         reference = self._words[controller].reference
-        return None if reference is None or now - reference.time > REFERENCE_AGE_S else reference.speed
+        return None if reference is None or self._words[controller].silent(now) is not None else reference.speed
 
     def slowed(self, now: float) -> tuple[str, float] | None:
         """Return a controller that slows its motion down, and by which factor; None if all go at full speed."""
@@ -218,8 +232,9 @@ class Overlap:
             return "overlap is off"
         if word.reference is not None and abs(word.clocks_apart) > CLOCKS_APART_S:
             return f"its states are stamped {1e3 * word.clocks_apart:.0f} ms before our clock; synchronise the clocks"
-        if word.reference is not None and now - word.reference.time > REFERENCE_AGE_S:
-            return f"it has not published its state for {now - word.reference.time:.1f} s; is it active?"
+        silent = word.silent(now)
+        if silent is not None:
+            return f"it has not published its state for {silent:.1f} s; is it active?"
         if setting == OVERLAP_ON:
             return None
         if word.forbids is None and word.reference is None and word.offers:
@@ -229,9 +244,7 @@ class Overlap:
     def _fresh_reference(self, controller: str, now: float) -> Reference | None:
         word = self._words[controller]
         reference = word.reference
-        if reference is None or now - reference.time > REFERENCE_AGE_S or abs(word.clocks_apart) > CLOCKS_APART_S:
-            return None
-        return reference
+        return None if word.silent(now) is not None or abs(word.clocks_apart) > CLOCKS_APART_S else reference
 
     def _away_from(self, commander: Commander, reference: Reference) -> str | None:
         """Say which joint's reference is not what was told for its time, or None."""

@@ -33,7 +33,10 @@ class GuardedArm:
     `says`: the controller publishes its state, `offset` s before the rig's clock. `rejects`: it takes no message.
     """
 
-    def __init__(self, distro: Distro, from_last_command: bool, lag: float, says: bool = True, **changes: Any) -> None:
+    # `| Any`: mypy takes any value of a `**{...}` for it.
+    def __init__(
+        self, distro: Distro, from_last_command: bool, lag: float, says: bool | Any = True, **changes: Any
+    ) -> None:
         fixed = {"fps": FPS, "merge": "blend", "resume_within": 100.0}
         far = dict.fromkeys(("joint.pan.max_deviation", "joint.lift.max_deviation"), 3.0)  # only the guard may judge
         self.rig = Rig(spec=SPEC, **(fixed | far | changes))
