@@ -51,6 +51,15 @@ def forbids_overlap(joints: Sequence[str], values: Mapping[str, Any], use_sim_ti
     return None
 
 
+def fills_speed(values: Mapping[str, Any]) -> bool:
+    """Return whether `speed_scaling_factor` in the states of a controller is its speed, also where it is 0.0.
+
+    The version that has `speed_scaling.state_interface`, even an empty one, fills it in. A scaled controller with
+    `speed_scaling_interface_name` does so on some distributions only, and a zero of it proves nothing.
+    """
+    return "speed_scaling.state_interface" in values
+
+
 def shortcomings(
     controller: str,
     joints: Sequence[str],

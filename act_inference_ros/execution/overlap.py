@@ -24,9 +24,15 @@ from act_inference_ros.robot.configuration import RobotConfiguration
 REFERENCE_AGREEMENT = 0.02
 """The furthest that a controller's reference may be from what it was told for the same time."""
 REFERENCE_AGE_S = 0.3
-"""A controller that has said nothing of itself for longer is not active."""
+"""A controller that has said nothing of itself for longer is not active, however rarely it says something."""
+SHORTEST_AGE_S = 0.1
+"""The same for one that says something often: for a while after it went inactive it seems to be where it was told."""
+STATES_MISSED = 5.0
+"""A controller that has said nothing for so many of its intervals is not active."""
 CLOCKS_APART_S = 0.02
 """Stamps of a controller that are further from our clock tell of another time."""
+FULL_SPEED = 1.0 - 1e-3
+"""A controller with a lower factor is slowed down."""
 STATES_KEPT = 20
 """So many of a controller's states are looked at for how far its clock is from ours: some come late."""
 
@@ -70,20 +76,35 @@ class ControllerWord:
         self.forbids: str | None = "it has not shown itself through its parameter service"
         """Why its messages must not overlap; None where nothing forbids it."""
         self.reference: Reference | None = None
+        self.offers = False
+        """It publishes its state, if only while it is active."""
         self._apart: deque[float] = deque(maxlen=STATES_KEPT)
+        self._interval = REFERENCE_AGE_S
 
     def add(self, positions: Mapping[str, float], time: float, speed: float, now: float) -> None:
         """Take a state of the controller, stamped `time`, that came at `now`."""
         before = self.reference
         velocities = dict.fromkeys(positions, 0.0)
         if before is not None and 0.0 < time - before.time < REFERENCE_AGE_S:
-            velocities = {
-                name: (position - before.positions[name]) / (time - before.time)
-                for name, position in positions.items()
-                if name in before.positions
-            }
+            self._interval = time - before.time
+            if speed == before.speed or before.speed == 0.0:
+                velocities = {
+                    name: (position - before.positions[name]) / (time - before.time)
+                    for name, position in positions.items()
+                    if name in before.positions
+                }
+            else:  # on the way between the two it went at both speeds
+                velocities = {name: each * speed / before.speed for name, each in before.velocities.items()}
         self.reference = Reference(time, dict(positions), velocities, speed)
         self._apart.append(now - time)
+
+    def silent(self, now: float) -> float | None:
+        """For how long it has said nothing, if that is so long that what it said last does not count; else None."""
+        if self.reference is None:
+            return None
+        age = now - self.reference.time
+        longest = max(SHORTEST_AGE_S, min(REFERENCE_AGE_S, STATES_MISSED * self._interval))
+        return age if age > longest else None
 
     @property
     def clocks_apart(self) -> float:
@@ -100,12 +121,14 @@ class Overlap:
     """Decides for each message whether it may overlap, and lets a motion start anew where it must not go on.
 
     Without `closed_loop` nobody executes the plan, and every message goes on from the one before. `notes` has the
-    newest reason for each controller whose messages do not overlap, `anew` counts motions that had to start anew.
+    newest reason for each controller whose messages do not overlap or had to start anew; `anew` counts how often that
+    had to be, and `why_anew` remembers why it had to be last.
     """
 
     def __init__(self, configuration: RobotConfiguration, closed_loop: bool) -> None:
         self.notes: dict[str, str] = {}
         self.anew: Counter[str] = Counter()
+        self.why_anew: dict[str, str] = {}
         self._closed_loop = closed_loop
         self._words = {controller.name: ControllerWord() for controller in configuration.controllers}
         self._history: dict[str, deque[Measured]] = {}
@@ -127,6 +150,10 @@ class Overlap:
         """Note a state that a controller published: its reference (joint -> position) at `time`, and its speed."""
         self._words[controller].add(positions, time, speed, now)
 
+    def offers(self, controller: str, offered: bool) -> None:
+        """Note whether a controller offers its state, so that one which says nothing is not active."""
+        self._words[controller].offers = offered
+
     def measured(self, joint: str, position: float, time: float) -> None:
         """Note where a joint was at `time`."""
         history = self._history.setdefault(joint, deque())
@@ -141,11 +168,16 @@ class Overlap:
         for word in self._words.values():
             word.forget()
 
+    def speed(self, controller: str, now: float) -> float | None:
+        """The factor by which a controller scales its speed; None where it does not say."""
+        reference = self._words[controller].reference
+        return None if reference is None or self._words[controller].silent(now) is not None else reference.speed
+
     def slowed(self, now: float) -> tuple[str, float] | None:
         """Return a controller that slows its motion down, and by which factor; None if all go at full speed."""
         for name, word in self._words.items():
             reference = word.reference
-            if reference is not None and now - reference.time <= REFERENCE_AGE_S and reference.speed < 1.0 - 1e-3:
+            if reference is not None and now - reference.time <= REFERENCE_AGE_S and reference.speed < FULL_SPEED:
                 return name, reference.speed
         return None
 
@@ -161,55 +193,65 @@ class Overlap:
         """
         if commander.streams or not self._closed_loop or not commander.known:
             return Start(overlap=True, anew=False)
-        reference = self._fresh_reference(controller, now)
-        forbids = self._forbids(controller, now)
+        forbids = self.forbids(controller, now)
+        # Without overlap a controller may begin each trajectory from the measured arm: its reference is not told(now).
+        reference = self._fresh_reference(controller, now) if forbids is None else None
         if reference is not None:
             away = self._away_from(commander, reference)
+            if away is None and reference.speed < FULL_SPEED:
+                # Already on its way to be elsewhere: what comes now takes it from where it is.
+                away = f"it goes at {reference.speed:.0%} of its speed"
             if away is None:
                 commander.found_following()
-                return Start(self._noted(controller, forbids), anew=False)
-            self.anew[controller] += 1
-            commander.give_up_for(_line(commander, reference, now))
-            return Start(self._noted(controller, forbids, f"its reference {away}"), anew=True)
-        away = self._away_from_measured(commander, here, now)
+        else:
+            away = self._away_from_measured(commander, here, now)
+        self._note(controller, forbids, away)
         if away is None:
-            return Start(self._noted(controller, forbids), anew=False)
-        self.anew[controller] += 1
+            return Start(overlap=forbids is None, anew=False)
+        if reference is not None:
+            commander.give_up_for(_line(commander, reference, now))
+            return Start(overlap=True, anew=True)
         commander.give_up_for(commander.at_rest(now, {name: each.position for name, each in here.items()}))
-        self._noted(controller, forbids, away)
         return Start(overlap=False, anew=True)
 
-    def _noted(self, controller: str, forbids: str | None, why: str | None = None) -> bool:
-        """Note why a motion starts anew, or why there is no overlap; return whether there is."""
-        text = why if why is not None else forbids
+    def _note(self, controller: str, forbids: str | None, away: str | None) -> None:
+        """Note why a motion starts anew, or else why there is no overlap."""
+        if away is not None:
+            self.anew[controller] += 1
+            self.why_anew[controller] = away
+        text = forbids if away is None else away
         if text is None:
             self.notes.pop(controller, None)
         else:
             self.notes[controller] = text
-        return forbids is None
 
-    def _forbids(self, controller: str, now: float) -> str | None:
+    def forbids(self, controller: str, now: float) -> str | None:
+        """Why the messages of a controller must not overlap now, whatever was told and measured; None if they may."""
         word, setting = self._words[controller], self._setting[controller]
         if setting == OVERLAP_OFF:
             return "overlap is off"
         if word.reference is not None and abs(word.clocks_apart) > CLOCKS_APART_S:
             return f"its states are stamped {1e3 * word.clocks_apart:.0f} ms before our clock; synchronise the clocks"
-        if word.reference is not None and now - word.reference.time > REFERENCE_AGE_S:
-            return f"it has not published its state for {now - word.reference.time:.1f} s; is it active?"
-        return None if setting == OVERLAP_ON else word.forbids
+        silent = word.silent(now)
+        if silent is not None:
+            return f"it has not published its state for {silent:.1f} s; is it active?"
+        if setting == OVERLAP_ON:
+            return None
+        if word.forbids is None and word.reference is None and word.offers:
+            return "it offers its state, but has published none yet; is it active?"
+        return word.forbids
 
     def _fresh_reference(self, controller: str, now: float) -> Reference | None:
         word = self._words[controller]
         reference = word.reference
-        if reference is None or now - reference.time > REFERENCE_AGE_S or abs(word.clocks_apart) > CLOCKS_APART_S:
-            return None
-        return reference
+        return None if word.silent(now) is not None or abs(word.clocks_apart) > CLOCKS_APART_S else reference
 
     def _away_from(self, commander: Commander, reference: Reference) -> str | None:
         """Say which joint's reference is not what was told for its time, or None."""
         for name, apart in commander.deviations(reference.positions, reference.time, 0.0).items():
             if apart > REFERENCE_AGREEMENT:
-                return f"of {name} is {apart:.3f} from what it was told; is it active, slowed down, or refusing?"
+                told = f"its reference of {name} is {apart:.3f} from what it was told"
+                return f"{told}; is it active, slowed down, or refusing?"
         return None
 
     def _away_from_measured(self, commander: Commander, here: Mapping[str, Measured], now: float) -> str | None:

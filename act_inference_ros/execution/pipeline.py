@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from act_inference_ros.control.commander import Commander
+from act_inference_ros.execution.controller_state import ControllerState
 from act_inference_ros.execution.inference_statistics import InferenceStatistics
 from act_inference_ros.execution.operator import Operator
 from act_inference_ros.execution.supervisor import Supervisor
@@ -116,6 +117,11 @@ class Pipeline:
             # Otherwise nobody knows when the joints were there. A message that has only some of them is welcome.
             self.supervisor.measure(msg.name, msg.position, min(taken, now))
         return refusal
+
+    def controller_state(self, controller: str, state: ControllerState, now: float) -> None:
+        """A trajectory controller has said where it wants its joints."""
+        self.supervisor.look_at_clock(now)
+        self.supervisor.overlap.referred(controller, state.positions, state.time, state.speed, now)
 
     def environment_state(self, msg: Any, now: float) -> Refusal | None:
         """An environment state has come; returns why it was refused, or None."""

@@ -10,10 +10,16 @@ from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 
-from act_inference_ros.execution.controller_parameters import forbids_overlap, names_to_ask, shortcomings
+from act_inference_ros.execution.controller_parameters import (
+    fills_speed,
+    forbids_overlap,
+    names_to_ask,
+    shortcomings,
+)
 from act_inference_ros.interfaces import OVERLAP_AUTO, OVERLAP_ON
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import Controller
+from act_inference_ros.ros.policy.controller_states import controller_node
 
 PATIENCE_S = 5.0
 """How long a controller's parameter service is waited for, and then its answers."""
@@ -23,10 +29,13 @@ class ControllerCheck:
     """Lives from activation until every controller has been asked; `look` is called often, from one thread.
 
     `findings` maps each controller to what was found, for the diagnostics; what could not be checked is found, too.
-    `shown` is called with each controller and why its trajectories must not overlap, None if they may.
+    `shown` is called with each controller, why its trajectories must not overlap, None if they may, and whether the
+    states that it publishes have its speed.
     """
 
-    def __init__(self, node: Node, configuration: RobotConfiguration, shown: Callable[[str, str | None], None]) -> None:
+    def __init__(
+        self, node: Node, configuration: RobotConfiguration, shown: Callable[[str, str | None, bool], None]
+    ) -> None:
         self.findings: dict[str, list[str]] = {}
         self._node = node
         self._shown = shown
@@ -47,8 +56,7 @@ class ControllerCheck:
                 use_sim_time = bool(self._node.get_parameter("use_sim_time").value)
                 controller, values = each.controller, each.values()
                 forbids = forbids_overlap(controller.joints, values, use_sim_time)
-                if controller.overlap == OVERLAP_AUTO:
-                    self._shown(controller.name, forbids)
+                self._shown(controller.name, forbids, fills_speed(values))
                 overlaps = controller.overlap == OVERLAP_ON or (controller.overlap == OVERLAP_AUTO and forbids is None)
                 found = shortcomings(
                     controller.name, controller.joints, values, use_sim_time, self._limits, overlaps=overlaps
@@ -74,9 +82,7 @@ class _Questions:
 
     def __init__(self, node: Node, controller: Controller) -> None:
         self.controller = controller
-        # A controller listens on <its node>/joint_trajectory.
-        name = node.resolve_topic_name(controller.topic).rpartition("/")[0]
-        self.service = f"{name}/get_parameters"
+        self.service = f"{controller_node(node, controller)}/get_parameters"
         self._node = node
         self._client = node.create_client(GetParameters, self.service)
         self._futures: Mapping[str, Any] = {}

@@ -8,6 +8,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from act_inference_ros.execution.overlap import Overlap
 from act_inference_ros.execution.pipeline import Pipeline
 from act_inference_ros.execution.reasons import PERMISSIONS, STARTING
 from act_inference_ros.execution.states import State
@@ -42,11 +43,13 @@ class DiagnosticReport:
         pipeline: Pipeline,
         inputs: ObservationInputs,
         findings: Mapping[str, list[str]],
+        states: Mapping[str, str],
         now: float,
     ) -> DiagnosticArray:
         """Report an active node; call with the session's lock held, every `period_s`.
 
-        `findings` maps each controller that was asked for its parameters to what does not fit.
+        `findings` maps each controller that was asked for its parameters to what does not fit. `states` says what could
+        not be read of the states that controllers publish.
         """
         supervisor, statistics = pipeline.supervisor, pipeline.statistics
         refused = sum(inputs.refused.values())
@@ -80,9 +83,10 @@ class DiagnosticReport:
             for name, deviation in supervisor.following.deviations.items()
         }
         values |= {f"controller {name}": "; ".join(found) or "its parameters fit" for name, found in findings.items()}
-        overlap = supervisor.overlap
-        values |= {f"no overlap for {name}": note for name, note in overlap.notes.items()}
-        values |= {f"motion of {name} started anew": count for name, count in overlap.anew.items()}
+        values |= states
+        for controller in configuration.controllers:
+            if not controller.interface.streams:
+                values |= _told(controller.name, supervisor.overlap, now)
         values |= {f"age of {name} [s]": _age(age) for name, age in inputs.ages(now).items()}
         values |= {f"same picture for [s]: {name}": f"{lasted:.1f}" for name, lasted in inputs.stuck.items()}
         values |= {f"refused: {reason}": count for reason, count in sorted(inputs.refused.items())}
@@ -118,6 +122,17 @@ class DiagnosticReport:
         array = DiagnosticArray(status=[status])
         array.header.stamp = stamp
         return array
+
+
+def _told(name: str, overlap: Overlap, now: float) -> dict[str, str]:
+    """How a trajectory controller is told: do its messages overlap, and if not, why; its speed; motions begun anew."""
+    forbids, speed = overlap.forbids(name, now), overlap.speed(name, now)
+    anew = f"{overlap.anew[name]}, the last because {overlap.why_anew[name]}" if overlap.anew[name] else "0"
+    return {
+        f"messages of {name} overlap": "yes" if forbids is None else f"no: {forbids}",
+        f"speed scaling of {name}": "not known" if speed is None else f"{speed:.0%}",
+        f"motion of {name} started anew": anew,
+    }
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -22,6 +22,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.execution.controller_state import ControllerState
 from act_inference_ros.execution.pipeline import Pipeline
 from act_inference_ros.execution.states import Answer, State
 from act_inference_ros.inference.client import InferenceClient
@@ -34,6 +35,7 @@ from act_inference_ros.ros.messages import make_message, message_class
 from act_inference_ros.ros.policy.command_graph import CommandGraph
 from act_inference_ros.ros.policy.commands import CommandOutlet
 from act_inference_ros.ros.policy.controller_check import ControllerCheck
+from act_inference_ros.ros.policy.controller_states import ControllerStates
 from act_inference_ros.ros.policy.diagnostics import DiagnosticReport
 from act_inference_ros.ros.policy.state_log import StateLog
 from act_inference_ros.ros.policy.status import status_message
@@ -71,6 +73,7 @@ class PolicySession:
         self._log = StateLog(node.get_logger())
         self._worker: InferenceWorker | None = None
         self._check: ControllerCheck | None = None
+        self._states: ControllerStates | None = None
         self._subscriptions: list[Any] = []
         self._timer: Any = None
         self._ticked = time.monotonic()
@@ -119,6 +122,7 @@ class PolicySession:
         self._ticked = time.monotonic()
         self._subscribe(worker)
         if not self.configuration.shadow:
+            self._states = ControllerStates(self._node, self.configuration, self._on_controller_state)
             self._check = ControllerCheck(self._node, self.configuration, self._on_shown)
         self._timer = self._node.create_timer(self.configuration.tick_period_s, self._tick)
         with self._deciding() as now:  # before the first chunk: what was known of listeners may be old
@@ -165,6 +169,8 @@ class PolicySession:
     def _let_go(self) -> None:
         if self._check is not None:
             self._check.close()
+        if self._states is not None:
+            self._states.close()
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
             self._timer = None
@@ -215,8 +221,17 @@ class PolicySession:
         """Report what happened in the last `period_s`."""
         with self._lock:
             findings = {} if self._check is None else self._check.findings
+            states = {} if self._states is None else self._states.report()
             return report.active(
-                stamp, period_s, self.configuration, self._client, self._pipeline, self._inputs, findings, self._now()
+                stamp,
+                period_s,
+                self.configuration,
+                self._client,
+                self._pipeline,
+                self._inputs,
+                findings,
+                states,
+                self._now(),
             )
 
     def status(self, name: str) -> Any:
@@ -302,9 +317,15 @@ class PolicySession:
         with self._deciding() as now:
             self._pipeline.environment_state(message, now)
 
-    def _on_shown(self, controller: str, forbids: str | None) -> None:
+    def _on_shown(self, controller: str, forbids: str | None, fills_speed: bool) -> None:
+        if fills_speed and self._states is not None:
+            self._states.fills_speed(controller)
         with self._lock:
             self._pipeline.supervisor.overlap.shown(controller, forbids)
+
+    def _on_controller_state(self, controller: str, state: ControllerState) -> None:
+        with self._deciding() as now:
+            self._pipeline.controller_state(controller, state, now)
 
     def _on_enable(self, message: Bool) -> None:
         with self._deciding() as now:
@@ -313,9 +334,12 @@ class PolicySession:
     def _tick(self) -> None:
         self._ticked = time.monotonic()
         around = list(self._graph.look())  # not under the lock: it takes a while
+        offers = [] if self._states is None else list(self._states.look())
         with self._deciding() as now:
             for heard in around:
                 self._pipeline.supervisor.heard(*heard, now)
+            for controller, offered in offers:
+                self._pipeline.supervisor.overlap.offers(controller, offered)
             self._pipeline.tick(now)
             standing = self._pipeline.supervisor.standing
         if self._log.tell(standing):
