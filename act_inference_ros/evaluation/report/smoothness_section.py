@@ -24,10 +24,10 @@ def smoothness(runs: Sequence[Run], data: Json) -> str:
         return ""
     return (
         '<h2>Smoothness</h2><p class="note">Of the setpoint, sampled every '
-        f"{1e3 * SETPOINT_PERIOD_S:g} ms; rad or m, and s. A seam is where a new chunk joins the motion. <em>Jump</em> "
-        "and <em>step</em> are the largest way within one sample, and an even motion has such steps, too; <em>at seams "
-        "minus between</em> is the RMS jerk at seams minus that elsewhere, about 0 where nobody can tell them apart; "
-        "<em>SPARC</em> is the spectral arc length, and nearer to 0 is smoother. "
+        f"{1e3 * SETPOINT_PERIOD_S:g} ms; rad or m, and s. A seam is where a new chunk joins the motion. <em>Seam jump"
+        "</em> and <em>largest step</em> are ways within one sample, which an even motion has, too. <em>Seams minus "
+        "rest</em> is the RMS jerk at seams minus that elsewhere, about 0 where nobody can tell them apart. "
+        "<em>SPARC</em> is the spectral arc length: nearer to 0 is smoother. "
         f"<em>{DEMONSTRATION}</em> is what the operator did meanwhile.</p>{plots}{tables}"
     )
 

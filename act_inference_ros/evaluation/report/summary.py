@@ -78,11 +78,11 @@ def all_smoothness(result: EvaluationResult) -> dict[str, Mapping[str, Smoothnes
 
 
 SMOOTHNESS_COLUMNS = (
-    "jump at seams",
+    "seam jump",
     "largest step",
     "peak acceleration",
     "RMS jerk",
-    "at seams minus between",
+    "seams minus rest",
     "mean jerk",
     "SPARC",
 )

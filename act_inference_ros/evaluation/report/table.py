@@ -101,8 +101,8 @@ def _joints(run: Run, total: Metrics, titled: bool) -> Any:
 
 def _smoothness(run: Run, titled: bool) -> Any:
     name = f"{run.label}: smoothness" if titled else "smoothness"
-    title = f"{name} per joint (rad or m, and s), as merged and as demonstrated; merged by {run.result.settings.merge}"
-    table = _table(f"{_plain(title)} is what is executed", "joint", "motion", *SMOOTHNESS_COLUMNS)
+    title = f"{name} per joint, rad or m, and s; executed: {run.result.settings.merge}"
+    table = _table(_plain(title), "joint", "motion", *SMOOTHNESS_COLUMNS)
     table.columns[1].justify = "left"
     for what, joints in all_smoothness(run.result).items():
         for joint, figures in joints.items():
