@@ -58,7 +58,7 @@ def test_a_report_of_bags_is_drawn_completely_and_fits(tmp_path: Path, bag_run: 
     assert set(seen.drawn) == JOINT_PLOTS | LATENCY_PLOTS | SPLICE_PLOTS | {"horizon"}
     assert all(traces >= 1 for traces in seen.drawn.values()), seen.drawn
     assert all(seen.drawn[plot] == 3 for plot in JOINT_PLOTS)  # chunks, commanded, plan
-    assert all(seen.drawn[plot] == 2 for plot in SPLICE_PLOTS)  # what was told, and the demonstration
+    assert all(seen.drawn[plot] == 2 for plot in SPLICE_PLOTS)  # the setpoint and the demonstration
     assert seen.drawn["horizon"] == 6
     assert seen.images
     assert all(seen.images)

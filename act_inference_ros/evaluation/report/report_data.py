@@ -121,7 +121,7 @@ def _splice(splice: Splice | None, joints: Sequence[str]) -> Json | None:
         return None
     column = list(joints).index(splice.joint)
     jerk, time = figure(splice.jerk_ros_units_per_s3), figure(splice.t_s)
-    lines = [("told", np.asarray(splice.setpoints)[:, column])]
+    lines = [("setpoint", np.asarray(splice.setpoints)[:, column])]
     if splice.demonstration:
         lines.append(("demonstration", np.asarray(splice.demonstration)[:, column]))
     return {

@@ -43,9 +43,9 @@
       episode.runs.forEach((run, r) => {
         for (const [name, line] of Object.entries(run && run.splice ? run.splice.lines : {})) {
           if (name === "demonstration" && r) continue;
-          traces.push({ type: "scatter", mode: "lines", name: name === "told" ? runLabel(r, name) : name,
-            x: run.splice.ms, y: line[plot], line: { width: name === "told" ? 2 : 1.5,
-              color: name === "told" ? runColours[r] : ink } });
+          traces.push({ type: "scatter", mode: "lines", name: name === "setpoint" ? runLabel(r, name) : name,
+            x: run.splice.ms, y: line[plot], line: { width: name === "setpoint" ? 2 : 1.5,
+              color: name === "setpoint" ? runColours[r] : ink } });
         }
       });
       draw(`splice-${plot}`, traces, layout("after the seam, ms", unit, { hovermode: "x", showlegend: true,
