@@ -96,14 +96,14 @@ class Truth:
         """The motion that the operator commanded, or made, `since` (n,) s after `origin`; close instants, increasing.
 
         A stream or joint states are samples of a motion: at most MAX_STATE_GAP_S apart they are joined by a smooth
-        curve. In a longer gap a stream is held. Else as `at`.
+        curve, and in a longer gap nothing is known. Trajectories are as `at` has them.
         """
         values = self.at(origin + since)
         for name, track in self._tracks.items():
             if self.sources[name] == STATE or self._controllers[name].interface.streams:
+                known = np.isfinite(values[:, self._columns[name]])
                 smooth = track.splined(origin, since, MAX_STATE_GAP_S)
-                known = np.isfinite(smooth) & np.isfinite(values[:, self._columns[name]])
-                values[:, self._columns[name]] = np.where(known, smooth, values[:, self._columns[name]])
+                values[:, self._columns[name]] = np.where(known, smooth, np.nan)
         return values
 
     def end_with_newest(self) -> None:

@@ -24,6 +24,8 @@ Floats = npt.NDArray[np.float64]
 
 TRUTH_LAG_S = 0.5
 """The truth of an instant is taken for known this long after it: messages arrive late, states come between."""
+CURVE_S = 2.0
+"""A smooth curve through what the operator did needs so much of it before and after."""
 BATCH_S = 1.0
 """Comparing once per so much of the bag costs less than at every message."""
 
@@ -107,7 +109,7 @@ class TruthComparison:
             while stretch := _next_stretch(waiting, known_until):
                 self._compare_executed(merge, stretch, end)
         for merge, dense in self._setpoints.items():
-            while stretch_of := _next_setpoints(dense, known_until):
+            while stretch_of := _next_setpoints(dense, known_until - CURVE_S):
                 self._judge(merge, stretch_of, end)
         ready = []
         while self._chunks and self._last_time(self._chunks[0]) <= known_until:
@@ -117,7 +119,7 @@ class TruthComparison:
         waiting_since = [chunk.t_obs for chunk in list(self._chunks)[:1]]
         waiting_since += [float(waiting[0].times[0]) for waiting in self._executed.values() if waiting]
         waiting_since += [float(dense[0].times[0]) for dense in self._setpoints.values() if dense]
-        self._truth.forget_before(min([known_until, *waiting_since]) - BATCH_S)
+        self._truth.forget_before(min([known_until, *waiting_since]) - CURVE_S)
 
     def _last_time(self, chunk: _Pending) -> float:
         return chunk.t_obs + (len(chunk.rows) - 1) / self._fps
