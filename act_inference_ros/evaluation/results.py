@@ -32,7 +32,8 @@ class RunSettings:
     asked for (auto, commands or state; each episode says what was used); `latency` the rule for a chunk's arrival
     (`0`, seconds, or `measured`); `joints` the action's joints in the policy's order, `units` what the policy counts
     them in, as `policy = scale * ros + offset` or the shorthand. `max_plan_age_s` is 0 where it goes by the inference;
-    `max_deviation` is in ROS units, nan for no limit. `created` is an ISO 8601 time, UTC.
+    `max_velocity`, `max_acceleration` and `max_deviation` are in ROS units (and s), nan for no limit. `created` is an
+    ISO 8601 time, UTC.
     """
 
     mode: str
@@ -57,6 +58,8 @@ class RunSettings:
     max_plan_age_s: float = math.nan
     coast_time_s: float = math.nan
     following_lag_s: float = math.nan
+    max_velocity: Mapping[str, float] = field(default_factory=dict)
+    max_acceleration: Mapping[str, float] = field(default_factory=dict)
     max_deviation: Mapping[str, float] = field(default_factory=dict)
     package_version: str = ""
     created: str = ""
@@ -114,15 +117,20 @@ SPARC_STRETCH_S = 10.0
 
 
 @dataclass(frozen=True)
-class ClampStatistics:
-    """How many of one joint's `targets` the limits changed: by position, and (after that) by velocity.
+class LimitStatistics:
+    """How often limits made something else of one joint's plan.
 
-    Targets are the executed plan's instants on the grid of 1 / fps; those a newer chunk replaced are not counted.
+    Of `targets`, the executed plan's instants on the grid of 1 / fps, `clamped` lay beyond a limit of position. Of
+    `commands`, each of which told the plan anew after a chunk, the plan was beyond velocity or acceleration in
+    `smoothed`, so that a smoothed one was followed, and in `bridged` the joint was too far from it, and was led there
+    first. Only a joint that starts far from its plan should be bridged.
     """
 
     targets: int
-    clamped_position: int
-    clamped_velocity: int
+    clamped: int
+    commands: int
+    smoothed: int
+    bridged: int
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,7 @@ class MergeResult:
 
     executed: Mapping[str, ErrorStatistics]
     smoothness: Mapping[str, SmoothnessStatistics]
-    clamps: Mapping[str, ClampStatistics]
+    limits: Mapping[str, LimitStatistics]
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ def test_a_policy_from_a_checkpoint_is_run_in_the_simulator(
     result = result_in(tmp_path)
     assert result.simulation.episodes[0].predictions == result.simulation.inference_time.count == 3
     assert result.settings.policy == str(checkpoint)
+    assert result.settings.max_acceleration["pan"] == 20.0
 
 
 def test_what_is_recorded_can_be_evaluated(

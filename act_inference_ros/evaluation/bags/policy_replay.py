@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from act_inference_ros.control.commander import make_commander
+from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.errors import InferenceError, ObservationError
 from act_inference_ros.evaluation.comparison.executed_plan import ExecutedPlan
 from act_inference_ros.evaluation.comparison.truth_comparison import TruthComparison
@@ -150,6 +150,8 @@ class PolicyReplay:
             self._arrive(self._coming, self._coming.arrival)
         self._tally.holds.update(self._pipeline.supervisor.holds)
         self._end_plans(end)
+        for merge, plan in self._plans.items():
+            self._tally.by_merge[merge].limits.add_commands(plan.commands, plan.smoothed, plan.bridged)
 
     def _sender(self, controller: str) -> Callable[[Command], None]:
         def send(command: Command) -> None:
@@ -177,7 +179,7 @@ class PolicyReplay:
     def _tick(self, now: float) -> None:
         self._supervised(now, lambda: self._pipeline.tick(now))
         for plan in self._plans.values():
-            plan.tick(now, self._pipeline.supervisor.max_plan_age)
+            plan.tick(now)
 
     def _look_again(self, now: float) -> None:
         """An inference is over: what has come meanwhile is news."""

@@ -14,6 +14,7 @@ SNAP_S = 1e-6
 Floats = npt.NDArray[np.float64]
 
 _FIRST_CAPACITY = 256
+_NEAREST_KNOTS_S = 0.002
 _SPLINE_MARGIN = 24
 """Rows beyond the instants asked for that a spline is made of: with each row the influence of an end falls to 0.27."""
 
@@ -109,7 +110,8 @@ class Track:
             return found
         first = max(0, int(np.searchsorted(self.times, origin + since[0])) - _SPLINE_MARGIN)
         last = int(np.searchsorted(self.times, origin + since[-1])) + _SPLINE_MARGIN
-        knots, rows = self.times[first:last] - origin, self.rows[first:last]
+        apart = np.append(np.diff(self.times[first:last]) > _NEAREST_KNOTS_S, True)  # nearer ones would be all rounding
+        knots, rows = self.times[first:last][apart] - origin, self.rows[first:last][apart]
         broken = (np.diff(knots) > max_gap + SNAP_S) | ~np.isfinite(rows[1:] - rows[:-1]).all(axis=1)
         for part in np.split(np.arange(len(knots)), np.flatnonzero(broken) + 1):
             inside = (since >= knots[part[0]] - SNAP_S) & (since <= knots[part[-1]] + SNAP_S)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from act_inference_ros.control.cubic import Cubic
 from act_inference_ros.errors import ObservationError
 from act_inference_ros.evaluation.comparison.track import SNAP_S, Track
 from act_inference_ros.interfaces import BY_HEADER, Command, read_joint_state
@@ -25,6 +26,8 @@ from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import Controller
 
 COMMANDS, STATE, NONE = "commands", "state", "none"
+FINE_S = 0.01
+"""The way along a cubic is kept in pieces of this length."""
 MAX_STATE_GAP_S = 0.2
 CLOCK_JUMP_S = 1.0
 
@@ -42,6 +45,7 @@ class Truth:
         self.newest_s: dict[str, float] = {}
         """Controller -> when its last command (or state) came."""
         self._known_until: dict[str, float] = {}
+        self._curved: set[str] = set()
         self._by_header = configuration.stamps == BY_HEADER
         self._controllers = {controller.name: controller for controller in configuration.controllers}
         self._columns = {name: configuration.action.indices(c.joints) for name, c in self._controllers.items()}
@@ -96,11 +100,12 @@ class Truth:
         """The motion that the operator commanded, or made, `since` (n,) s after `origin`; close instants, increasing.
 
         A stream or joint states are samples of a motion: at most MAX_STATE_GAP_S apart they are joined by a smooth
-        curve, and in a longer gap nothing is known. Trajectories are as `at` has them.
+        curve, and in a longer gap nothing is known. So are the pieces of trajectories that have velocities. Those of
+        positions only are as `at` has them: their controller plays the corners, too.
         """
         values = self.at(origin + since)
         for name, track in self._tracks.items():
-            if self.sources[name] == STATE or self._controllers[name].interface.streams:
+            if self.sources[name] == STATE or self._controllers[name].interface.streams or name in self._curved:
                 known = np.isfinite(values[:, self._columns[name]])
                 smooth = track.splined(origin, since, MAX_STATE_GAP_S)
                 values[:, self._columns[name]] = np.where(known, smooth, np.nan)
@@ -129,10 +134,18 @@ class Truth:
             return
         begin = max(command.stamp, received)
         start = command.stamp if command.stamp > 0.0 else received
-        times = command.times - command.stamp + start
+        times = start + command.times
         if times[-1] < received:
             raise ObservationError(f"the trajectory was over {received - times[-1]:.3f} s before it came")
         rows = command.positions
+        self._curved.discard(controller)
+        if command.velocities is not None and np.isfinite(command.velocities).all():
+            self._curved.add(controller)
+            # Between points that have velocities a controller goes along a cubic.
+            motion = Cubic(start, command.times, rows, command.velocities)
+            fine = np.arange(command.times[0], command.times[-1], FINE_S)
+            times = start + np.union1d(command.times, fine)
+            rows = motion.sample(times).position
         if times[0] <= begin + SNAP_S and not np.isfinite(track.linear_then_held(np.array([begin]))).all():
             # Nothing was commanded before: the trajectory itself says where the joints are as it begins.
             track.forget_from(begin)

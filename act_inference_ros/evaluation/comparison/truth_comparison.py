@@ -150,7 +150,7 @@ class TruthComparison:
         truth = self._known(executed.times, end)
         tally = self._tally.by_merge[merge]
         tally.executed.add(executed.told - truth)
-        tally.clamps.add(executed.targets, executed.inside, executed.told)
+        tally.limits.add_targets(executed.targets, executed.inside)
         if merge != self._merge:
             return
         if executed.starts:

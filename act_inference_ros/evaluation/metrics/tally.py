@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from act_inference_ros.evaluation.metrics.findings import SystematicDifferences
-from act_inference_ros.evaluation.metrics.running_sums import ClampCounts, Distribution, ErrorSums
+from act_inference_ros.evaluation.metrics.running_sums import Distribution, ErrorSums, LimitCounts
 from act_inference_ros.evaluation.metrics.smoothness import SmoothnessSums
 from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S, SPARC_STRETCH_S, MergeResult, Metrics
 from act_inference_ros.interfaces import MERGES
@@ -18,13 +18,13 @@ class MergeTally:
     def __init__(self, joints: int) -> None:
         self.executed = ErrorSums(joints)
         self.smoothness = setpoint_sums(joints)
-        self.clamps = ClampCounts(joints)
+        self.limits = LimitCounts(joints)
 
     def merge(self, other: MergeTally) -> None:
         """Add all that `other` has."""
         self.executed.merge(other.executed)
         self.smoothness.merge(other.smoothness)
-        self.clamps.merge(other.clamps)
+        self.limits.merge(other.limits)
 
 
 class Tally:
@@ -78,7 +78,7 @@ class Tally:
                 merge: MergeResult(
                     executed=tally.executed.statistics(self.joints),
                     smoothness=tally.smoothness.statistics(self.joints),
-                    clamps=tally.clamps.statistics(self.joints),
+                    limits=tally.limits.statistics(self.joints),
                 )
                 for merge, tally in self.by_merge.items()
             },

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from act_inference_ros.evaluation.report.compare import chunk_difference, differing_settings
 from act_inference_ros.evaluation.report.markup import bullets, data_uri, safe, table
 from act_inference_ros.evaluation.report.report_data import Json, failures_first, outcome, worst_first
-from act_inference_ros.evaluation.report.summary import NOTHING, Number, figure, rows
+from act_inference_ros.evaluation.report.summary import LIMIT_COLUMNS, Number, figure, limit_shares, rows
 from act_inference_ros.evaluation.results import COMPLETE, Metrics, Thumbnail, pooled
 from act_inference_ros.evaluation.runs import Run
 
@@ -139,8 +139,9 @@ def joints(runs: Sequence[Run]) -> str:
         return ""
     return (
         '<h2>Error per joint</h2><p class="note">rad or m, predicted minus commanded, over every row of every chunk; '
-        "<em>executed</em> is what is left after merging and limits, <em>clamped</em> the share of targets that a "
-        "limit changed.</p>"
+        "<em>executed</em> is what is left after merging and limits, <em>clamped</em> the share of targets beyond "
+        "a limit of position, <em>smoothed</em> and <em>bridged</em> the shares of commands whose plan was beyond "
+        "velocity or acceleration, or too far away to be followed at once.</p>"
         + "".join(f'<div class="box scroll">{_joint_table(run, total, len(runs) > 1)}</div>' for run, total in tables)
     )
 
@@ -244,14 +245,12 @@ def _joint_table(run: Run, total: Metrics, several: bool) -> str:
     lines = []
     for joint, error in total.chunk_error.items():
         executed = merged.executed.get(joint) if merged else None
-        clamps = merged.clamps.get(joint) if merged else None
-        changed = clamps.clamped_position + clamps.clamped_velocity if clamps else 0
-        clamped = 100.0 * changed / clamps.targets if clamps and clamps.targets else math.nan
+        limits = merged.limits.get(joint) if merged else None
         numbers = [error.mae_ros_units, error.rmse_ros_units, error.max_ros_units, error.bias_ros_units]
         numbers.append(executed.mae_ros_units if executed else math.nan)
-        lines.append([joint, *map(figure, numbers), f"{clamped:.1f} %" if math.isfinite(clamped) else NOTHING])
+        lines.append([joint, *map(figure, numbers), *limit_shares(limits)])
     first = f"{run.label}: joint" if several else "joint"
-    return table([first, "mean", "rms", "largest", "bias", "executed", "clamped"], lines)
+    return table([first, "mean", "rms", "largest", "bias", "executed", *LIMIT_COLUMNS], lines)
 
 
 def _thumbnail(episode: str, thumbnail: Thumbnail) -> str:

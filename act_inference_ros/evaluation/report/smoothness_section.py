@@ -25,9 +25,9 @@ def smoothness(runs: Sequence[Run], data: Json) -> str:
     return (
         '<h2>Smoothness</h2><p class="note">Of the setpoint, sampled every '
         f"{1e3 * SETPOINT_PERIOD_S:g} ms; rad or m, and s. A seam is where a new chunk joins the motion. <em>Seam jump"
-        "</em> and <em>largest step</em> are ways within one sample, which an even motion has, too. <em>Seams minus "
-        "rest</em> is the RMS jerk at seams minus that elsewhere, about 0 where nobody can tell them apart. "
-        "<em>SPARC</em> is the spectral arc length: nearer to 0 is smoother. "
+        "</em> and <em>largest step</em> are ways within one sample, which an even motion has, too; <em>peak acc."
+        "</em> is the largest acceleration. <em>Seams minus rest</em> is the RMS jerk at seams minus that elsewhere, "
+        "about 0 where nobody can tell them apart. <em>SPARC</em> is the spectral arc length: nearer to 0 is smoother. "
         f"<em>{DEMONSTRATION}</em> is what the operator did meanwhile.</p>{plots}{tables}"
     )
 

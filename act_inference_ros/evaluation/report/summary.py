@@ -10,6 +10,7 @@ from act_inference_ros.evaluation.episodes.closed_loop import CONTROL_RATE
 from act_inference_ros.evaluation.results import (
     ErrorStatistics,
     EvaluationResult,
+    LimitStatistics,
     Metrics,
     SimulationResult,
     SmoothnessStatistics,
@@ -80,7 +81,7 @@ def all_smoothness(result: EvaluationResult) -> dict[str, Mapping[str, Smoothnes
 SMOOTHNESS_COLUMNS = (
     "seam jump",
     "largest step",
-    "peak acceleration",
+    "peak acc.",
     "RMS jerk",
     "seams minus rest",
     "mean jerk",
@@ -109,6 +110,17 @@ def figure(value: float) -> str:
     if value == 0.0:
         return "0"
     return f"{value:.{max(0, min(6, 2 - math.floor(math.log10(abs(value)))))}f}"
+
+
+LIMIT_COLUMNS = ("clamped", "smoothed", "bridged")
+
+
+def limit_shares(joint: LimitStatistics | None) -> list[str]:
+    """The shares of LIMIT_COLUMNS in %."""
+    if joint is None:
+        return [NOTHING] * len(LIMIT_COLUMNS)
+    parts = ((joint.clamped, joint.targets), (joint.smoothed, joint.commands), (joint.bridged, joint.commands))
+    return [f"{100.0 * part / whole:.1f} %" if whole else NOTHING for part, whole in parts]
 
 
 def milliseconds(seconds: float) -> str:

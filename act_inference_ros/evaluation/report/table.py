@@ -7,11 +7,13 @@ from typing import Any
 
 from act_inference_ros.errors import MissingDependencyError
 from act_inference_ros.evaluation.report.summary import (
+    LIMIT_COLUMNS,
     NOTHING,
     SMOOTHNESS_COLUMNS,
     Number,
     all_smoothness,
     figure,
+    limit_shares,
     rows,
     smoothness_figures,
 )
@@ -81,12 +83,10 @@ def _value(number: Number | None) -> str:
 
 def _joints(run: Run, total: Metrics, titled: bool) -> Any:
     name = f"{run.label}: error" if titled else "error"
-    table = _table(f"{name} per joint, rad or m", "joint", "mean", "rms", "largest", "bias", "executed", "clamped")
+    table = _table(f"{name} per joint, rad or m", "joint", "mean", "rms", "largest", "bias", "executed", *LIMIT_COLUMNS)
     merged = total.by_merge.get(run.result.settings.merge)
     for joint, error in total.chunk_error.items():
         executed = merged.executed.get(joint) if merged else None
-        clamps = merged.clamps.get(joint) if merged else None
-        clamped = clamps.clamped_position + clamps.clamped_velocity if clamps else 0
         table.add_row(
             _plain(joint),
             figure(error.mae_ros_units),
@@ -94,7 +94,7 @@ def _joints(run: Run, total: Metrics, titled: bool) -> Any:
             figure(error.max_ros_units),
             figure(error.bias_ros_units),
             figure(executed.mae_ros_units) if executed else NOTHING,
-            f"{100 * clamped / clamps.targets:.1f} %" if clamps and clamps.targets else NOTHING,
+            *limit_shares(merged.limits.get(joint) if merged else None),
         )
     return table
 
@@ -103,7 +103,7 @@ def _smoothness(run: Run, titled: bool) -> Any:
     name = f"{run.label}: smoothness" if titled else "smoothness"
     title = f"{name} per joint, rad or m, and s; executed: {run.result.settings.merge}"
     table = _table(_plain(title), "joint", "motion", *SMOOTHNESS_COLUMNS)
-    table.columns[1].justify = "left"
+    table.columns[1].justify, table.columns[1].no_wrap = "left", True
     for what, joints in all_smoothness(run.result).items():
         for joint, figures in joints.items():
             table.add_row(_plain(joint), _plain(what), *smoothness_figures(figures))
