@@ -75,7 +75,7 @@ class StreamCommander(Commander):
         """The clock was `before` and is `now`: what was told for then is told for now, without a past."""
         self._make_up_for_lateness(before)
         super().restart_clock(before, now)
-        self._sent_at = -math.inf
+        self._sent_at = now  # at rest where it was told to be: there is nothing to finish
 
     def _tell(self, motion: Cubic, now: float, overlap: bool) -> None:
         """Remember the motion; its targets are sent by `tick`."""

@@ -120,7 +120,11 @@ class Overseer:
 
     def _commanded(self, message: Any) -> Commanded:
         header = getattr(message, "header", None)
-        time_s = self.now if header is None or not header.stamp.sec else seconds(header.stamp) - self.lead_s
+        points = getattr(message, "points", None)
+        # A trajectory that begins with what was told before is stamped in the past.
+        overlaps = points is not None and seconds(points[0].time_from_start) == 0.0
+        known = header is not None and header.stamp.sec and not overlaps
+        time_s = seconds(header.stamp) - self.lead_s if known else self.now
         return Commanded(time_s, message, self.measured)
 
 

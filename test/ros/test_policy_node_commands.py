@@ -102,4 +102,4 @@ def test_the_diagnostics_say_that_all_is_well_and_how_fast(stand: Stand) -> None
     assert 1.0 < float(values["chunk rate [1/s]"]) <= 6.0
     assert float(values["inference time p95 [ms]"]) >= float(values["inference time p50 [ms]"]) > 0.0
     assert 0.0 <= float(values["age of front [s]"]) < 0.4
-    assert int(values["clamped targets"]) > 0
+    assert int(values["plan beyond position limits"]) > 0

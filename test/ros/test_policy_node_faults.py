@@ -25,6 +25,8 @@ from test.ros.robot_stand_in import (
 )
 
 LATE_S = 0.5
+BRAKED = 5e-3
+"""The last step of a stream that comes to rest is smaller than this."""
 """How long a loaded machine may keep a thread waiting."""
 
 
@@ -62,6 +64,7 @@ def test_a_faulty_input_stops_the_arm_until_it_is_good_again(
     robot = stand.robot
     with robot.fault(name, distortion) as began:
         before = robot.wait_for_diagnosis(f"holding: stale: {name}")
+        robot.wait_for_frames(10)  # a hold brakes for a quarter of a second at most
         holds = {controller: robot.commanded(controller)[-1] for controller in robot.commands}
         commands = {controller: len(received) for controller, received in robot.commands.items()}
         after = robot.wait_for_diagnosis(f"holding: stale: {name}")  # a second later: ten chunks and fifty ticks
@@ -71,7 +74,7 @@ def test_a_faulty_input_stops_the_arm_until_it_is_good_again(
     assert value(after, f"refused: {counted}") > value(before, f"refused: {counted}")
     assert is_hold(holds["arm"])
     assert seconds(holds["arm"].header.stamp) - began < MAX_AGE_S + LATE_S
-    assert holds["gripper"].data == robot.commanded("gripper")[-2].data
+    assert holds["gripper"].data == pytest.approx(robot.commanded("gripper")[-2].data, abs=BRAKED)
     robot.wait_for_command("arm", last)
 
 
@@ -115,4 +118,4 @@ def test_what_nobody_foresaw_holds_every_controller_and_ends_the_node(tmp_path: 
         assert "RuntimeError: unforeseen" in stand.node.text
         assert is_hold(robot.commanded("arm", began)[-1])
         held = robot.commanded("gripper", began)
-        assert held[-1].data == held[-2].data
+        assert held[-1].data == pytest.approx(held[-2].data, abs=BRAKED)
