@@ -39,6 +39,8 @@ POLL_S = 0.05
 """How long the node's inference thread waits for an image before it looks for an observation all the same."""
 MAX_GAP_S = 60.0
 """In a longer silence of the bag the node's timers are followed for this long only."""
+LOOK_AT_PLANS_S = 0.25
+"""How often what was told is looked at. It is compared while the operator's part is still remembered."""
 MAX_FAILURES = 10
 """Inferences in a row: then the server is gone, and every further one would cost a timeout."""
 
@@ -96,6 +98,7 @@ class PolicyReplay:
         )
         self._tick_s = configuration.tick_period_s
         self._now = start_s
+        self._plans_seen = start_s
         self._next_tick = start_s + self._tick_s  # as the node's timer, and its thread, begin
         self._next_look = start_s + POLL_S
         self._news = False
@@ -140,6 +143,7 @@ class PolicyReplay:
         for plan in self._plans.values():
             plan.forget()
         back = now - self._now
+        self._plans_seen = now
         self._now, self._next_tick, self._next_look = now, now + self._tick_s, self._next_look + back
         if self._coming is not None:
             self._coming = replace(self._coming, arrival=self._coming.arrival + back)
@@ -178,8 +182,14 @@ class PolicyReplay:
 
     def _tick(self, now: float) -> None:
         self._supervised(now, lambda: self._pipeline.tick(now))
-        for plan in self._plans.values():
-            plan.tick(now)
+        if now >= self._plans_seen + LOOK_AT_PLANS_S:
+            self._look_at_plans(now)
+
+    def _look_at_plans(self, now: float) -> None:
+        self._plans_seen = now
+        for merge, plan in self._plans.items():
+            plan.advance(now)
+            self._comparison.add_executed(merge, *plan.take())
 
     def _look_again(self, now: float) -> None:
         """An inference is over: what has come meanwhile is news."""

@@ -1,9 +1,11 @@
 """ExecutedPlan: what the controllers are told with one way of merging, read off the commanders that the node has.
 
 The commanders' messages go nowhere; what they have told is looked at when its time has passed, so that no later command
-can change it any more. It is looked at twice: on a grid of 1 / fps, to be compared with the operator, and densely, to
-see how smooth it is. The grid lies on the steps of the first chunk of a motion, so a chunk's rows are hit exactly as
-long as observations come in steps of 1 / fps.
+can change it any more. (A stream's ticks need not be played: they send what was told, and here they are never late.)
+
+It is looked at twice: on a grid of 1 / fps, to be compared with the operator, and densely, to see how smooth it is. The
+grid lies on the steps of the first chunk of a motion, so a chunk's rows are hit exactly as long as observations come in
+steps of 1 / fps.
 """
 
 from __future__ import annotations
@@ -107,24 +109,13 @@ class ExecutedPlan:
         self.advance(now)
         here = {**measured, **self._motion.told(now)}  # nobody executes the plan: the arm is where it was told to be
         self._motion.add(chunk, t_obs, now, here)
-        begins = not self._running
-        if begins:
+        if not self._running:
             self._begin(t_obs, now, here)
         else:
             for lane in self._lanes:
                 lane.seams.append(now + lane.lead_s)
         self._motion.follow(now, self._motion.newest + max_age, {})
         self.commands += 1
-        if begins:
-            self._motion.tick(now)
-
-    def tick(self, now: float) -> None:
-        """A period of the commands has passed."""
-        if self._running:
-            self._motion.tick(now)
-        else:
-            self._motion.finish(now)
-        self.advance(now)
 
     def hold(self, now: float) -> None:
         """Come to rest, and forget the plan."""
