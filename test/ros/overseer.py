@@ -101,7 +101,8 @@ class Overseer:
 
     def motions(self, controller: str) -> list[list[Commanded]]:
         """The commands of a controller; a new motion begins each time that the node begins to command."""
-        begins = [since - UNDER_WAY_S / 2 for state, since, _ in self.changes if state == "commanding"]
+        # A hold brakes for a while: its last targets may come shortly before the next motion.
+        begins = [since - UNDER_WAY_S / 8 for state, since, _ in self.changes if state == "commanding"]
         found: list[list[Commanded]] = [[] for _ in begins]
         for command in list(self.commands[controller]):
             found[max(0, int(np.searchsorted(begins, command.time)) - 1)].append(command)
