@@ -6,7 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from act_inference_ros.control.commander import Commander
+from act_inference_ros.control.cubic import Array
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.execution.following import Measured
 from act_inference_ros.execution.overlap import Overlap
@@ -55,6 +58,11 @@ class PlannedMotion:
     def clamped(self) -> int:
         """Values of the plan beyond a limit of position since configure."""
         return sum(commander.clamped for commander in self.commanders)
+
+    def target(self, time: float) -> Array:
+        """The merged plan at `time`, before any limit: (joints of the action,), ROS units, nan where there is none."""
+        action = self._timeline.sample(time)
+        return np.full(len(self._action), np.nan) if action is None else self._action.to_ros(action)
 
     @property
     def smoothed(self) -> Counter[str]:

@@ -41,6 +41,12 @@ def motion(times: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.stack([0.6 * np.sin(1.3 * t), 0.5 * np.cos(0.9 * t) + 0.2, 0.02 + 0.01 * np.sin(2.1 * t)], axis=1)
 
 
+def motion_from_rest(times: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """As `motion`, but it stands still for half a second, and then begins gently: commands can follow it exactly."""
+    since = np.maximum(np.atleast_1d(np.asarray(times, dtype=np.float64)) - START_S - 0.5, 0.0)
+    return motion(START_S + since**3 / (since**2 + 0.5))
+
+
 class KnowingBackend:
     """Reads the time out of the image, and predicts `function` of it; in ROS units."""
 

@@ -1,5 +1,6 @@
 """Bags whose evaluation is known beforehand: the policy's own output, and that with one thing wrong."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,17 @@ import numpy as np
 import pytest
 
 from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, evaluate_bags
-from act_inference_ros.evaluation.results import COMPLETE, EvaluationResult, RunSettings, pooled
+from act_inference_ros.evaluation.results import COMPLETE, SETPOINT_PERIOD_S, EvaluationResult, RunSettings, pooled
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.interfaces import MERGES
 from act_inference_ros.robot.configuration import RobotConfiguration
 from test.checkpoints import write_checkpoint
 from test.evaluation import bags
-from test.evaluation.bags import FPS, START_S, STORAGES, motion
+from test.evaluation.bags import FPS, START_S, STORAGES, motion, motion_from_rest
 
 FLOAT32 = 1e-6
+PATIENT = {"max_plan_age": 3.0}
+"""Every chunk is followed to its end: a plan that is cut short brakes before."""
 TRAJECTORY = {"controller.arm.interface": "joint_trajectory", "controller.gripper.interface": "joint_trajectory"}
 
 
@@ -30,9 +33,9 @@ def evaluate(
         )  # fmt: skip
 
 
-def trajectory_events(commands: bags.Motion = motion) -> Iterator[bags.Event]:
+def trajectory_events(commands: bags.Motion = motion, states: bags.Motion = motion) -> Iterator[bags.Event]:
     """As `events`, but both controllers are commanded by trajectories of four points."""
-    for time, topic, kind, message in bags.events(commands=commands):
+    for time, topic, kind, message in bags.events(commands=commands, states=states):
         if topic not in ("/arm/joint_trajectory", "/gripper/commands"):
             yield time, topic, kind, message
             continue
@@ -45,7 +48,10 @@ def trajectory_events(commands: bags.Motion = motion) -> Iterator[bags.Event]:
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_the_policys_own_output_has_no_error(tmp_path: Path, storage: str) -> None:
-    result = evaluate(bags.write_bag(tmp_path / "bag", bags.events(2.0), storage))
+    path = bags.write_bag(
+        tmp_path / "bag", bags.events(2.0, commands=motion_from_rest, states=motion_from_rest), storage
+    )
+    result = evaluate(path, bags.configuration(**PATIENT), motion_from_rest)
     assert result.status == COMPLETE
     assert result.episodes[0].truth == {"arm": "commands", "gripper": "commands"}
     assert pooled(result.total.chunk_error).count > 300
@@ -56,8 +62,9 @@ def test_the_policys_own_output_has_no_error(tmp_path: Path, storage: str) -> No
 
 
 def test_trajectories_are_followed_as_a_controller_would(tmp_path: Path) -> None:
-    configuration = bags.configuration(**TRAJECTORY)
-    result = evaluate(bags.write_bag(tmp_path / "bag", trajectory_events()), configuration)
+    configuration = bags.configuration(**TRAJECTORY, **PATIENT)
+    path = bags.write_bag(tmp_path / "bag", trajectory_events(motion_from_rest, motion_from_rest))
+    result = evaluate(path, configuration, motion_from_rest)
     assert result.status == COMPLETE
     assert bags.largest(result.total.by_merge["blend"].executed) < FLOAT32
     assert pooled(result.total.chunk_error).mae_ros_units < FLOAT32
@@ -138,36 +145,59 @@ def test_error_grows_over_the_horizon_where_the_policys_does(tmp_path: Path) -> 
     assert horizon.count[0] > horizon.count[-1] > 0  # what lies beyond the bag's end is not counted
 
 
-def test_jumps_at_seams_are_those_of_each_merge(tmp_path: Path) -> None:
-    """Every other chunk says 0.1 more: `latest` jumps by that, `blend` not at all, the ensemble by a share of it."""
+def test_chunks_that_disagree_are_joined_without_a_jump(tmp_path: Path) -> None:
+    """Every other chunk says 0.1 more. An arm goes over to it within its acceleration, whichever way it is merged."""
     calls = iter(range(10**6))
     wavering = lambda t: motion(t) + 0.1 * (next(calls) % 2)  # noqa: E731
-    result = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), policy=wavering)
-    seams = {merge: result.total.by_merge[merge].seams["pan"] for merge in MERGES}
-    assert seams["latest"].jump_mean_ros_units == pytest.approx(0.1, abs=1e-6)
-    assert seams["blend"].jump_max_ros_units < FLOAT32
-    assert seams["temporal_ensemble"].jump_max_ros_units == pytest.approx(0.05, abs=0.001)  # two chunks, nearly equal
-    latest, blend = seams["latest"], seams["blend"]
-    assert latest.seams == result.total.chunks - 1
-    assert latest.jerk_at_seams_max_ros_units_per_s3 == pytest.approx(2 * 0.1 * FPS**3, rel=0.1)
-    assert latest.jerk_between_max_ros_units_per_s3 < 2.0
-    assert blend.jerk_at_seams_max_ros_units_per_s3 < 0.5 * latest.jerk_at_seams_max_ros_units_per_s3
+    configuration = bags.configuration(**{"joint.pan.max_acceleration": 20.0}, **PATIENT)
+    total = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), configuration, wavering).total
+    pan = {merge: total.by_merge[merge].smoothness["pan"] for merge in MERGES}
+    for figures in pan.values():
+        assert figures.seams == total.chunks - 1
+        assert figures.seam_jump_ros_units <= figures.largest_step_ros_units < 2.0 * SETPOINT_PERIOD_S
+        assert figures.peak_acceleration_ros_units_per_s2 < 20.0 * 1.01
+        assert figures.boundary_minus_interior_jerk_ros_units_per_s3 > 0.0
+        assert figures.mean_jerk_ros_units_per_s3 > 10.0 * total.demonstration["pan"].mean_jerk_ros_units_per_s3
+
+
+def test_the_demonstration_has_the_figures_of_its_motion(tmp_path: Path) -> None:
+    demonstration = evaluate(bags.write_bag(tmp_path / "bag", bags.events(6.0))).total.demonstration
+    pan = demonstration["pan"]  # 0.6 sin(1.3 t), as samples at 20 Hz
+    assert pan.largest_step_ros_units == pytest.approx(0.6 * 1.3 * SETPOINT_PERIOD_S, rel=0.01)
+    assert pan.peak_acceleration_ros_units_per_s2 == pytest.approx(0.6 * 1.3**2, rel=0.02)
+    assert pan.rms_jerk_ros_units_per_s3 == pytest.approx(0.6 * 1.3**3 / np.sqrt(2.0), rel=0.05)
+    assert math.isnan(pan.seam_jump_ros_units)
+    assert pan.seams == 0
+    assert demonstration["grip"].peak_acceleration_ros_units_per_s2 == pytest.approx(0.01 * 2.1**2, rel=0.02)
+
+
+def test_a_plan_that_is_the_demonstration_is_as_smooth(tmp_path: Path) -> None:
+    path = bags.write_bag(tmp_path / "bag", bags.events(6.0, commands=motion_from_rest, states=motion_from_rest))
+    total = evaluate(path, bags.configuration(**PATIENT), motion_from_rest).total
+    for merge in MERGES:
+        for joint, figures in total.by_merge[merge].smoothness.items():
+            theirs = total.demonstration[joint]
+            assert figures.peak_acceleration_ros_units_per_s2 < 1.5 * theirs.peak_acceleration_ros_units_per_s2
+            assert figures.sparc == pytest.approx(theirs.sparc, abs=0.05)
+            assert abs(figures.boundary_minus_interior_jerk_ros_units_per_s3) < figures.rms_jerk_ros_units_per_s3
 
 
 def test_limits_are_those_of_the_node_and_counted_per_joint(tmp_path: Path) -> None:
-    configuration = bags.configuration(**{"joint.pan.max": 0.3, "joint.lift.max_velocity": 0.1})
+    configuration = bags.configuration(**{"joint.pan.max": 0.3, "joint.lift.max_velocity": 0.1}, **PATIENT)
     total = evaluate(bags.write_bag(tmp_path / "bag", bags.events()), configuration).total
-    clamps, executed = total.by_merge["blend"].clamps, total.by_merge["blend"].executed
-    assert clamps["pan"].clamped_position > 10
-    assert clamps["pan"].clamped_velocity == clamps["grip"].clamped_position == 0
-    assert clamps["lift"].clamped_velocity > 10
+    limits, executed = total.by_merge["blend"].limits, total.by_merge["blend"].executed
+    assert limits["pan"].clamped > 10
+    assert limits["lift"].clamped == limits["grip"].clamped == 0
+    assert limits["lift"].commands == total.chunks
+    assert limits["lift"].smoothed > 10
     assert executed["pan"].max_ros_units == pytest.approx(0.3, abs=0.01)
+    assert total.by_merge["blend"].smoothness["lift"].largest_step_ros_units < 0.1001 * SETPOINT_PERIOD_S
     assert bags.largest(total.chunk_error) < FLOAT32  # raw chunks know no limits
 
 
 def test_latency_shows_in_age_and_is_compensated(tmp_path: Path) -> None:
-    path = bags.write_bag(tmp_path / "bag", bags.events())
-    total = evaluate(path, latency_s=0.08).total
+    path = bags.write_bag(tmp_path / "bag", bags.events(commands=motion_from_rest, states=motion_from_rest))
+    total = evaluate(path, bags.configuration(**PATIENT), motion_from_rest, latency_s=0.08).total
     assert 0.079 < total.observation_age.p50_s < 0.14
     assert bags.largest(total.by_merge["blend"].executed) < FLOAT32
 
@@ -238,9 +268,7 @@ def test_a_real_checkpoint_that_is_obeyed_has_no_error(tmp_path: Path) -> None:
             messages.append((now, "/arm/joint_trajectory", "sensor_msgs/msg/JointState", command))
         path = bags.write_bag(tmp_path / "bag", messages)
         result = evaluate_bags([path], configuration, client, RunSettings("local", ""))
-    executed = result.total.by_merge["latest"].executed
     assert result.total.chunks == 10
-    # Exact but for the very first instant: a motion begins where the joints were measured.
-    for error in executed.values():
-        assert error.count == 40
-        assert error.mae_ros_units * error.count == pytest.approx(error.max_ros_units, abs=1e-4)
+    for error in result.total.horizon_error.values():
+        assert error.count[:4] == (10, 10, 10, 10)
+        assert max(error.max_ros_units[:4]) < 1e-4  # of the rows that were obeyed

@@ -39,6 +39,8 @@ POLL_S = 0.05
 """How long the node's inference thread waits for an image before it looks for an observation all the same."""
 MAX_GAP_S = 60.0
 """In a longer silence of the bag the node's timers are followed for this long only."""
+LOOK_AT_PLANS_S = 0.25
+"""How often what was told is looked at. It is compared while the operator's part is still remembered."""
 MAX_FAILURES = 10
 """Inferences in a row: then the server is gone, and every further one would cost a timeout."""
 
@@ -96,6 +98,7 @@ class PolicyReplay:
         )
         self._tick_s = configuration.tick_period_s
         self._now = start_s
+        self._plans_seen = start_s
         self._next_tick = start_s + self._tick_s  # as the node's timer, and its thread, begin
         self._next_look = start_s + POLL_S
         self._news = False
@@ -137,7 +140,10 @@ class PolicyReplay:
         As ROS does it, a timer's next call is a period away; what takes wall time, as an inference, goes on.
         """
         self._supervised(now, lambda: self._pipeline.supervisor.look_at_clock(now), ended=self._now)
+        for plan in self._plans.values():
+            plan.forget()
         back = now - self._now
+        self._plans_seen = now
         self._now, self._next_tick, self._next_look = now, now + self._tick_s, self._next_look + back
         if self._coming is not None:
             self._coming = replace(self._coming, arrival=self._coming.arrival + back)
@@ -148,6 +154,8 @@ class PolicyReplay:
             self._arrive(self._coming, self._coming.arrival)
         self._tally.holds.update(self._pipeline.supervisor.holds)
         self._end_plans(end)
+        for merge, plan in self._plans.items():
+            self._tally.by_merge[merge].limits.add_commands(plan.commands, plan.smoothed, plan.bridged)
 
     def _sender(self, controller: str) -> Callable[[Command], None]:
         def send(command: Command) -> None:
@@ -167,10 +175,21 @@ class PolicyReplay:
                 self._arrive(coming, event)
                 self._look_again(event)
             elif event == self._next_tick:
-                self._supervised(event, lambda now=event: self._pipeline.tick(now))  # type: ignore[misc]  # bound now
+                self._tick(event)
                 self._next_tick = event + self._tick_s
             else:
                 self._attempt(event)
+
+    def _tick(self, now: float) -> None:
+        self._supervised(now, lambda: self._pipeline.tick(now))
+        if now >= self._plans_seen + LOOK_AT_PLANS_S:
+            self._look_at_plans(now)
+
+    def _look_at_plans(self, now: float) -> None:
+        self._plans_seen = now
+        for merge, plan in self._plans.items():
+            plan.advance(now)
+            self._comparison.add_executed(merge, *plan.take())
 
     def _look_again(self, now: float) -> None:
         """An inference is over: what has come meanwhile is news."""
@@ -265,10 +284,8 @@ class PolicyReplay:
                 self._tally.refuse(supervisor.standing.reason, supervisor.standing.detail)
             return
         for merge, plan in self._plans.items():
-            jump = plan.accept(chunk, taken.t_obs, now, here)
-            self._comparison.add_executed(merge, plan.take())
-            if jump is not None:
-                self._tally.by_merge[merge].seams.jump.add(jump[None])
+            plan.accept(chunk, taken.t_obs, now, here, supervisor.max_plan_age)
+            self._comparison.add_executed(merge, *plan.take())
 
     def _supervised(self, now: float, event: Callable[[], object], ended: float | None = None) -> None:
         """Pass an event on; where it ends the motion, what was executed ends, too (at `ended`, else now)."""
@@ -279,9 +296,8 @@ class PolicyReplay:
 
     def _end_plans(self, now: float) -> None:
         for merge, plan in self._plans.items():
-            if plan.running:
-                plan.hold(now)
-            self._comparison.add_executed(merge, plan.take())
+            plan.hold(now)
+            self._comparison.add_executed(merge, *plan.take())
 
     def _note(self, refusal: Refusal | None) -> None:
         """Count a refusal once, although a message's refusal is also why no observation can be taken."""

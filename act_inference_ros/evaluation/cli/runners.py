@@ -169,6 +169,8 @@ def run_settings(
         max_plan_age_s=configuration.max_plan_age,
         coast_time_s=configuration.coast_time,
         following_lag_s=configuration.following_lag,
+        max_velocity={joint.name: joint.max_velocity for joint in configuration.action.joints},
+        max_acceleration={joint.name: joint.max_acceleration for joint in configuration.action.joints},
         max_deviation={joint.name: joint.max_deviation for joint in configuration.action.joints},
         package_version=_version(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -45,6 +45,7 @@ class Truth:
         self.newest_s: dict[str, float] = {}
         """Controller -> when its last command (or state) came."""
         self._known_until: dict[str, float] = {}
+        self._curved: set[str] = set()
         self._by_header = configuration.stamps == BY_HEADER
         self._controllers = {controller.name: controller for controller in configuration.controllers}
         self._columns = {name: configuration.action.indices(c.joints) for name, c in self._controllers.items()}
@@ -95,6 +96,21 @@ class Truth:
             values[:, self._columns[name]] = found
         return values
 
+    def setpoints(self, origin: float, since: Floats) -> Floats:
+        """The motion that the operator commanded, or made, `since` (n,) s after `origin`; close instants, increasing.
+
+        A stream or joint states are samples of a motion: at most MAX_STATE_GAP_S apart they are joined by a smooth
+        curve, and in a longer gap nothing is known. So are the pieces of trajectories that have velocities. Those of
+        positions only are as `at` has them: their controller plays the corners, too.
+        """
+        values = self.at(origin + since)
+        for name, track in self._tracks.items():
+            if self.sources[name] == STATE or self._controllers[name].interface.streams or name in self._curved:
+                known = np.isfinite(values[:, self._columns[name]])
+                smooth = track.splined(origin, since, MAX_STATE_GAP_S)
+                values[:, self._columns[name]] = np.where(known, smooth, np.nan)
+        return values
+
     def end_with_newest(self) -> None:
         """The rest of the bag is not read: no command is known to have been held after the last that was."""
         self._known_until = {name: self.newest_s.get(name, -np.inf) for name in self._tracks}
@@ -122,7 +138,9 @@ class Truth:
         if times[-1] < received:
             raise ObservationError(f"the trajectory was over {received - times[-1]:.3f} s before it came")
         rows = command.positions
+        self._curved.discard(controller)
         if command.velocities is not None and np.isfinite(command.velocities).all():
+            self._curved.add(controller)
             # Between points that have velocities a controller goes along a cubic.
             motion = Cubic(start, command.times, rows, command.velocities)
             fine = np.arange(command.times[0], command.times[-1], FINE_S)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.evaluation.results import ClampStatistics, ErrorStatistics, HorizonError, TimeStatistics
+from act_inference_ros.evaluation.results import ErrorStatistics, HorizonError, LimitStatistics, TimeStatistics
 
 Floats = npt.NDArray[np.float64]
 
@@ -109,31 +109,43 @@ class ErrorSums:
         return np.where(self.count > 0, sums / np.maximum(self.count, 1), np.nan)
 
 
-class ClampCounts:
-    """Per joint: targets, and those the limits changed."""
+class LimitCounts:
+    """Per joint: targets and commands, and those that limits changed; see `results.LimitStatistics`."""
 
     def __init__(self, joints: int) -> None:
-        self._targets = np.zeros(joints, dtype=np.int64)
-        self._position = np.zeros(joints, dtype=np.int64)
-        self._velocity = np.zeros(joints, dtype=np.int64)
+        self._targets, self._clamped, self._smoothed, self._bridged = np.zeros((4, joints), dtype=np.int64)
+        self._commands = 0
 
-    def add(self, targets: Floats, inside: Floats, limited: Floats) -> None:
-        """Add targets (n, joints), what position limits made of them, and what velocity limits made of that."""
-        self._targets += np.isfinite(limited).sum(axis=0)
+    def add_targets(self, targets: Floats, inside: Floats) -> None:
+        """Add targets (n, joints), and what position limits made of them."""
+        self._targets += np.isfinite(targets).sum(axis=0)
         with np.errstate(invalid="ignore"):
-            self._position += (np.abs(inside - targets) > CLAMP_ROS_UNITS).sum(axis=0)
-            self._velocity += (np.abs(limited - inside) > CLAMP_ROS_UNITS).sum(axis=0)
+            self._clamped += (np.abs(inside - targets) > CLAMP_ROS_UNITS).sum(axis=0)
 
-    def merge(self, other: ClampCounts) -> None:
+    def add_commands(self, commands: int, smoothed: Sequence[int], bridged: Sequence[int]) -> None:
+        """Add so many commands, and in how many of them each joint was smoothed and bridged (joints,)."""
+        self._commands += commands
+        self._smoothed += np.asarray(smoothed)
+        self._bridged += np.asarray(bridged)
+
+    def merge(self, other: LimitCounts) -> None:
         """Add all that `other` has."""
         self._targets += other._targets
-        self._position += other._position
-        self._velocity += other._velocity
+        self._clamped += other._clamped
+        self.add_commands(other._commands, other._smoothed.tolist(), other._bridged.tolist())
 
-    def statistics(self, joints: Sequence[str]) -> dict[str, ClampStatistics]:
+    def statistics(self, joints: Sequence[str]) -> dict[str, LimitStatistics]:
         """Per joint."""
-        columns = zip(self._targets.tolist(), self._position.tolist(), self._velocity.tolist(), strict=True)
-        return {joint: ClampStatistics(*counts) for joint, counts in zip(joints, columns, strict=True)}
+        return {
+            joint: LimitStatistics(
+                targets=int(self._targets[j]),
+                clamped=int(self._clamped[j]),
+                commands=self._commands,
+                smoothed=int(self._smoothed[j]),
+                bridged=int(self._bridged[j]),
+            )
+            for j, joint in enumerate(joints)
+        }
 
 
 class Distribution:
