@@ -96,6 +96,10 @@ class Ours:
         self._commands.clear()
         return [_since_epoch(message) for message in written]
 
+    def holds(self) -> dict[str, int]:
+        """See `Sender`."""
+        return dict(self.pipeline.supervisor.holds)
+
 
 def _since_epoch(message: Any) -> Trajectory:
     """The trajectory of a message; a float64 of its stamp since 1970 would be off by up to 0.12 us."""

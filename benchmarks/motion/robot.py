@@ -1,4 +1,4 @@
-"""A robot without ROS: a trajectory controller at 500 Hz, an arm of first order behind it, and a policy that takes time.
+"""A robot without ROS: a trajectory controller at 500 Hz, an arm of first order, and a policy that takes time.
 
 The arm goes to its setpoint with `lag` as time constant: x' = (setpoint - x) / lag.
 """
@@ -43,16 +43,18 @@ class Setup:
 class Recording:
     """What happened in n cycles: `times` (n,), s; `setpoints` and `positions` (n, joints), rad.
 
-    `arrivals` are the times of the messages, `latencies` those of the chunks, s; `refused` has the controller's
-    reasons.
+    `joins` are the cycles in which a chunk came, `latencies` s; `sent` counts the messages, and `refused` has the
+    controller's reasons, and `holds` why the sender held the arm, and how often.
     """
 
     times: Floats
     setpoints: Floats
     positions: Floats
-    arrivals: list[float] = field(default_factory=list)
+    joins: list[int] = field(default_factory=list)
+    sent: int = 0
     latencies: list[float] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    holds: dict[str, int] = field(default_factory=dict)
 
 
 class Robot:
@@ -84,6 +86,7 @@ class Robot:
             while self._coming and self._coming[0][0] <= time:
                 arrival, t_obs, rows = self._coming.pop(0)
                 self._sender.chunk(rows, t_obs, EPOCH_S + arrival)
+                self._recording.joins.append(cycle)
             if cycle % CYCLES_PER_STATE == 0:
                 self._sender.sense(self._position.copy(), EPOCH_S + time, not _within(self._scenario.silent, time))
                 self._observe(time)
@@ -96,6 +99,7 @@ class Robot:
             if self._scenario.publishes_state and cycle % CYCLES_PER_REFERENCE == 0 and self._controller.active:
                 speed = self._controller.speed_scaling_factor
                 self._sender.reference(self._controller.reference, speed, EPOCH_S + time)
+        self._recording.holds = self._sender.holds()
         return self._recording
 
     def _observe(self, time: float) -> None:
@@ -118,10 +122,10 @@ class Robot:
 
     def _deliver(self, message: Trajectory, time: float) -> None:
         """Give the controller a message, which it follows from its next update on, unless a fault prevents that."""
-        self._recording.arrivals.append(time)
+        self._recording.sent += 1
         if _within(self._scenario.rejecting, time):
             return
-        if len(self._recording.arrivals) > self._scenario.inactive_messages:
+        if self._recording.sent > self._scenario.inactive_messages:
             self._controller.activate()
         refusal = self._controller.receive(message, time)
         if refusal is not None:

@@ -86,7 +86,7 @@ def fault_scenarios(every: bool) -> list[Scenario]:
 def guard_scenarios(every: bool) -> list[Scenario]:
     """A controller that does not do what it was told, without and with a published state."""
     faults = [
-        Scenario(name="inactive at first", inactive_messages=3),
+        Scenario(name="inactive at first", inactive_messages=3, interval_s=0.1),
         Scenario(name="throttled", throttled=(2.0, 3.5)),
         Scenario(name="rejecting", rejecting=(2.0, 3.0)),
         Scenario(name="rejecting for long", rejecting=(1.5, 3.5)),

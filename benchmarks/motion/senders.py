@@ -7,7 +7,7 @@ wall clock, positions rad.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Protocol
 
 import numpy as np
@@ -59,8 +59,11 @@ class Sender(Protocol):
     def messages(self) -> list[Trajectory]:
         """What was sent since the last call; its stamps count from EPOCH_S."""
 
+    def holds(self) -> dict[str, int]:
+        """Why the arm was held, and how often."""
 
-class MergingSender(ABC):
+
+class MergingSender:
     """What the compared senders share: observations, the merged plan, and an end where there are none."""
 
     def __init__(self, scenario: Scenario) -> None:
@@ -71,6 +74,7 @@ class MergingSender(ABC):
         self._here: Floats = np.zeros(len(JOINTS))
         self._complete_at = self._taken_at = self._not_before = -math.inf
         self._runs = False
+        self._held = 0
 
     def sense(self, positions: Floats, now: float, complete: bool) -> None:
         """See `Sender`."""
@@ -102,6 +106,7 @@ class MergingSender(ABC):
             self._hold(now)
             self._timeline.clear()
             self._runs, self._not_before = False, now
+            self._held += 1
         elif self._runs:
             self._on_tick(now)
 
@@ -109,6 +114,10 @@ class MergingSender(ABC):
         """See `Sender`."""
         sent, self._sent = self._sent, []
         return sent
+
+    def holds(self) -> dict[str, int]:
+        """See `Sender`."""
+        return {"stale": self._held} if self._held else {}
 
     def _send(self, stamp: float, times: Floats, positions: Floats, at_rest: bool) -> None:
         """Send `positions` (n, joints) at `times` (n,); `stamp` 0.0 is on arrival, and `times` are then from there."""
