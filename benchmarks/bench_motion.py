@@ -3,8 +3,8 @@
 Messages of five forms go through models of joint_trajectory_controller (`simulation/trajectory_controller.py`), which
 run at 500 Hz, to an arm of first order. `ours` is the package's whole pipeline; `stamped ahead` has positions only and
 begins ahead of now, as the first version of this package did, and is the baseline of the ratios; `one point` comes each
-1 / fps without a stamp; `queue` plays the newest chunk row by row, as LeRobot does; `overlap` begins with what was told,
-and has positions only.
+1 / fps without a stamp; `queue` plays the newest chunk row by row, as LeRobot does; `overlap` begins with what was
+told, and has positions only.
 Everything is seeded and on simulated time: the figures do not depend on the machine.
 """
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.motion import tables
+from benchmarks.motion.plots import write_plots
 from benchmarks.motion.robot import Setup
 from benchmarks.motion.runs import (
     ALL_SETUPS,
@@ -123,7 +124,12 @@ def main() -> int:
     parser.add_argument("--controller", default="", help="one only, such as: jazzy, or: humble, from desired")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes (default: 2 at most)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "motion.json")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="only draw the pictures of docs/motion.md")
     options = parser.parse_args()
+    if options.plots:
+        for path in write_plots(options.plots):
+            print(path)
+        return 0
     chosen = tasks(options.all, options.only, options.controller)
     if not chosen:
         parser.error(f"no scenario has {options.only!r} in its label")

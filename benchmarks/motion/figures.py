@@ -79,6 +79,13 @@ def figures_since(recording: Recording, begin_s: float, plan: Plan) -> Figures:
     return figures_of(recording.setpoints[first:], recording.times[first:], plan, seams)
 
 
+def largest_at_s(recording: Recording, begin_s: float, order: int) -> float:
+    """When, from `begin_s` on, the difference of this order from cycle to cycle was largest."""
+    first = int(np.searchsorted(recording.times, begin_s))
+    sizes = np.abs(np.diff(recording.setpoints[first:], order, axis=0)).max(axis=1)
+    return float(recording.times[first + order + int(sizes.argmax())])
+
+
 def ideal_figures(recording: Recording, begin_s: float, plan: Plan) -> Figures:
     """The figures of the plan itself, over the same time."""
     times = recording.times[recording.times >= begin_s]

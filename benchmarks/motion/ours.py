@@ -65,6 +65,9 @@ class Ours:
         self._latency_s = scenario.latency_s
         self._taken: dict[float, Taken] = {}
 
+    def parameters(self, values: Mapping[str, Any]) -> None:
+        """The pipeline does not ask for them."""
+
     def sense(self, positions: Floats, now: float, complete: bool) -> None:
         """See `Sender`."""
         if complete:

@@ -71,6 +71,7 @@ class Robot:
         self._position = plan.at(np.zeros(1))[0] + scenario.start_off
         self._velocity = np.zeros(len(JOINTS))
         self._controller.hold(self._position)
+        self._sender.parameters(self._controller.parameters())
         if scenario.inactive_messages:
             self._controller.deactivate()
         cycles = round(scenario.duration_s / PERIOD_S)

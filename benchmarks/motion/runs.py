@@ -18,6 +18,7 @@ from benchmarks.motion.figures import (
     Figures,
     figures_since,
     ideal_figures,
+    largest_at_s,
     responses,
 )
 from benchmarks.motion.ours import Ours
@@ -48,7 +49,10 @@ BLEND_TIME_S = 0.2
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run: where, how, its figures and those of the plan, the demands that it misses, and why the arm was held."""
+    """One run: where, how, its figures and those of the plan, the demands that it misses, and why the arm was held.
+
+    `step_at_s` and `acceleration_at_s` say when the largest of either was, s after the beginning.
+    """
 
     group: str
     scenario: str
@@ -58,6 +62,8 @@ class Outcome:
     ideal: Figures
     failures: tuple[str, ...]
     holds: dict[str, int]
+    step_at_s: float
+    acceleration_at_s: float
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,18 @@ def outcomes(group: str, scenario: Scenario, setups: Sequence[Setup], forms: Seq
             holds = recordings[form].holds
             failures += [f"held: {reason}" for reason in (holds if group == PLAIN else ())]
             found.append(
-                Outcome(group, scenario.label, setup.label, form, figures[form], ideal, tuple(failures), holds)
+                Outcome(
+                    group,
+                    scenario.label,
+                    setup.label,
+                    form,
+                    figures[form],
+                    ideal,
+                    tuple(failures),
+                    holds,
+                    step_at_s=largest_at_s(recordings[form], begin, order=1),
+                    acceleration_at_s=largest_at_s(recordings[form], begin, order=2),
+                )
             )
     return found
 

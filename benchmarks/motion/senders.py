@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,9 @@ class Sender(Protocol):
     """Is told what happens, and says what goes to the controller."""
 
     tick_period_s: float
+
+    def parameters(self, values: Mapping[str, Any]) -> None:
+        """What the controller's parameter service answers, name -> value; comes first."""
 
     def sense(self, positions: Floats, now: float, complete: bool) -> None:
         """The joints are measured at `positions` (joints,); `complete`: and the policy's other inputs have come."""
@@ -75,6 +79,9 @@ class MergingSender:
         self._complete_at = self._taken_at = self._not_before = -math.inf
         self._runs = False
         self._held = 0
+
+    def parameters(self, values: Mapping[str, Any]) -> None:
+        """Nobody asks for them here."""
 
     def sense(self, positions: Floats, now: float, complete: bool) -> None:
         """See `Sender`."""

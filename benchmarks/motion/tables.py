@@ -60,7 +60,8 @@ def print_failures(outcomes: Sequence[Outcome], reactions: Sequence[Reaction]) -
     print(f"\ndemands: {len(ours) - len(missed)} of {len(ours)} runs of {OURS!r} meet all of theirs")
     for each in missed:
         held = f" (held: {', '.join(each.holds)})" if each.holds else ""
-        print(f"  {each.group}, {each.setup}: {'; '.join(each.failures)}{held}")
+        when = f"; largest step at {each.step_at_s:.3f} s, acceleration at {each.acceleration_at_s:.3f} s"
+        print(f"  {each.group}, {each.setup}: {'; '.join(each.failures)}{when}{held}")
         print(f'    {COMMAND} --only "{each.scenario}" --controller "{each.setup}"')
     for late in late_reactions(reactions):
         print(f"  reaction, {late.setup}: {late.setpoint[-1]:.0f} ms, bound {late.bound:.0f} ms ({late.scenario})")
