@@ -79,7 +79,7 @@ def tasks(every: bool, only: str, controller: str) -> list[Task]:
     """The scenarios whose label contains `only`, on the controllers whose label is `controller`; empty: any."""
     found = []
     for group, make in MAKERS.items():
-        setups = ALL_SETUPS if group == PLAIN or controller else DEFAULT_SETUPS
+        setups = ALL_SETUPS if controller or (every and group == PLAIN) else DEFAULT_SETUPS
         if group == REACTION and not (every or controller):
             setups = tuple(setup for setup in setups if setup.label == "jazzy")
         setups = tuple(setup for setup in setups if controller in ("", setup.label))

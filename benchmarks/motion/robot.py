@@ -23,6 +23,8 @@ CYCLES_PER_STATE = 5
 CYCLES_PER_REFERENCE = 10
 """controller_state comes at 50 Hz, joint_trajectory_controller's default."""
 JITTER = 0.2
+TRANSPORT_S = (0.001, 0.006)
+"""A message reaches its controller so long after it was sent."""
 THROTTLE = 0.5
 
 
@@ -64,7 +66,7 @@ class Robot:
         self._scenario = scenario
         self._plan = plan
         self._sender = make_sender(scenario)
-        self._random = np.random.default_rng(scenario.seed + 1)
+        self._random, self._way = (np.random.default_rng((scenario.seed, stream)) for stream in (1, 2))
         self._controller = TrajectoryController(
             JOINTS, distro=setup.distro, from_last_command=setup.from_last_command, period_s=PERIOD_S
         )
@@ -78,6 +80,7 @@ class Robot:
         shape = (cycles, len(JOINTS))
         self._recording = Recording(np.arange(cycles) * PERIOD_S, np.empty(shape), np.empty(shape))
         self._coming: list[tuple[float, float, Floats]] = []
+        self._under_way: list[tuple[float, Trajectory]] = []
         self._chunks = 0
         self._next_tick = 0.0
 
@@ -95,7 +98,9 @@ class Robot:
                 self._sender.tick(EPOCH_S + time)
                 self._next_tick += self._sender.tick_period_s
             for message in self._sender.messages():
-                self._deliver(message, time)
+                self._under_way.append((time + self._way.uniform(*TRANSPORT_S), message))
+            while self._under_way and self._under_way[0][0] <= time:
+                self._deliver(self._under_way.pop(0)[1], time)
             self._move(cycle, time)
             if self._scenario.publishes_state and cycle % CYCLES_PER_REFERENCE == 0 and self._controller.active:
                 speed = self._controller.speed_scaling_factor

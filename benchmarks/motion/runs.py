@@ -95,7 +95,7 @@ def outcomes(group: str, scenario: Scenario, setups: Sequence[Setup], forms: Seq
         figures = {form: figures_since(each, begin, plan) for form, each in recordings.items()}
         ideal = ideal_figures(recordings[BASELINE], begin, plan)
         for form in forms:
-            failures = _failures(group, figures[form], ideal, figures[BASELINE])
+            failures = _failures(group, figures[form], ideal, None if setup.from_last_command else figures[BASELINE])
             failures += [f"refused: {reason}" for reason in dict.fromkeys(recordings[form].refused)]
             holds = recordings[form].holds
             failures += [f"held: {reason}" for reason in (holds if group == PLAIN else ())]
@@ -170,7 +170,7 @@ def expected_wait_s(scenario: Scenario) -> float:
     return scenario.interval_s / 2.0 + max(fade, OFFSET_S) / 2.0 + LEAD_S
 
 
-def _failures(group: str, figures: Figures, ideal: Figures, baseline: Figures) -> list[str]:
+def _failures(group: str, figures: Figures, ideal: Figures, baseline: Figures | None) -> list[str]:
     if group == PLAIN:
         return demands.plain_failures(figures, ideal, baseline)
     return demands.fault_failures(figures) if group == FAULT else demands.guard_failures(figures)

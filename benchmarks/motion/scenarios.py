@@ -97,7 +97,7 @@ def guard_scenarios(every: bool) -> list[Scenario]:
 
 def reaction_scenarios(every: bool) -> list[Scenario]:
     """Without noise, which would hide a small motion; the run is as long as its steps need."""
-    intervals, latencies = ((0.1, 0.25, 0.5), (0.05, 0.15, 0.3)) if every else ((0.1, 0.25), (0.05, 0.15))
+    intervals, latencies = ((0.1, 0.25, 0.5), (0.05, 0.15, 0.3)) if every else ((0.1, 0.25), (0.15,))
     merges = (BLEND, LATEST, TEMPORAL_ENSEMBLE) if every else (BLEND, LATEST)
     return [
         Scenario(50, 50.0, interval, latency, merge, 0.03, seed, noise=0.0, name="reaction")

@@ -22,15 +22,16 @@ def print_motion(title: str, outcomes: Sequence[Outcome]) -> None:
     print(f"\n{title}: {count} scenarios; medians, in brackets the worst")
     print(
         f"{'controller':23}{'sent':15}{'step mrad':>16}{'acceleration':>20}{'RMS jerk':>20}"
-        f"{'error mrad':>12}{'delay ms':>10}{'of baseline':>13}"
+        f"{'error mrad':>12}{'delay ms':>10}{'acc. / plan':>13}{'/ baseline':>12}"
     )
-    _print_row("the plan itself", "", [each.ideal for each in outcomes], None)
+    ideal = [each.ideal for each in outcomes]
+    _print_row("the plan itself", "", ideal, ideal, [])
     for setup in dict.fromkeys(each.setup for each in outcomes):
         baseline = _figures(outcomes, setup, BASELINE)
         for form in FORMS:
             figures = _figures(outcomes, setup, form)
             if figures:
-                _print_row(setup, form, figures, baseline)
+                _print_row(setup, form, figures, ideal, baseline)
 
 
 def print_reactions(reactions: Sequence[Reaction]) -> None:
@@ -58,13 +59,17 @@ def print_failures(outcomes: Sequence[Outcome], reactions: Sequence[Reaction]) -
     ours = [each for each in outcomes if each.form == OURS]
     missed = [each for each in ours if each.failures]
     print(f"\ndemands: {len(ours) - len(missed)} of {len(ours)} runs of {OURS!r} meet all of theirs")
-    for each in missed:
-        held = f" (held: {', '.join(each.holds)})" if each.holds else ""
-        when = f"; largest step at {each.step_at_s:.3f} s, acceleration at {each.acceleration_at_s:.3f} s"
-        print(f"  {each.group}, {each.setup}: {'; '.join(each.failures)}{when}{held}")
-        print(f'    {COMMAND} --only "{each.scenario}" --controller "{each.setup}"')
+    for scenario in dict.fromkeys(each.scenario for each in missed):
+        alike = [each for each in missed if each.scenario == scenario]
+        first = alike[0]
+        setups = "; ".join(each.setup for each in alike)
+        when = f"largest step at {first.step_at_s:.3f} s, acceleration at {first.acceleration_at_s:.3f} s"
+        held = f", held: {', '.join(first.holds)}" if first.holds else ""
+        print(f"  {first.group}, {scenario} on {setups}\n    {'; '.join(first.failures)} ({when}{held})")
+        print(f'    {COMMAND} --only "{scenario}" --controller "{first.setup}"')
     for late in late_reactions(reactions):
-        print(f"  reaction, {late.setup}: {late.setpoint[-1]:.0f} ms, bound {late.bound:.0f} ms ({late.scenario})")
+        print(f"  {late.scenario} on {late.setup}")
+        print(f"    half the way after {late.setpoint[-1]:.0f} ms, bound {late.bound:.0f}")
 
 
 def late_reactions(reactions: Sequence[Reaction]) -> list[Reaction]:
@@ -96,18 +101,19 @@ def _figures(outcomes: Sequence[Outcome], setup: str, form: str) -> list[Figures
     return [each.figures for each in outcomes if each.setup == setup and each.form == form]
 
 
-def _print_row(setup: str, form: str, figures: Sequence[Figures], baseline: Sequence[Figures] | None) -> None:
+def _print_row(
+    setup: str, form: str, figures: Sequence[Figures], ideal: Sequence[Figures], baseline: Sequence[Figures]
+) -> None:
     def both(name: str, digits: int) -> str:
         values = [getattr(each, name) for each in figures]
         return f"{np.median(values):.{digits}f} ({max(values):.{digits}f})"
 
     middle = medians(figures)
-    ratio = ""
-    if baseline:
-        ratio = f"{middle.peak_acceleration / medians(baseline).peak_acceleration:.4f}"
+    peak = middle.peak_acceleration
+    ratio = f"{peak / medians(baseline).peak_acceleration:.4f}" if baseline else ""
     print(
         f"{setup:23}{form:15}{both('step_mrad', 1):>16}{both('peak_acceleration', 0):>20}{both('rms_jerk', 0):>20}"
-        f"{middle.error_mrad:12.1f}{middle.delay_ms:10.1f}{ratio:>13}"
+        f"{middle.error_mrad:12.1f}{middle.delay_ms:10.1f}{peak / medians(ideal).peak_acceleration:13.1f}{ratio:>12}"
     )
 
 
