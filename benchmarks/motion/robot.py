@@ -45,8 +45,8 @@ class Setup:
 class Recording:
     """What happened in n cycles: `times` (n,), s; `setpoints` and `positions` (n, joints), rad.
 
-    `joins` are the cycles in which a chunk came, `latencies` s; `sent` counts the messages, and `refused` has the
-    controller's reasons, and `holds` why the sender held the arm, and how often.
+    `joins` are the cycles from which on a new chunk is followed, `latencies` those of the chunks, s. `sent` counts the
+    messages, `refused` has the controller's reasons, and `holds` why the sender held the arm, and how often.
     """
 
     times: Floats
@@ -82,6 +82,7 @@ class Robot:
         self._coming: list[tuple[float, float, Floats]] = []
         self._under_way: list[tuple[float, Trajectory]] = []
         self._chunks = 0
+        self._joins = False
         self._next_tick = 0.0
 
     def run(self) -> Recording:
@@ -90,7 +91,7 @@ class Robot:
             while self._coming and self._coming[0][0] <= time:
                 arrival, t_obs, rows = self._coming.pop(0)
                 self._sender.chunk(rows, t_obs, EPOCH_S + arrival)
-                self._recording.joins.append(cycle)
+                self._joins = True
             if cycle % CYCLES_PER_STATE == 0:
                 self._sender.sense(self._position.copy(), EPOCH_S + time, not _within(self._scenario.silent, time))
                 self._observe(time)
@@ -100,7 +101,7 @@ class Robot:
             for message in self._sender.messages():
                 self._under_way.append((time + self._way.uniform(*TRANSPORT_S), message))
             while self._under_way and self._under_way[0][0] <= time:
-                self._deliver(self._under_way.pop(0)[1], time)
+                self._deliver(self._under_way.pop(0)[1], cycle, time)
             self._move(cycle, time)
             if self._scenario.publishes_state and cycle % CYCLES_PER_REFERENCE == 0 and self._controller.active:
                 speed = self._controller.speed_scaling_factor
@@ -126,8 +127,11 @@ class Robot:
             self._coming.append((time + latency, t_obs, rows))
             self._coming.sort(key=lambda each: each[0])
 
-    def _deliver(self, message: Trajectory, time: float) -> None:
-        """Give the controller a message, which it follows from its next update on, unless a fault prevents that."""
+    def _deliver(self, message: Trajectory, cycle: int, time: float) -> None:
+        """Give the controller a message, which it follows from this cycle on, unless a fault prevents that."""
+        if self._joins:
+            self._recording.joins.append(cycle)
+            self._joins = False
         self._recording.sent += 1
         if _within(self._scenario.rejecting, time):
             return
