@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation import codec
 
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 """Of metrics.json; goes up when a name or a definition changes."""
 
 COMPLETE, PARTIAL, FAILED = "complete", "partial", "failed"
@@ -90,23 +90,27 @@ class HorizonError:
 
 
 @dataclass(frozen=True)
-class SeamStatistics:
-    """One joint's motion where a new chunk joins the plan, before limits.
+class SmoothnessStatistics:
+    """How smooth one joint's setpoint is, sampled every SETPOINT_PERIOD_S; nan for what could not be judged.
 
-    The jump of a seam is |plan with the new chunk - plan without it| when the chunk arrives, at the first instant of
-    the grid from then on. Jerk is the third difference of the plan on a grid of 1 / fps, divided by (1 / fps)^3; a
-    difference is *at a seam* when a chunk arrived between the four instants it is made of, else *between* seams.
-    `jerk_truth` is the truth's, on that grid.
+    What each figure is made of is said in `metrics.smoothness.Smoothness`. `seams` counts the places where a chunk
+    joined: where the command that says so takes over, and where it arrives if that is earlier and the setpoint is that
+    of a controller. `sparc` is the mean of stretches of at most SPARC_STRETCH_S.
     """
 
     seams: int
-    jump_mean_ros_units: float
-    jump_max_ros_units: float
-    jerk_at_seams_rms_ros_units_per_s3: float
-    jerk_at_seams_max_ros_units_per_s3: float
-    jerk_between_rms_ros_units_per_s3: float
-    jerk_between_max_ros_units_per_s3: float
-    jerk_truth_rms_ros_units_per_s3: float
+    seam_jump_ros_units: float
+    largest_step_ros_units: float
+    peak_acceleration_ros_units_per_s2: float
+    rms_jerk_ros_units_per_s3: float
+    boundary_minus_interior_jerk_ros_units_per_s3: float
+    mean_jerk_ros_units_per_s3: float
+    sparc: float
+
+
+SETPOINT_PERIOD_S = 0.002
+"""As fast as an arm's controllers run: what happens within one of their cycles can be seen."""
+SPARC_STRETCH_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -125,11 +129,12 @@ class ClampStatistics:
 class MergeResult:
     """The executed plan with one way of merging; joint -> statistics.
 
-    `executed` is the error of what the arm would have been told, after merging and limits, on the grid of 1 / fps.
+    `executed` is the error of what the arm would have been told, after merging and limits, on the grid of 1 / fps;
+    `smoothness` is of the same motion, sampled more densely.
     """
 
     executed: Mapping[str, ErrorStatistics]
-    seams: Mapping[str, SeamStatistics]
+    smoothness: Mapping[str, SmoothnessStatistics]
     clamps: Mapping[str, ClampStatistics]
 
 
@@ -167,9 +172,11 @@ class Metrics:
     """The numbers of one episode, or of all together (sums over the pairs of all episodes, not means of means).
 
     `chunk_error` and `horizon_error` are of the raw chunks, every row against the truth at its instant, joint -> ...;
-    `by_merge` has an entry for every way of merging. `inference_time` is the wall time of `predict`;
-    `observation_age` the time from the observation's stamp to the chunk's arrival, on the bag's clock;
-    `observation_skew` the time between the earliest and the latest input of an observation.
+    `by_merge` has an entry for every way of merging. `demonstration` has the same figures of smoothness of what the
+    operator did while the plan was executed, to compare with; no chunk joins it, so it has no figures of seams.
+    `inference_time` is the wall time of `predict`; `observation_age` the time from the observation's stamp to the
+    chunk's arrival, on the bag's clock; `observation_skew` the time between the earliest and the latest input of an
+    observation.
     `refused` counts messages and observations not used, by `reason: input` as the node's diagnostics do, and
     `refused_examples` has the first detail of each; `failed_inferences` counts by the exception's name; `holds` counts
     by reason how often the node would have stopped the arm.
@@ -180,6 +187,7 @@ class Metrics:
     chunk_error: Mapping[str, ErrorStatistics]
     horizon_error: Mapping[str, HorizonError]
     by_merge: Mapping[str, MergeResult]
+    demonstration: Mapping[str, SmoothnessStatistics]
     inference_time: TimeStatistics
     observation_age: TimeStatistics
     observation_skew: TimeStatistics
@@ -214,12 +222,29 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
+class Splice:
+    """A motion around a seam: the setpoint every SETPOINT_PERIOD_S, `times_s` (n,) after the seam, which is at `t_s`.
+
+    It is the seam of an episode with the largest jerk, which `joint` has. `setpoints` and `demonstration` (n, joints)
+    are in ROS units, nan where there is none; there is no demonstration in simulated episodes.
+    """
+
+    t_s: float
+    joint: str
+    jerk_ros_units_per_s3: float
+    times_s: tuple[float, ...]
+    setpoints: tuple[tuple[float, ...], ...]
+    demonstration: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True)
 class Series:
     """An episode over time, thinned evenly to a bounded size; seconds are since the bag's first message.
 
     `plan` (executed, after limits) and `truth` (n, joints) in ROS units at `plan_times_s` (n,), nan where there is
     none; at most PLAN_POINTS. `chunks`: at most CHUNKS_KEPT. `inference_s` and `age_s` (m,) at `inference_times_s`
     (m,), of each stretch its worst. Thumbnails: worst first, of at most THUMBNAILS_KEPT observations; not in JSON.
+    `splice` is None where no chunk joined a motion.
     """
 
     plan_times_s: tuple[float, ...] = ()
@@ -230,6 +255,7 @@ class Series:
     inference_s: tuple[float, ...] = ()
     age_s: tuple[float, ...] = ()
     thumbnails: tuple[Thumbnail, ...] = field(default=(), metadata=codec.NOT_IN_JSON)
+    splice: Splice | None = None
 
 
 PLAN_POINTS = 2000
@@ -266,7 +292,8 @@ class SimulatedEpisode:
     """One closed-loop episode in the demo simulator.
 
     `commanded_steps` are those in which the policy commanded the arm; `holds` counts why that ended, by reason.
-    `largest_deviation` is each joint's from what it had been told lately, ROS units.
+    `largest_deviation` is each joint's from what it had been told lately, ROS units. `smoothness` is of the setpoints
+    of the arm's controllers.
     """
 
     seed: int
@@ -277,11 +304,15 @@ class SimulatedEpisode:
     commanded_steps: int = 0
     holds: Mapping[str, int] = field(default_factory=dict)
     largest_deviation: Mapping[str, float] = field(default_factory=dict)
+    smoothness: Mapping[str, SmoothnessStatistics] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SimulationResult:
-    """Closed-loop episodes: successes, and the bounds (0..1) of Wilson's 95 % interval of the success rate."""
+    """Closed-loop episodes: successes, and the bounds (0..1) of Wilson's 95 % interval of the success rate.
+
+    `smoothness` is of all episodes together.
+    """
 
     episodes: tuple[SimulatedEpisode, ...]
     successes: int
@@ -289,6 +320,7 @@ class SimulationResult:
     success_rate_low: float
     success_rate_high: float
     inference_time: TimeStatistics
+    smoothness: Mapping[str, SmoothnessStatistics] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

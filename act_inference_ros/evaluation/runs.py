@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from act_inference_ros.evaluation.episodes.closed_loop import Episode
+from act_inference_ros.evaluation.metrics.tally import setpoint_sums
 from act_inference_ros.evaluation.results import (
     COMPLETE,
     PARTIAL,
@@ -16,6 +17,7 @@ from act_inference_ros.evaluation.results import (
     RunSettings,
     SimulatedEpisode,
     SimulationResult,
+    SmoothnessStatistics,
     TimeStatistics,
 )
 from act_inference_ros.simulation.success import wilson_interval
@@ -58,6 +60,7 @@ def simulation_result(settings: RunSettings, episodes: Sequence[Episode], wanted
                 commanded_steps=episode.commanded_steps,
                 holds=dict(episode.holds),
                 largest_deviation=dict(episode.largest_deviation),
+                smoothness=_smoothness([episode]),
             )
             for episode in finished
         ),
@@ -66,11 +69,24 @@ def simulation_result(settings: RunSettings, episodes: Sequence[Episode], wanted
         success_rate_low=low,
         success_rate_high=high,
         inference_time=time_statistics([chunk.inference_s for each in finished for chunk in each.chunks]),
+        smoothness=_smoothness(finished),
     )
     if len(finished) < wanted:
         reasons = (f"interrupted after {len(finished)} of {wanted} episodes",)
         return EvaluationResult(settings, PARTIAL, reasons, simulation=simulation)
     return EvaluationResult(settings, COMPLETE, simulation=simulation)
+
+
+def _smoothness(episodes: Sequence[Episode]) -> dict[str, SmoothnessStatistics]:
+    """Of all these episodes together, joint -> statistics."""
+    judged = [(episode.joints, episode.smoothness) for episode in episodes if episode.smoothness is not None]
+    if not judged:
+        return {}
+    joints = judged[0][0]
+    sums = setpoint_sums(len(joints))
+    for _, each in judged:
+        sums.merge(each)
+    return sums.statistics(joints)
 
 
 def time_statistics(seconds: Sequence[float]) -> TimeStatistics:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from act_inference_ros.control.commander import Commander
+from act_inference_ros.control.cubic import Array
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
@@ -46,6 +49,11 @@ class PlannedMotion:
     def clamped(self) -> int:
         """Targets changed by a limit since configure."""
         return sum(commander.clamped for commander in self.commanders)
+
+    def target(self, time: float) -> Array:
+        """The merged plan at `time`, before any limit: (joints of the action,), ROS units, nan where there is none."""
+        action = self._timeline.sample(time)
+        return np.full(len(self._action), np.nan) if action is None else self._action.to_ros(action)
 
     def told(self, now: float) -> dict[str, float]:
         """Joint -> where it is told to be now, ROS units; joints of controllers that were told nothing are left out."""

@@ -96,6 +96,34 @@ def test_bags_against_the_operator_and_the_error_threshold(
     assert "not met: --max-latency-p95 1e-09" in out
 
 
+def test_rough_motion_does_not_pass_for_a_smooth_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], checkpoint: Path, bags: Path
+) -> None:
+    arguments = ["--mode", "local", "--checkpoint", str(checkpoint), "--bag", str(bags), "--out", str(tmp_path)]
+    loose, tight = ("1e9", "1e9", "10"), ("1e-3", "1e-3", "1e-9")
+    names = ("--max-jerk", "--max-acceleration", "--max-seam-jump")
+    assert cli.main([*arguments, *(word for pair in zip(names, loose, strict=True) for word in pair)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"joint +motion +seam jump", out)
+    assert re.search(r"pan +demonstration +- ", out)  # no chunk joins what the operator does
+    assert cli.main([*arguments, *(word for pair in zip(names, tight, strict=True) for word in pair)]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"not met: --max-jerk 0.001: the RMS jerk of \w+ is [\d.e+]+ \(rad/s3 or m/s3\)", out)
+    assert "not met: --max-acceleration 0.001: the peak acceleration of " in out
+    assert "not met: --max-seam-jump 1e-09: the jump at seams of " in out
+
+
+def test_a_figure_that_does_not_exist_meets_no_threshold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], checkpoint: Path
+) -> None:
+    """The policy gets to say something once only: no chunk joins a motion."""
+    arguments = ["--mode", "local", "--checkpoint", str(checkpoint), "--episodes", "1", "--limit-s", "0.15"]
+    assert cli.main([*arguments, "--max-seam-jump", "10", "--out", str(tmp_path)]) == 1
+    assert "--max-seam-jump 10: the jump at seams of pan, shoulder" in capsys.readouterr().out
+    assert result_in(tmp_path).simulation.smoothness["pan"].seams == 0
+    assert cli.main([*arguments, "--max-acceleration", "1e9", "--out", str(tmp_path)]) == 0
+
+
 def test_a_run_compared_with_itself_differs_by_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], checkpoint: Path, bags: Path
 ) -> None:

@@ -23,7 +23,7 @@ from act_inference_ros.evaluation.episodes.closed_loop import (
 )
 from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, expert_policy
 from act_inference_ros.evaluation.episodes.film import FRAME_RATE, film
-from act_inference_ros.evaluation.results import EvaluationResult, RunSettings
+from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S, EvaluationResult, RunSettings
 from act_inference_ros.evaluation.runs import simulation_result
 from act_inference_ros.interfaces import command_interface
 from act_inference_ros.joints import JointBinding
@@ -175,3 +175,32 @@ def test_an_episode_says_who_commanded_and_how_far_the_arm_was_from_what_it_was_
     result = simulation_result(RunSettings("local", "the expert"), [episode], 1)
     read = EvaluationResult.from_json(result.to_json())
     assert read.simulation.episodes[0].largest_deviation == pytest.approx(episode.largest_deviation)
+
+
+def test_an_episode_says_how_smooth_the_setpoints_of_its_controllers_were(arm: DemoArm) -> None:
+    episode = run_episode(arm, expert_policy(arm), configuration(), 0, seed=3)
+    result = simulation_result(RunSettings("local", "the expert"), [episode, episode], 2)
+    joints = result.simulation.episodes[0].smoothness
+    assert set(joints) == set(configuration().action.names)
+    fastest = np.abs(np.diff(np.array(episode.targets), axis=0)).max(axis=0) * CONTROL_RATE
+    for joint, speed in zip(episode.joints, fastest, strict=True):
+        assert joints[joint].largest_step_ros_units >= 0.9 * speed * SETPOINT_PERIOD_S
+        assert joints[joint].seam_jump_ros_units <= joints[joint].largest_step_ros_units
+        assert joints[joint].rms_jerk_ros_units_per_s3 > 0.0
+        assert joints[joint].sparc < -1.0
+    assert joints["pan"].seams == 2 * (len(episode.chunks) - 1)  # where a message comes, and where it takes over
+    both, one = result.simulation.smoothness["pan"], joints["pan"]
+    assert both.seams == 2 * one.seams
+    assert both.rms_jerk_ros_units_per_s3 == pytest.approx(one.rms_jerk_ros_units_per_s3)
+    assert episode.splice.joint in episode.joints
+    assert EvaluationResult.from_json(result.to_json()).simulation.smoothness == result.simulation.smoothness
+
+
+def test_a_controller_that_starts_from_the_measured_state_shows_a_splice(arm: DemoArm) -> None:
+    """A trajectory controller throws its setpoint back by lag x speed with each message, which an arm feels."""
+    episode = run_episode(arm, expert_policy(arm), configuration(), 0, seed=3)
+    figures = simulation_result(RunSettings("", ""), [episode], 1).simulation.smoothness["shoulder"]
+    assert figures.seam_jump_ros_units > 0.03
+    assert figures.boundary_minus_interior_jerk_ros_units_per_s3 > 1e5
+    shown = np.array(episode.splice.setpoints)[:, episode.joints.index(episode.splice.joint)]
+    assert np.abs(np.diff(shown)).max() == pytest.approx(figures.seam_jump_ros_units, rel=0.5)

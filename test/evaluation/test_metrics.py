@@ -11,9 +11,16 @@ from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.comparison.track import Track
 from act_inference_ros.evaluation.comparison.truth import Truth
 from act_inference_ros.evaluation.metrics.running_sums import RESOLUTION, Distribution, ErrorSums
-from act_inference_ros.evaluation.metrics.seams import Differences
 from act_inference_ros.evaluation.metrics.series import ErrorPeaks, Thinned, WorstOf, encode_png, thumbnail
-from act_inference_ros.evaluation.results import ErrorStatistics, EvaluationResult, RunSettings, pooled
+from act_inference_ros.evaluation.metrics.smoothness import smoothness
+from act_inference_ros.evaluation.metrics.worst_seam import WorstSeam
+from act_inference_ros.evaluation.results import (
+    SETPOINT_PERIOD_S,
+    ErrorStatistics,
+    EvaluationResult,
+    RunSettings,
+    pooled,
+)
 from test.evaluation import bags
 from test.evaluation.bags import START_S
 
@@ -47,7 +54,7 @@ def test_pooled_weighs_pairs_alike() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "not a metrics.json"), ('{"version": 99}', "has version 99"), ('{"version": 1}', "missing")],
+    [("{", "not a metrics.json"), ('{"version": 99}', "has version 99"), ('{"version": 2}', "missing")],
 )
 def test_another_file_is_not_taken_for_metrics(text: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
@@ -94,17 +101,52 @@ def test_a_trajectory_replaces_the_rest_of_the_one_before() -> None:
     assert np.isnan(found[:, 2]).all()
 
 
-def test_jerk_is_the_third_difference_whatever_the_blocks() -> None:
-    times = np.arange(40) / 10.0
-    rows = np.stack([times**3, np.sin(times)], axis=1)
-    marks = np.zeros(40, dtype=bool)
-    marks[20] = True
-    differences = Differences(2, fps=10.0)
-    blocks = [differences.next(rows[i : i + 7], marks[i : i + 7]) for i in range(0, 40, 7)]
-    jerk, marked = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    np.testing.assert_allclose(jerk, np.diff(rows, n=3, axis=0) * 1e3)
-    np.testing.assert_allclose(jerk[:, 0], 6.0, atol=1e-6)
-    assert np.flatnonzero(marked).tolist() == [17, 18, 19]  # made of 17..20, 18..21, 19..22
+def test_between_samples_of_a_motion_the_track_is_as_smooth_as_the_motion() -> None:
+    """At 20 Hz, looked at each 2 ms on today's clock: straight lines would have a jerk of thousands."""
+    track = Track(1)
+    for time in START_S + np.arange(200) / 20.0:
+        track.append(float(time), np.sin(2.0 * (time - START_S))[None])
+    track.append(START_S + 12.0, np.array([5.0]))
+    since = np.arange(0.0, 6.0, SETPOINT_PERIOD_S)
+    found = track.splined(START_S + 2.0, since, 0.2)
+    np.testing.assert_allclose(found[:, 0], np.sin(2.0 * (2.0 + since)), atol=1e-6)
+    assert smoothness(found, SETPOINT_PERIOD_S).rms_jerk == pytest.approx(8.0 / np.sqrt(2.0), rel=0.02)
+    in_pieces = np.concatenate([track.splined(START_S + 2.0, part, 0.2) for part in np.array_split(since, 7)])
+    np.testing.assert_allclose(in_pieces, found, atol=1e-7)
+    assert np.isnan(track.splined(START_S, np.array([11.0]), 0.2)).all()  # in the gap before the last row
+    assert np.isnan(track.splined(START_S, np.array([-1.0]), 0.2)).all()
+
+
+def test_the_worst_seam_is_found_across_pieces_and_shown_with_what_is_around_it() -> None:
+    times = START_S + np.arange(1500) * SETPOINT_PERIOD_S
+    positions = np.zeros((1500, 2))
+    positions[700:, 1], positions[1200:, 0] = 0.05, 0.02
+    joined = np.zeros(positions.shape, dtype=np.bool_)
+    joined[[300, 700, 1200]] = True
+    worst = WorstSeam(2)
+    for part in np.array_split(np.arange(1500), 11):
+        worst.add(times[part], positions[part], joined[part], positions[part] + 1.0)
+    found = worst.splice(["pan", "lift"], START_S)
+    assert (found.joint, found.t_s) == ("lift", pytest.approx(700 * SETPOINT_PERIOD_S, abs=1e-6))
+    assert found.jerk_ros_units_per_s3 == pytest.approx(2 * 0.05 / SETPOINT_PERIOD_S**3)
+    assert len(found.times_s) == 251
+    assert found.times_s[125] == 0.0
+    np.testing.assert_array_equal(found.setpoints, positions[575:826])
+    np.testing.assert_array_equal(found.demonstration, positions[575:826] + 1.0)
+
+
+def test_a_seam_at_the_end_of_a_motion_is_judged_and_without_one_there_is_none() -> None:
+    positions = np.zeros((400, 1))
+    positions[390:] = 0.1
+    joined, nothing = np.zeros((400, 1), dtype=np.bool_), np.full((400, 1), np.nan)
+    none, late = WorstSeam(1), WorstSeam(1)
+    none.add(np.arange(400) * SETPOINT_PERIOD_S, positions, joined, nothing)
+    assert none.splice(["pan"]) is None
+    joined[390] = True
+    late.add(np.arange(400) * SETPOINT_PERIOD_S, positions, joined, nothing)
+    late.interrupt()
+    assert late.splice(["pan"]).t_s == pytest.approx(0.78)
+    assert late.splice(["pan"]).demonstration == ()
 
 
 def test_series_stay_bounded_and_keep_their_ends_and_peaks() -> None:

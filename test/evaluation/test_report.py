@@ -21,6 +21,7 @@ from test.evaluation.demo_runs import configuration, expert_episode, write_demo_
 NASTY = '</script><script>alert("x")</script><b>"&\'@js@'
 JOINT_PLOTS = {f"joint-{i}" for i in range(6)}
 LATENCY_PLOTS = {"latency", "latency-time"}
+SPLICE_PLOTS = {"splice-position", "splice-velocity", "splice-acceleration"}
 ENDS = {0: (0, 8.0), 1: (0, 0.7)}
 """Index -> seed and limit: the second episode has no time to lift anything."""
 WIDTHS = pytest.mark.parametrize("width", [390, 1280])
@@ -54,14 +55,17 @@ def test_a_report_of_bags_is_drawn_completely_and_fits(tmp_path: Path, bag_run: 
     seen = open_report(tmp_path / "report.html", width, tmp_path)
     assert seen.console == []
     assert seen.requests == []
-    assert set(seen.drawn) == JOINT_PLOTS | LATENCY_PLOTS | {"horizon"}
+    assert set(seen.drawn) == JOINT_PLOTS | LATENCY_PLOTS | SPLICE_PLOTS | {"horizon"}
     assert all(traces >= 1 for traces in seen.drawn.values()), seen.drawn
     assert all(seen.drawn[plot] == 3 for plot in JOINT_PLOTS)  # chunks, commanded, plan
+    assert all(seen.drawn[plot] == 2 for plot in SPLICE_PLOTS)  # the setpoint and the demonstration
     assert seen.drawn["horizon"] == 6
     assert seen.images
     assert all(seen.images)
     assert seen.width == width, "the page must not scroll sideways"
     assert NASTY in seen.text
+    for motion in ("blend", "temporal_ensemble", "latest", "demonstration"):
+        assert re.search(rf"^pan\t{motion}(\t\S+){{7}}$", seen.text, re.MULTILINE), motion
 
 
 @needs_chromium
@@ -70,12 +74,14 @@ def test_a_report_of_episodes_is_drawn_completely_and_fits(tmp_path: Path, simul
     write_report(tmp_path / "report.html", [simulated_run])
     seen = open_report(tmp_path / "report.html", width, tmp_path)
     assert (seen.console, seen.requests) == ([], [])
-    assert set(seen.drawn) == JOINT_PLOTS | LATENCY_PLOTS | {"height"}
+    assert set(seen.drawn) == JOINT_PLOTS | LATENCY_PLOTS | SPLICE_PLOTS | {"height"}
     assert all(traces >= 1 for traces in seen.drawn.values()), seen.drawn
+    assert all(seen.drawn[plot] == 1 for plot in SPLICE_PLOTS)
     assert seen.images == [True, True]
     assert seen.width == width
     assert "1/2" in seen.text
     assert "not lifted in 0.7 s" in seen.text
+    assert re.search(r"^pan\tblend(\t\S+){7}$", seen.text, re.MULTILINE)
 
 
 @needs_chromium

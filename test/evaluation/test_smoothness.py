@@ -122,17 +122,17 @@ def test_pieces_give_the_figures_of_the_whole() -> None:
     random = np.random.default_rng(1)
     positions = np.cumsum(random.normal(0.0, 1e-3, (700, 3)), axis=0)
     seams = [5, 99, 100, 333, 601]
-    joined = np.isin(np.arange(700), seams)
+    joined = np.isin(np.arange(700), seams)[:, None].repeat(3, axis=1)
     sums = SmoothnessSums(3, PERIOD_S)
     for begin, end in ((0, 1), (1, 4), (4, 100), (100, 102), (102, 700)):
         sums.add(positions[begin:end], joined[begin:end])
-    assert sums.seams == 5
+    assert sums.seams.tolist() == [5, 5, 5]
     assert_same(sums.smoothness(), smoothness(positions, PERIOD_S, seams))
 
 
 def test_over_an_interruption_nothing_is_judged_and_sums_add_up() -> None:
     one, other = SmoothnessSums(1, PERIOD_S), SmoothnessSums(1, PERIOD_S)
-    nothing = np.zeros(500, dtype=np.bool_)
+    nothing = np.zeros((500, 1), dtype=np.bool_)
     one.add(line(500), nothing)
     one.interrupt()
     one.add(line(500) + 2.0, nothing)
@@ -149,7 +149,7 @@ def test_long_motions_are_judged_by_stretches_of_bounded_length() -> None:
     movement = np.cumsum(minimum_jerk_speed(1.0)) * PERIOD_S
     positions = np.concatenate([movement + i for i in range(20)])[:, None]
     by_stretch = SmoothnessSums(1, PERIOD_S, stretch_s=1.0)
-    by_stretch.add(positions, np.zeros(len(positions), dtype=np.bool_))
+    by_stretch.add(positions, np.zeros(positions.shape, dtype=np.bool_))
     assert by_stretch.smoothness().sparc == pytest.approx(-1.40, abs=0.02)
     assert smoothness(positions, PERIOD_S).sparc < -4.0
 

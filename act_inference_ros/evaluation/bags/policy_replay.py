@@ -137,6 +137,8 @@ class PolicyReplay:
         As ROS does it, a timer's next call is a period away; what takes wall time, as an inference, goes on.
         """
         self._supervised(now, lambda: self._pipeline.supervisor.look_at_clock(now), ended=self._now)
+        for plan in self._plans.values():
+            plan.forget()
         back = now - self._now
         self._now, self._next_tick, self._next_look = now, now + self._tick_s, self._next_look + back
         if self._coming is not None:
@@ -167,10 +169,15 @@ class PolicyReplay:
                 self._arrive(coming, event)
                 self._look_again(event)
             elif event == self._next_tick:
-                self._supervised(event, lambda now=event: self._pipeline.tick(now))  # type: ignore[misc]  # bound now
+                self._tick(event)
                 self._next_tick = event + self._tick_s
             else:
                 self._attempt(event)
+
+    def _tick(self, now: float) -> None:
+        self._supervised(now, lambda: self._pipeline.tick(now))
+        for plan in self._plans.values():
+            plan.tick(now, self._pipeline.supervisor.max_plan_age)
 
     def _look_again(self, now: float) -> None:
         """An inference is over: what has come meanwhile is news."""
@@ -265,10 +272,8 @@ class PolicyReplay:
                 self._tally.refuse(supervisor.standing.reason, supervisor.standing.detail)
             return
         for merge, plan in self._plans.items():
-            jump = plan.accept(chunk, taken.t_obs, now, here)
-            self._comparison.add_executed(merge, plan.take())
-            if jump is not None:
-                self._tally.by_merge[merge].seams.jump.add(jump[None])
+            plan.accept(chunk, taken.t_obs, now, here, supervisor.max_plan_age)
+            self._comparison.add_executed(merge, *plan.take())
 
     def _supervised(self, now: float, event: Callable[[], object], ended: float | None = None) -> None:
         """Pass an event on; where it ends the motion, what was executed ends, too (at `ended`, else now)."""
@@ -279,9 +284,8 @@ class PolicyReplay:
 
     def _end_plans(self, now: float) -> None:
         for merge, plan in self._plans.items():
-            if plan.running:
-                plan.hold(now)
-            self._comparison.add_executed(merge, plan.take())
+            plan.hold(now)
+            self._comparison.add_executed(merge, *plan.take())
 
     def _note(self, refusal: Refusal | None) -> None:
         """Count a refusal once, although a message's refusal is also why no observation can be taken."""

@@ -76,6 +76,13 @@ def make_parser() -> argparse.ArgumentParser:
     bounds = parser.add_argument_group("thresholds (exit status 1 if one is not met)")
     bounds.add_argument("--max-error", type=_positive, metavar="E", help="mean error of the worst joint, rad or m")
     bounds.add_argument("--min-success", type=_rate, metavar="R", help="success rate of the episodes, 0 to 1")
+    bounds.add_argument("--max-jerk", type=_positive, metavar="J", help="RMS jerk of the worst joint, rad/s3 or m/s3")
+    bounds.add_argument(
+        "--max-acceleration", type=_positive, metavar="A", help="peak acceleration of the worst joint, rad/s2 or m/s2"
+    )
+    bounds.add_argument(
+        "--max-seam-jump", type=_positive, metavar="D", help="largest step in 2 ms where a chunk joins, rad or m"
+    )
     bounds.add_argument("--max-latency-p95", type=_positive, metavar="S", help="95th percentile of inference, s")
     return parser
 

@@ -4,10 +4,31 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from act_inference_ros.evaluation.report.summary import inference_time, worst_joint
-from act_inference_ros.evaluation.results import EvaluationResult
+from act_inference_ros.evaluation.report.summary import executed_smoothness, inference_time, worst_joint
+from act_inference_ros.evaluation.results import EvaluationResult, SmoothnessStatistics
 from act_inference_ros.evaluation.runs import Run
+
+
+@dataclass(frozen=True)
+class _SmoothnessBound:
+    """A threshold for one figure of how smooth the executed motion is."""
+
+    option: str
+    figure: str
+    unit: str
+    value: Callable[[SmoothnessStatistics], float]
+
+
+_SMOOTHNESS = (
+    _SmoothnessBound("max_jerk", "RMS jerk", "rad/s3 or m/s3", lambda joint: joint.rms_jerk_ros_units_per_s3),
+    _SmoothnessBound(
+        "max_acceleration", "peak acceleration", "rad/s2 or m/s2", lambda each: each.peak_acceleration_ros_units_per_s2
+    ),
+    _SmoothnessBound("max_seam_jump", "jump at seams", "rad or m", lambda joint: joint.seam_jump_ros_units),
+)
 
 
 def unmet(run: Run, options: argparse.Namespace, named: bool = False) -> list[str]:
@@ -16,6 +37,7 @@ def unmet(run: Run, options: argparse.Namespace, named: bool = False) -> list[st
         *_error(run.result, options.max_error),
         *_success(run.result, options.min_success),
         *_latency(run.result, options.max_latency_p95),
+        *(line for bound in _SMOOTHNESS for line in _smoothness(run.result, bound, getattr(options, bound.option))),
     ]
     return [f"{run.label}: {line}" for line in found] if named else found
 
@@ -49,3 +71,15 @@ def _latency(result: EvaluationResult, most: float | None) -> list[str]:
     if p95_s <= most:
         return []
     return [f"--max-latency-p95 {most:g}: the 95th percentile of the inference time is {p95_s:.4g} s"]
+
+
+def _smoothness(result: EvaluationResult, bound: _SmoothnessBound, most: float | None) -> list[str]:
+    if most is None:
+        return []
+    asked = f"--{bound.option.replace('_', '-')} {most:g}"
+    figures = {joint: bound.value(each) for joint, each in executed_smoothness(result).items()}
+    unknown = [joint for joint, value in figures.items() if not math.isfinite(value)]
+    if unknown or not figures:
+        return [f"{asked}: the {bound.figure} of {', '.join(unknown) or 'every joint'} could not be judged"]
+    joint, worst = max(figures.items(), key=lambda item: item[1])
+    return [f"{asked}: the {bound.figure} of {joint} is {worst:.4g} ({bound.unit})"] if worst > most else []

@@ -1,205 +1,188 @@
-"""ExecutedPlan: what the controllers would have been told, after merging and limits, on a grid of 1 / fps.
+"""ExecutedPlan: what the controllers are told with one way of merging, read off the commanders that the node has.
 
-Follows the node's commanders. A chunk takes over `lead` after it arrives for a joint_trajectory controller (up to and
-with that instant the trajectory before is executed), at once for a streaming one. Every motion starts where the joints
-were told to be, else measured, and is clamped from there. The grid lies on the steps of the first chunk of a motion, so
-a chunk's rows are hit exactly as long as observations come in steps of 1 / fps.
+The commanders' messages go nowhere; what they have told is looked at when its time has passed, so that no later command
+can change it any more. It is looked at twice: on a grid of 1 / fps, to be compared with the operator, and densely, to
+see how smooth it is. The grid lies on the steps of the first chunk of a motion, so a chunk's rows are hit exactly as
+long as observations come in steps of 1 / fps.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.control.limits import TargetLimiter
-from act_inference_ros.control.timeline import ActionTimeline
+from act_inference_ros.control.commander import Commander, make_commander
 from act_inference_ros.evaluation.comparison.track import SNAP_S
+from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S
+from act_inference_ros.execution.planned_motion import PlannedMotion
+from act_inference_ros.interfaces import Command
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.robot.devices import Controller
 from act_inference_ros.spec import Chunk
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 class Executed(NamedTuple):
     """A stretch of the plan: `times` (n,) in s, the rest (n, joints) in ROS units, nan where nothing was commanded.
 
-    `targets` as merged, `inside` the position limits, `limited` in velocity too. `seams` (n,): a chunk joined the plan
-    between the instant before and this one. `starts`: this is the first stretch of a motion.
+    `targets` as merged, `inside` the position limits, `told` what the controllers were told. `starts`: this is the
+    first stretch of a motion.
     """
 
     times: Floats
     targets: Floats
     inside: Floats
-    limited: Floats
-    seams: npt.NDArray[np.bool_]
+    told: Floats
     starts: bool
 
 
-class _Lane:
-    """One controller: how far along the grid it has been told the plan, and where that has brought its joints."""
+class Setpoints(NamedTuple):
+    """What was told, SETPOINT_PERIOD_S apart: `positions` (n, joints), ROS units, `since` (n,) s after `origin`.
 
-    def __init__(self, controller: Controller, configuration: RobotConfiguration) -> None:
-        self.columns = configuration.action.indices(controller.joints)
-        self.lead_s = 0.0 if controller.interface.streams else controller.lead_s
-        self.streams = controller.interface.streams
-        # A stream's last command was a tick ago, and the next may be as far from it as the joints move in a tick.
-        self.tick_s = 1.0 / configuration.command_rate if self.streams else 0.0
-        self._limiter = TargetLimiter([configuration.action.joints[column] for column in self.columns])
-        joints = self._limiter.joints
-        self._lowest = np.array([-np.inf if joint.minimum is None else joint.minimum for joint in joints])
-        self._highest = np.array([np.inf if joint.maximum is None else joint.maximum for joint in joints])
-        self.clear()
+    Times count from the begin of the motion because those of today's date are too coarse for what is differentiated
+    three times. `joined` (n, joints): the first sample after a chunk joined. `starts`: a motion begins with this.
+    """
 
-    def clear(self) -> None:
-        self.next = 0
-        self.rows: list[Floats] = []  # (3, joints): targets, inside, limited
-        self._time, self._position = 0.0, np.empty(0)
+    origin: float
+    since: Floats
+    positions: Floats
+    joined: Bools
+    starts: bool
 
-    def begin(self, place: int, time: float, position: Floats) -> None:
-        self.next, self._time, self._position = place, time + self.lead_s, position[self.columns]
-
-    def end(self, now: float) -> float:
-        """Until when the plan as it was before `now` is executed; a stream takes the new one at `now` itself."""
-        return now - 2 * SNAP_S if self.streams else now + self.lead_s
-
-    def tell(self, times: Floats, targets: Floats) -> None:
-        """Go on by the next instants of the grid (n,): the plan there (n, joints of the action), nan where none is."""
-        self.next += len(times)
-        wanted = targets[:, self.columns]
-        # At its stamp itself a trajectory holds no point; a stream's first command is for now.
-        ahead = times > self._time - SNAP_S if self.streams else times > self._time + SNAP_S
-        told = ahead & np.isfinite(wanted).all(axis=1)
-        rows = np.full((len(times), 3, len(self.columns)), np.nan)
-        if told.any():
-            at, wanted = np.maximum(times[told], self._time), wanted[told]
-            limited = self._limiter.limit(at, wanted, self._time, self._position).positions
-            rows[told] = np.stack([wanted, np.clip(wanted, self._lowest, self._highest), limited], axis=1)
-            self._time, self._position = float(at[-1]), limited[-1]
-        self.rows += list(rows)
-
-    def move_to(self, end: float, time: float, target: Floats) -> None:
-        """Be at `end` on the way to the grid's next `time`, for a new plan to begin there."""
-        if end <= self._time or time <= end:
-            return
-        wanted = target[self.columns]
-        if np.isfinite(wanted).all():
-            there = self._limiter.limit([time], wanted[None], self._time, self._position).positions[0]
-            self._position = self._position + (there - self._position) * (end - self._time) / (time - self._time)
-        self._time = end
+    @property
+    def times(self) -> Floats:
+        """(n,), s on the bag's clock."""
+        return np.asarray(self.origin + self.since)
 
 
 class ExecutedPlan:
     """The plan with one way of merging. Times are seconds on the bag's clock."""
 
     def __init__(self, configuration: RobotConfiguration, merge: str) -> None:
+        configuration = replace(configuration, merge=merge)
         self._action = configuration.action
         self._fps = configuration.fps
-        self._timeline = ActionTimeline(
-            configuration.fps, merge, configuration.blend_time, configuration.ensemble_coeff
-        )
-        self._lanes = [_Lane(controller, configuration) for controller in configuration.controllers]
+        joints = self._action.joints
+        self._lowest = np.array([-np.inf if joint.minimum is None else joint.minimum for joint in joints])
+        self._highest = np.array([np.inf if joint.maximum is None else joint.maximum for joint in joints])
+        commanders = [make_commander(each, configuration, _dropped) for each in configuration.controllers]
+        self._motion = PlannedMotion(configuration, commanders)
+        self._lanes = [_Lane(commander, self._action.indices(commander.joint_names)) for commander in commanders]
         self._running = False
-        self._anchor = 0.0
-        self._taken = 0
-        self._seams: list[float] = []
-        self._starts = False
-        self._known: dict[int, Floats] = {}
+        self._anchor, self._place = 0.0, 0
+        self._origin, self._sample = 0.0, 0
+        self._executed: list[Executed] = []
+        self._setpoints: list[Setpoints] = []
+        self._grid_starts = self._starts = False
 
     @property
     def running(self) -> bool:
         """Something is being executed."""
         return self._running
 
-    def horizon(self, now: float) -> float:
-        """Seconds of plan left."""
-        return self._timeline.horizon(now)
-
-    def accept(self, chunk: Chunk, t_obs: float, now: float, measured: Mapping[str, float]) -> Floats | None:
-        """Let a chunk arrive at `now`; return the jump (joints,) it makes in the plan, ROS units, None if it begins it.
-
-        The jump is that of the first instant on the grid from `now` on.
+    def accept(self, chunk: Chunk, t_obs: float, now: float, measured: Mapping[str, float], max_age: float) -> None:
+        """Let a chunk arrive at `now`; the plan is followed for `max_age` s after its newest observation.
 
         `measured` (joint -> position) must have every joint of the action if the plan is not `running`.
         """
-        if not self._running:
+        self.advance(now)
+        begins = not self._running
+        self._motion.add(chunk, t_obs, now, dict(measured) | self._motion.told(now))
+        if begins:
             self._begin(t_obs, now, measured)
-        self._advance([lane.end(now) for lane in self._lanes])
-        place = self._place(now)
-        before = self._target(place)
-        self._timeline.add(chunk, t_obs, now)
-        self._known.clear()
-        jump = self._target(place) - before
-        if not np.isfinite(jump).all():
-            return None
-        self._seams.append(now)
-        return jump
+        else:
+            for lane in self._lanes:
+                lane.seams.append(now + lane.lead_s)
+        self._motion.follow(now, self._motion.newest + max_age, streams=begins)
+
+    def tick(self, now: float, max_age: float) -> None:
+        """A period of the commands has passed."""
+        self.advance(now)
+        if self._running:
+            self._motion.follow(now, self._motion.newest + max_age, trajectories=False)
 
     def hold(self, now: float) -> None:
-        """Stop: nothing is commanded after `now` (a trajectory: after now + lead). The plan is forgotten."""
+        """Come to rest, and forget the plan."""
+        self.advance(now)
         if self._running:
-            self._advance([now + lane.lead_s for lane in self._lanes])
-            furthest = max(lane.next for lane in self._lanes)
-            for lane in self._lanes:
-                places = range(lane.next, furthest)
-                lane.tell(self._times(places), np.full((len(places), len(self._action)), np.nan))
+            self._motion.hold(now)
         self._running = False
-        self._timeline.clear()
-        self._known.clear()
-
-    def take(self) -> Executed | None:
-        """Return what has been executed since, as far as all controllers have got, or None."""
-        n = min(len(lane.rows) for lane in self._lanes)
-        if not n:
-            return None
-        values = np.full((3, n, len(self._action)), np.nan)
+        self._motion.clear()
         for lane in self._lanes:
-            values[:, :, lane.columns] = np.stack(lane.rows[:n], axis=1)
-            del lane.rows[:n]
-        times = self._times(range(self._taken, self._taken + n))
-        self._taken += n
-        seams = np.zeros(n, dtype=np.bool_)
-        for seam in self._seams:
-            place = int(np.searchsorted(times, seam - SNAP_S))
-            if place < n:
-                seams[place] = True
-        self._seams = [seam for seam in self._seams if seam - SNAP_S > times[-1]]
-        starts, self._starts = self._starts, False
-        return Executed(times, values[0], values[1], values[2], seams, starts)
+            lane.seams.clear()
+
+    def forget(self) -> None:
+        """Forget what was told, too: the clock was set back."""
+        self._running = False
+        self._motion.forget()
+
+    def take(self) -> tuple[list[Executed], list[Setpoints]]:
+        """Return what has been executed since, on the grid and densely."""
+        taken = self._executed, self._setpoints
+        self._executed, self._setpoints = [], []
+        return taken
+
+    def advance(self, now: float) -> None:
+        """Look at what was told until now."""
+        if not self._running:
+            return
+        last = math.floor((now + SNAP_S - self._anchor) * self._fps)
+        if last >= self._place:
+            times = self._anchor + np.arange(self._place, last + 1) / self._fps
+            told = self._told(self._anchor, times - self._anchor)
+            targets = np.stack([self._motion.target(time) for time in times.tolist()])
+            inside = np.clip(targets, self._lowest, self._highest)
+            self._executed.append(Executed(times, targets, inside, told, self._grid_starts))
+            self._place, self._grid_starts = last + 1, False
+        last = math.floor((now - self._origin) / SETPOINT_PERIOD_S)
+        if last >= self._sample:
+            since = np.arange(self._sample, last + 1) * SETPOINT_PERIOD_S
+            positions = self._told(self._origin, since)
+            joined = np.zeros(positions.shape, dtype=np.bool_)
+            for lane in self._lanes:
+                joined[:, lane.columns] = lane.joined(since, self._origin)[:, None]
+            self._setpoints.append(Setpoints(self._origin, since, positions, joined, self._starts))
+            self._sample, self._starts = last + 1, False
 
     def _begin(self, t_obs: float, now: float, measured: Mapping[str, float]) -> None:
-        """Begin a motion where the joints were measured. What was executed before must have been taken."""
-        self._running, self._starts = True, True
-        self._anchor, self._seams = t_obs, []
-        position = np.array([measured[name] for name in self._action.names])
-        self._taken = self._place(now)
+        self._running = self._grid_starts = self._starts = True
+        self._anchor, self._place = t_obs, math.ceil((now - SNAP_S - t_obs) * self._fps)
+        self._origin, self._sample = now, 0
+        self._motion.begin(now, measured)
+
+    def _told(self, origin: float, since: Floats) -> Floats:
+        """What was told `since` (n,) s after `origin`, (n, joints)."""
+        positions = np.full((len(since), len(self._action)), np.nan)
         for lane in self._lanes:
-            lane.clear()
-            lane.begin(self._taken, now, position)
+            positions[:, lane.columns] = lane.told(origin, since)
+        return positions
 
-    def _times(self, places: Sequence[int]) -> Floats:
-        return self._anchor + np.asarray(places, dtype=np.float64) / self._fps
 
-    def _place(self, time: float) -> int:
-        """The first place of the grid at or after `time`."""
-        return math.ceil((time - SNAP_S - self._anchor) * self._fps)
+class _Lane:
+    """One controller's commander, the columns of its joints, and when its next seams are."""
 
-    def _advance(self, ends: Sequence[float]) -> None:
-        """Tell each lane the plan as it is now, up to its end."""
-        for lane, end in zip(self._lanes, ends, strict=True):
-            last = math.floor((end + SNAP_S - self._anchor) * self._fps)
-            places = range(lane.next, last + 1)
-            if places:
-                lane.tell(self._times(places), np.stack([self._target(place) for place in places]))
-            lane.move_to(end - lane.tick_s, self._times([lane.next])[0], self._target(lane.next))
+    def __init__(self, commander: Commander, columns: list[int]) -> None:
+        self.commander = commander
+        self.columns = columns
+        self.lead_s = 0.0 if commander.streams else commander._lead_s
+        self.seams: list[float] = []
 
-    def _target(self, place: int) -> Floats:
-        """The plan at a place of the grid, ROS units, nan where there is none; remembered until the plan changes."""
-        if place not in self._known:
-            action = self._timeline.sample(float(self._times([place])[0]))
-            self._known[place] = np.full(len(self._action), np.nan) if action is None else self._action.to_ros(action)
-        return self._known[place]
+    def told(self, origin: float, since: Floats) -> Floats:
+        return np.array([list(self.commander.told(origin + each).values()) for each in since.tolist()])
+
+    def joined(self, since: Floats, origin: float) -> Bools:
+        """Which of the samples are the first after a seam (n,); those seams are done with."""
+        found = np.zeros(len(since), dtype=np.bool_)
+        while self.seams and self.seams[0] - origin < since[-1]:
+            found[int(np.searchsorted(since, self.seams.pop(0) - origin, side="right"))] = True
+        return found
+
+
+def _dropped(_: Command) -> None:
+    """Nobody executes it."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from act_inference_ros.control.cubic import Cubic
+from act_inference_ros.control.spline import spline_velocities
+
 SNAP_S = 1e-6
 """Instants closer than this are one instant: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
 
 Floats = npt.NDArray[np.float64]
 
 _FIRST_CAPACITY = 256
+_SPLINE_MARGIN = 12
+"""Rows beyond the instants asked for that a spline is made of: what lies further away moves it by less than 1e-6."""
 
 
 class Track:
@@ -92,6 +97,26 @@ class Track:
             found[times >= self.times[-1]] = self.rows[-1]
         return found
 
+    def splined(self, origin: float, since: Floats, max_gap: float) -> Floats:
+        """On a smooth curve through the rows, where they are at most `max_gap` s apart (n, width); nan elsewhere.
+
+        The curve is the cubic spline with two continuous derivatives: with positions alone a motion is known only that
+        well, and straight lines would give it corners that it never had. The instants lie `since` (n,) s after
+        `origin` and increase; a float64 of today's date would be too coarse for the derivatives of what is returned.
+        """
+        found = np.full((len(since), self._rows.shape[1]), np.nan)
+        if not len(since) or len(self) < 2:
+            return found
+        first = max(0, int(np.searchsorted(self.times, origin + since[0])) - _SPLINE_MARGIN)
+        last = int(np.searchsorted(self.times, origin + since[-1])) + _SPLINE_MARGIN
+        knots, rows = self.times[first:last] - origin, self.rows[first:last]
+        broken = (np.diff(knots) > max_gap + SNAP_S) | ~np.isfinite(rows[1:] - rows[:-1]).all(axis=1)
+        for part in np.split(np.arange(len(knots)), np.flatnonzero(broken) + 1):
+            inside = (since >= knots[part[0]] - SNAP_S) & (since <= knots[part[-1]] + SNAP_S)
+            if len(part) > 1 and inside.any():
+                found[inside] = _through(knots[part], rows[part], since[inside])
+        return found
+
     def forget_before(self, time: float) -> None:
         """Drop rows that say nothing about `time` or later."""
         self._begin += max(0, int(np.searchsorted(self.times, time, side="right")) - 1)
@@ -108,3 +133,10 @@ class Track:
         n = len(self)
         times[:n], rows[:n] = self.times, self.rows
         self._times, self._rows, self._begin, self._end = times, rows, 0, n
+
+
+def _through(knots: Floats, rows: Floats, times: Floats) -> Floats:
+    """The spline through `rows` (m, width) at `knots` (m,), m at least 2, at `times` (n,)."""
+    first, last = (rows[1] - rows[0]) / (knots[1] - knots[0]), (rows[-1] - rows[-2]) / (knots[-1] - knots[-2])
+    curve = Cubic(0.0, knots, rows, spline_velocities(knots, rows, first, last))
+    return curve.sample(times).position

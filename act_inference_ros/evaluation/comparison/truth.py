@@ -92,6 +92,20 @@ class Truth:
             values[:, self._columns[name]] = found
         return values
 
+    def setpoints(self, origin: float, since: Floats) -> Floats:
+        """The motion that the operator commanded, or made, `since` (n,) s after `origin`; close instants, increasing.
+
+        A stream or joint states are samples of a motion: at most MAX_STATE_GAP_S apart they are joined by a smooth
+        curve. In a longer gap a stream is held. Else as `at`.
+        """
+        values = self.at(origin + since)
+        for name, track in self._tracks.items():
+            if self.sources[name] == STATE or self._controllers[name].interface.streams:
+                smooth = track.splined(origin, since, MAX_STATE_GAP_S)
+                known = np.isfinite(smooth) & np.isfinite(values[:, self._columns[name]])
+                values[:, self._columns[name]] = np.where(known, smooth, values[:, self._columns[name]])
+        return values
+
     def end_with_newest(self) -> None:
         """The rest of the bag is not read: no command is known to have been held after the last that was."""
         self._known_until = {name: self.newest_s.get(name, -np.inf) for name in self._tracks}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.evaluation.comparison.executed_plan import Executed
+from act_inference_ros.evaluation.comparison.executed_plan import Executed, Setpoints
 from act_inference_ros.evaluation.comparison.track import SNAP_S
 from act_inference_ros.evaluation.comparison.truth import Truth
-from act_inference_ros.evaluation.metrics.seams import Differences
 from act_inference_ros.evaluation.metrics.series import ErrorPeaks, Thinned, WorstOf
 from act_inference_ros.evaluation.metrics.tally import Tally
+from act_inference_ros.evaluation.metrics.worst_seam import WorstSeam
 from act_inference_ros.evaluation.results import CHUNKS_KEPT, LATENCIES_KEPT, PLAN_POINTS, SampledChunk, Series
 from act_inference_ros.interfaces import MERGES
 from act_inference_ros.robot.configuration import RobotConfiguration
@@ -49,8 +49,8 @@ class TruthComparison:
         self._start_s = start_s
         self._chunks: deque[_Pending] = deque()
         self._executed: dict[str, deque[Executed]] = {merge: deque() for merge in MERGES}
-        self._jerk = {merge: Differences(len(configuration.action), configuration.fps) for merge in MERGES}
-        self._truth_jerk = {merge: Differences(len(configuration.action), configuration.fps) for merge in MERGES}
+        self._setpoints: dict[str, deque[Setpoints]] = {merge: deque() for merge in MERGES}
+        self._worst_seam = WorstSeam(len(configuration.action))
         self._settled = -np.inf
         self._plan_points: Thinned[tuple[float, Floats, Floats]] = Thinned(PLAN_POINTS)
         self._sampled_chunks: Thinned[SampledChunk] = Thinned(CHUNKS_KEPT)
@@ -63,10 +63,10 @@ class TruthComparison:
         self._chunks.append(_Pending(t_obs, rows, images))
         self._sampled_chunks.add(SampledChunk(t_obs - self._start_s, tuple(map(tuple, rows.tolist()))))
 
-    def add_executed(self, merge: str, executed: Executed | None) -> None:
-        """Take the next stretch of the plan with one way of merging."""
-        if executed is not None:
-            self._executed[merge].append(executed)
+    def add_executed(self, merge: str, executed: Iterable[Executed], setpoints: Iterable[Setpoints]) -> None:
+        """Take what was told next with one way of merging, on the grid and densely."""
+        self._executed[merge].extend(executed)
+        self._setpoints[merge].extend(setpoints)
 
     def add_latency(self, time: float, inference_s: float, age_s: float) -> None:
         """Take the times of one chunk."""
@@ -99,12 +99,16 @@ class TruthComparison:
             inference_s=tuple(row[1] for row in rows),
             age_s=tuple(row[2] for row in rows),
             thumbnails=self._peaks.thumbnails(),
+            splice=self._worst_seam.splice(self._action.names, self._start_s),
         )
 
     def _compare(self, known_until: float, end: float) -> None:
         for merge, waiting in self._executed.items():
             while stretch := _next_stretch(waiting, known_until):
                 self._compare_executed(merge, stretch, end)
+        for merge, dense in self._setpoints.items():
+            while stretch_of := _next_setpoints(dense, known_until):
+                self._judge(merge, stretch_of, end)
         ready = []
         while self._chunks and self._last_time(self._chunks[0]) <= known_until:
             ready.append(self._chunks.popleft())
@@ -112,6 +116,7 @@ class TruthComparison:
             self._compare_chunks(ready, end)
         waiting_since = [chunk.t_obs for chunk in list(self._chunks)[:1]]
         waiting_since += [float(waiting[0].times[0]) for waiting in self._executed.values() if waiting]
+        waiting_since += [float(dense[0].times[0]) for dense in self._setpoints.values() if dense]
         self._truth.forget_before(min([known_until, *waiting_since]) - BATCH_S)
 
     def _last_time(self, chunk: _Pending) -> float:
@@ -142,22 +147,31 @@ class TruthComparison:
     def _compare_executed(self, merge: str, executed: Executed, end: float) -> None:
         truth = self._known(executed.times, end)
         tally = self._tally.by_merge[merge]
-        tally.executed.add(executed.limited - truth)
-        tally.clamps.add(executed.targets, executed.inside, executed.limited)
-        if executed.starts:
-            self._jerk[merge].clear()
-            self._truth_jerk[merge].clear()
-        jerk, at_seam = self._jerk[merge].next(executed.targets, executed.seams)
-        tally.seams.at.add(jerk[at_seam])
-        tally.seams.between.add(jerk[~at_seam])
-        tally.seams.truth.add(self._truth_jerk[merge].next(truth, executed.seams)[0])
+        tally.executed.add(executed.told - truth)
+        tally.clamps.add(executed.targets, executed.inside, executed.told)
         if merge != self._merge:
             return
         if executed.starts:
             self._tally.differences.clear()
         self._tally.differences.add(executed.targets, truth)
-        for point in zip(executed.times.tolist(), executed.limited, truth, strict=True):
+        for point in zip(executed.times.tolist(), executed.told, truth, strict=True):
             self._plan_points.add(point)
+
+    def _judge(self, merge: str, setpoints: Setpoints, end: float) -> None:
+        """How smooth is what was told, and what the operator did meanwhile?"""
+        smoothness = self._tally.by_merge[merge].smoothness
+        if setpoints.starts:
+            smoothness.interrupt()
+        smoothness.add(setpoints.positions, setpoints.joined)
+        if merge != self._merge:
+            return
+        demonstration = self._truth.setpoints(setpoints.origin, setpoints.since)
+        demonstration[setpoints.times > end + SNAP_S] = np.nan
+        if setpoints.starts:
+            self._tally.demonstration.interrupt()
+            self._worst_seam.interrupt()
+        self._tally.demonstration.add(demonstration, np.zeros_like(setpoints.joined))
+        self._worst_seam.add(setpoints.times, setpoints.positions, setpoints.joined, demonstration)
 
 
 def _next_stretch(waiting: deque[Executed], known_until: float) -> Executed | None:
@@ -167,5 +181,18 @@ def _next_stretch(waiting: deque[Executed], known_until: float) -> Executed | No
         blocks.append(waiting.popleft())
     if not blocks:
         return None
-    times, targets, inside, limited, seams = (np.concatenate([block[i] for block in blocks]) for i in range(5))
-    return Executed(times, targets, inside, limited, seams, blocks[0].starts)
+    times, targets, inside, told = (np.concatenate([block[i] for block in blocks]) for i in range(4))
+    return Executed(times, targets, inside, told, blocks[0].starts)
+
+
+def _next_setpoints(waiting: deque[Setpoints], known_until: float) -> Setpoints | None:
+    """Take all blocks of one motion that end by then, as one."""
+    blocks: list[Setpoints] = []
+    while waiting and waiting[0].times[-1] <= known_until and not (blocks and waiting[0].starts):
+        blocks.append(waiting.popleft())
+    if not blocks:
+        return None
+    since = np.concatenate([block.since for block in blocks])
+    positions = np.concatenate([block.positions for block in blocks])
+    joined = np.concatenate([block.joined for block in blocks])
+    return Setpoints(blocks[0].origin, since, positions, joined, blocks[0].starts)

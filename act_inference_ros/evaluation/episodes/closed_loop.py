@@ -25,6 +25,9 @@ from act_inference_ros.evaluation.episodes.messages import (
     image_message,
     trajectory_message,
 )
+from act_inference_ros.evaluation.episodes.setpoints import EpisodeSetpoints
+from act_inference_ros.evaluation.metrics.smoothness import SmoothnessSums
+from act_inference_ros.evaluation.results import Splice
 from act_inference_ros.execution.pipeline import Pipeline, Taken
 from act_inference_ros.execution.supervisor import POLICY
 from act_inference_ros.interfaces import NANOSECONDS
@@ -73,16 +76,17 @@ class PredictedChunk:
 
 @dataclass
 class Episode:
-    """What happened: T samples at CONTROL_RATE, in the order of the action's joints and ROS units.
+    """What happened: T samples at CONTROL_RATE, in the order of the action's `joints` and ROS units.
 
     `times` are s since the episode began, like the chunks' `t_obs`; `arm_targets` (T, 6) are what the arm was given,
-    in the order of DemoArm.JOINTS.
+    in the order of DemoArm.JOINTS. `smoothness` is of the controllers' setpoints, `splice` shows their worst seam.
     """
 
     index: int
     seed: int
     success: bool = False
     interrupted: bool = False
+    joints: tuple[str, ...] = ()
     times: list[float] = field(default_factory=list)
     targets: list[Floats] = field(default_factory=list)
     measured: list[Floats] = field(default_factory=list)
@@ -94,6 +98,8 @@ class Episode:
     holds: Counter[str] = field(default_factory=Counter)
     commanded_steps: int = 0
     largest_deviation: dict[str, float] = field(default_factory=dict)
+    smoothness: SmoothnessSums | None = None
+    splice: Splice | None = None
 
     @property
     def duration_s(self) -> float:
@@ -198,6 +204,7 @@ class _Loop:
         self._rest = np.array([start[name] for name in DemoArm.JOINTS])
         self._measured = start
         self._controllers = [ControlledJoints(each, configuration, start) for each in configuration.controllers]
+        self._setpoints = EpisodeSetpoints(configuration.action.names, self._controllers)
         self._pipeline = Pipeline(
             configuration,
             self._inputs,
@@ -222,6 +229,10 @@ class _Loop:
         self._episode.refused += self._inputs.refused
         self._episode.clamped = self._pipeline.supervisor.clamped
         self._episode.holds += self._pipeline.supervisor.holds
+        self._episode.joints = tuple(self._configuration.action.names)
+        self._episode.smoothness = self._setpoints.sums
+        begin = START_NS / NANOSECONDS
+        self._episode.splice = self._setpoints.worst_seam.splice(self._episode.joints, begin)
 
     def _sense(self, number: int, time_ns: int, now: float) -> None:
         if number % JOINT_STATE_EVERY == 0:
@@ -259,7 +270,9 @@ class _Loop:
     def _act(self, now: float) -> None:
         if self._coming is not None and now >= self._coming[1].t_obs + self._latency_s - 0.5 / CONTROL_RATE:
             (taken, chunk), self._coming = self._coming, None
-            self._pipeline.chunk(taken, chunk.rows, now, chunk.inference_s)
+            moves = self._pipeline.supervisor.who_commands == POLICY
+            if self._pipeline.chunk(taken, chunk.rows, now, chunk.inference_s) and moves:
+                self._setpoints.chunk_joins(now)
             self._remember(chunk, now)
         self._pipeline.tick(now)
         supervisor = self._pipeline.supervisor
@@ -284,6 +297,7 @@ class _Loop:
         target = dict(zip(DemoArm.JOINTS, self._rest, strict=True))
         for controller in self._controllers:
             target.update(zip(controller.joints, controller.target(now), strict=True))
+        self._setpoints.sample(now, now + 1.0 / CONTROL_RATE)
         arm_target = np.array([target[name] for name in DemoArm.JOINTS])
         self._arm.step(arm_target, 1.0 / CONTROL_RATE)
         here, names = self._positions(), self._configuration.action.names

@@ -24,6 +24,7 @@ class ControlledJoints:
     def __init__(self, controller: Controller, configuration: RobotConfiguration, start: Mapping[str, float]) -> None:
         self.topic = controller.topic
         self.joints = controller.joints
+        self.lead_s = 0.0 if controller.interface.streams else controller.lead_s
         self._interface = controller.interface
         self._sent: deque[Command] = deque()
         self.commander: Commander = make_commander(controller, configuration, self._sent.append)
@@ -41,6 +42,10 @@ class ControlledJoints:
                 raise AssertionError(f"{self.topic}: a command made by the rules was refused: {refusal}")
             messages.append(message)
         return messages
+
+    def setpoints(self, times: Floats) -> Floats:
+        """Where the controller wants its joints at `times` (n,), none of them before the last command: (n, joints)."""
+        return np.stack([self._input.controller.sample(time) for time in times.tolist()])
 
     def target(self, now: float) -> Floats:
         """Where the controller wants its joints now, (joints,)."""

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.evaluation.metrics.spectral_arc import spectral_arc_length
+from act_inference_ros.evaluation.results import SmoothnessStatistics
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -74,7 +75,7 @@ def smoothness(positions: Array, period_s: float, seams: Sequence[int] = ()) -> 
     outside = [seam for seam in seams if not 0 <= seam < len(positions)]
     if outside:
         raise ValueError(f"seams: expected indices of {len(positions)} samples, got {outside}")
-    joined = np.zeros(len(positions), dtype=np.bool_)
+    joined = np.zeros(positions.shape, dtype=np.bool_)
     joined[list(seams)] = True
     sums = SmoothnessSums(positions.shape[1], period_s)
     sums.add(positions, joined)
@@ -94,33 +95,33 @@ class SmoothnessSums:
         self._joints = joints
         self._period_s = period_s
         self._stretch = stretch_s / period_s
-        self.seams = 0
-        """How many chunks joined."""
+        self.seams: npt.NDArray[np.int64] = np.zeros(joints, dtype=np.int64)
+        """How many there were (joints,)."""
         self._step, self._seam_step, self._acceleration = (_Magnitudes(joints) for _ in range(3))
         self._boundary, self._interior, self._fitted = (_Magnitudes(joints) for _ in range(3))
         self._arc, self._arc_weight = np.zeros(joints), np.zeros(joints)
         self._speeds: list[Array] = []
         self._rows: Array = np.empty((0, joints))
-        self._marks: Bools = np.empty(0, dtype=np.bool_)
+        self._marks: Bools = np.empty((0, joints), dtype=np.bool_)
 
     def add(self, positions: Array, joined: Bools) -> None:
-        """Go on with positions (n, joints); `joined` (n,): this is the first sample after a chunk joined."""
-        self.seams += int(joined.sum())
-        rows, marks = np.vstack([self._rows, positions]), np.r_[self._marks, joined]
-        new = len(self._rows)
+        """Go on with positions (n, joints); `joined` (n, joints): this is the first sample after a chunk joined."""
+        self.seams = self.seams + joined.sum(axis=0)
+        rows, marks = np.vstack([self._rows, positions]), np.vstack([self._marks, joined])
+        before = len(self._rows)  # a difference that ends in one of these has been counted
         steps = np.diff(rows, axis=0)
-        at_seam = _dilated(marks, CYCLES_OF_SEAM)[1:]
-        fresh = slice(max(new - 1, 0), None)
-        self._step.add(steps[fresh])
-        self._seam_step.add(steps[fresh][at_seam[fresh]])
-        self._acceleration.add(np.diff(rows, n=2, axis=0)[max(new - 2, 0) :] / self._period_s**2)
-        jerk = np.diff(rows, n=_JERK, axis=0)[max(new - _JERK, 0) :] / self._period_s**_JERK
-        boundary = _dilated(marks, CYCLES_OF_SEAM + _JERK - 1)[_JERK:][max(new - _JERK, 0) :]
-        self._boundary.add(jerk[boundary])
-        self._interior.add(jerk[~boundary])
-        self._fitted.add(self._fitted_jerk(steps[max(new - FIT_SAMPLES, 0) :] / self._period_s))
+        new_steps = steps[max(before - 1, 0) :]
+        at_seam = _dilated(marks, CYCLES_OF_SEAM)[1:][max(before - 1, 0) :]
+        self._step.add(new_steps)
+        self._seam_step.add(np.where(at_seam, new_steps, np.nan))
+        self._acceleration.add(np.diff(rows, n=2, axis=0)[max(before - 2, 0) :] / self._period_s**2)
+        jerk = np.diff(rows, n=_JERK, axis=0)[max(before - _JERK, 0) :] / self._period_s**_JERK
+        boundary = _dilated(marks, CYCLES_OF_SEAM + _JERK - 1)[_JERK:][max(before - _JERK, 0) :]
+        self._boundary.add(np.where(boundary, jerk, np.nan))
+        self._interior.add(np.where(boundary, np.nan, jerk))
+        self._fitted.add(self._fitted_jerk(steps[max(before - FIT_SAMPLES, 0) :] / self._period_s))
         self._rows, self._marks = rows[-FIT_SAMPLES:], marks[-FIT_SAMPLES:]
-        self._collect(np.abs(steps[fresh]) / self._period_s)
+        self._collect(np.abs(new_steps) / self._period_s)
 
     def interrupt(self) -> None:
         """What is added next does not go on from what was added last."""
@@ -131,7 +132,7 @@ class SmoothnessSums:
         """Add all that `other`, of the same joints and period, has. Both motions end with that."""
         for sums in (self, other):
             sums.interrupt()
-        self.seams += other.seams
+        self.seams = self.seams + other.seams
         for name in ("_step", "_seam_step", "_acceleration", "_boundary", "_interior", "_fitted"):
             getattr(self, name).merge(getattr(other, name))
         self._arc += other._arc
@@ -150,6 +151,23 @@ class SmoothnessSums:
             sparc=self._arc / arcs,
             mean_jerk=self._fitted.mean,
         )
+
+    def statistics(self, joints: Sequence[str]) -> dict[str, SmoothnessStatistics]:
+        """The figures so far, per joint."""
+        found = self.smoothness()
+        return {
+            joint: SmoothnessStatistics(
+                seams=int(self.seams[j]),
+                seam_jump_ros_units=float(found.seam_jump[j]),
+                largest_step_ros_units=float(found.largest_step[j]),
+                peak_acceleration_ros_units_per_s2=float(found.peak_acceleration[j]),
+                rms_jerk_ros_units_per_s3=float(found.rms_jerk[j]),
+                boundary_minus_interior_jerk_ros_units_per_s3=float(found.boundary_minus_interior_jerk[j]),
+                mean_jerk_ros_units_per_s3=float(found.mean_jerk[j]),
+                sparc=float(found.sparc[j]),
+            )
+            for j, joint in enumerate(joints)
+        }
 
     def _fitted_jerk(self, velocities: Array) -> Array:
         """Second derivative of the fit in the middle of each window (m, joints); nan where the joint stands still."""
@@ -222,7 +240,7 @@ class _Magnitudes:
 
 
 def _dilated(marks: Bools, cycles: int) -> Bools:
-    """True at each mark (n,) and in the cycles after it, `cycles` in all."""
+    """True at each mark (n, joints) and in the cycles after it, `cycles` in all."""
     found = marks.copy()
     for late in range(1, cycles):
         found[late:] |= marks[:-late]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from act_inference_ros.evaluation.metrics.findings import SystematicDifferences
 from act_inference_ros.evaluation.metrics.running_sums import ClampCounts, Distribution, ErrorSums
-from act_inference_ros.evaluation.metrics.seams import SeamSums
-from act_inference_ros.evaluation.results import MergeResult, Metrics
+from act_inference_ros.evaluation.metrics.smoothness import SmoothnessSums
+from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S, SPARC_STRETCH_S, MergeResult, Metrics
 from act_inference_ros.interfaces import MERGES
 
 
@@ -17,13 +17,13 @@ class MergeTally:
 
     def __init__(self, joints: int) -> None:
         self.executed = ErrorSums(joints)
-        self.seams = SeamSums(joints)
+        self.smoothness = setpoint_sums(joints)
         self.clamps = ClampCounts(joints)
 
     def merge(self, other: MergeTally) -> None:
         """Add all that `other` has."""
         self.executed.merge(other.executed)
-        self.seams.merge(other.seams)
+        self.smoothness.merge(other.smoothness)
         self.clamps.merge(other.clamps)
 
 
@@ -37,6 +37,7 @@ class Tally:
         self.chunks = 0
         self.horizon = ErrorSums(chunk_size, n)
         self.by_merge = {merge: MergeTally(n) for merge in MERGES}
+        self.demonstration = setpoint_sums(n)
         self.differences = SystematicDifferences(n, fps)
         self.inference = Distribution()
         self.age = Distribution()
@@ -53,6 +54,7 @@ class Tally:
         self.horizon.merge(other.horizon)
         for merge, tally in self.by_merge.items():
             tally.merge(other.by_merge[merge])
+        self.demonstration.merge(other.demonstration)
         self.differences.merge(other.differences)
         for name in ("inference", "age", "skew"):
             getattr(self, name).merge(getattr(other, name))
@@ -75,11 +77,12 @@ class Tally:
             by_merge={
                 merge: MergeResult(
                     executed=tally.executed.statistics(self.joints),
-                    seams=tally.seams.statistics(self.joints),
+                    smoothness=tally.smoothness.statistics(self.joints),
                     clamps=tally.clamps.statistics(self.joints),
                 )
                 for merge, tally in self.by_merge.items()
             },
+            demonstration=self.demonstration.statistics(self.joints),
             inference_time=self.inference.statistics(),
             observation_age=self.age.statistics(),
             observation_skew=self.skew.statistics(),
@@ -89,3 +92,8 @@ class Tally:
             holds=dict(self.holds),
             findings=self.differences.findings(self.joints),
         )
+
+
+def setpoint_sums(joints: int) -> SmoothnessSums:
+    """Sums for setpoints that are sampled as densely as all of this package are."""
+    return SmoothnessSums(joints, SETPOINT_PERIOD_S, SPARC_STRETCH_S)

@@ -11,6 +11,7 @@ from pathlib import Path
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 from act_inference_ros.evaluation.report import report_sections as sections
 from act_inference_ros.evaluation.report.report_data import EPISODES_SHOWN, plot_data
+from act_inference_ros.evaluation.report.smoothness_section import smoothness
 from act_inference_ros.evaluation.runs import Run
 
 MOST_BYTES = 14_000_000
@@ -61,6 +62,7 @@ def _render(runs: Sequence[Run], episodes_shown: int) -> str:
         sections.comparison(runs),
         sections.simulation(runs, data) if simulated else sections.horizon(data),
         sections.motion(runs, data),
+        smoothness(runs, data),
         sections.joints(runs),
         sections.thumbnails(runs),
         sections.latency(data),

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from act_inference_ros.evaluation.episodes.closed_loop import Episode
 from act_inference_ros.evaluation.report.summary import figure
-from act_inference_ros.evaluation.results import EpisodeResult, pooled
+from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S, EpisodeResult, Splice, pooled
 from act_inference_ros.evaluation.runs import Run
 from act_inference_ros.simulation.scene import LIFTED_RISE_M
 
@@ -21,6 +21,9 @@ POINTS_SHOWN = 1000
 """Of each line: more than a screen has columns."""
 CHUNKS_SHOWN = 40
 LATENCIES_SHOWN = 2000
+
+SPLICE_PLOTS = {"position": "Setpoint", "velocity": "Its velocity", "acceleration": "Its acceleration"}
+"""What is plotted of the worst seam -> title. Velocity and acceleration are differences of the setpoint."""
 
 Json = dict[str, Any]
 
@@ -69,19 +72,23 @@ def _recorded(runs: Sequence[Run]) -> list[Json]:
             {
                 "name": episode.name,
                 "lines": [_line("commanded", times, truth)] if truth.ndim == 2 else [],
-                "runs": [_recorded_run(each) if each is not None else None for each in pair],
+                "runs": [
+                    _recorded_run(each, run.result.settings.joints) if each is not None else None
+                    for each, run in zip(pair, runs, strict=True)
+                ],
             }
         )
     return shown
 
 
-def _recorded_run(episode: EpisodeResult) -> Json:
+def _recorded_run(episode: EpisodeResult, joints: Sequence[str]) -> Json:
     series = episode.series
     error = figure(pooled(episode.metrics.chunk_error).mae_ros_units)
     return {
         "verdict": f"mean error {error}" + (f", {episode.status}" if episode.status != "complete" else ""),
         "plan": _line("", series.plan_times_s, np.asarray(series.plan, dtype=float)),
         "chunks": [_chunk(chunk.t_s, np.asarray(chunk.rows)) for chunk in _evenly(series.chunks, CHUNKS_SHOWN)],
+        "splice": _splice(series.splice, joints),
     }
 
 
@@ -104,6 +111,32 @@ def _simulated_run(episode: Episode) -> Json:
         "verdict": outcome(episode),
         "plan": _line("", episode.times, np.array(episode.targets)),
         "chunks": [_chunk(chunk.t_obs, chunk.ros_rows) for chunk in _evenly(episode.chunks, CHUNKS_SHOWN)],
+        "splice": _splice(episode.splice, episode.joints),
+    }
+
+
+def _splice(splice: Splice | None, joints: Sequence[str]) -> Json | None:
+    """The joint with the largest jerk around the worst seam: a line of each of SPLICE_PLOTS."""
+    if splice is None or splice.joint not in joints:
+        return None
+    column = list(joints).index(splice.joint)
+    jerk, time = figure(splice.jerk_ros_units_per_s3), figure(splice.t_s)
+    lines = [("setpoint", np.asarray(splice.setpoints)[:, column])]
+    if splice.demonstration:
+        lines.append(("demonstration", np.asarray(splice.demonstration)[:, column]))
+    return {
+        "text": f"{splice.joint} at {time} s, jerk {jerk} (rad/s³ or m/s³)",
+        "ms": [_rounded(1e3 * time) for time in splice.times_s],
+        "lines": {name: _derivatives(values) for name, values in lines},
+    }
+
+
+def _derivatives(values: npt.NDArray[Any]) -> Json:
+    """Name of SPLICE_PLOTS -> a value for each of `values` (n,), the first of the differences empty."""
+    return {
+        name: [None] * order
+        + [_rounded(value) for value in (np.diff(values, n=order) / SETPOINT_PERIOD_S**order).tolist()]
+        for order, name in enumerate(SPLICE_PLOTS)
     }
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from act_inference_ros.evaluation.report.compare import chunk_difference, differing_settings
+from act_inference_ros.evaluation.report.markup import bullets, data_uri, safe, table
 from act_inference_ros.evaluation.report.report_data import Json, failures_first, outcome, worst_first
 from act_inference_ros.evaluation.report.summary import NOTHING, Number, figure, rows
 from act_inference_ros.evaluation.results import COMPLETE, Metrics, Thumbnail, pooled
@@ -27,10 +26,10 @@ def heading(runs: Sequence[Run]) -> str:
     bags = len(runs[0].result.episodes)
     what = f"{bags} recorded bag{'s' * (bags != 1)}" if settings.bags else "demo simulator"
     created = settings.created.replace("T", " ").replace("+00:00", " UTC")
-    names = " against ".join(f"<code>{_safe(run.result.settings.policy)}</code> ({_safe(run.label)})" for run in runs)
+    names = " against ".join(f"<code>{safe(run.result.settings.policy)}</code> ({safe(run.label)})" for run in runs)
     return (
         f'<header><h1>Policy evaluation</h1><span class="badge {status}">{status}</span></header>'
-        f'<p class="lead">{names} · {what} · {_safe(created)}</p>{_keys(runs)}{_reasons(runs)}'
+        f'<p class="lead">{names} · {what} · {safe(created)}</p>{_keys(runs)}{_reasons(runs)}'
     )
 
 
@@ -49,7 +48,7 @@ def findings(runs: Sequence[Run]) -> str:
     ]
     if not found:
         return ""
-    return f'<div class="box callout"><h3>Look at this first</h3>{_list(found)}</div>'
+    return f'<div class="box callout"><h3>Look at this first</h3>{bullets(found)}</div>'
 
 
 def comparison(runs: Sequence[Run]) -> str:
@@ -57,13 +56,13 @@ def comparison(runs: Sequence[Run]) -> str:
     if len(runs) < 2:
         return ""
     differing = differing_settings(runs[0].result, runs[1].result)
-    settings = _table(
+    settings = table(
         ["setting", *(run.label for run in runs)],
         [[name, str(first), str(second)] for name, (first, second) in differing.items()],
         "left",
     )
     difference = chunk_difference(runs[0], runs[1]).text
-    return f'<h2>The two runs</h2><p class="lead">{_safe(difference[0].upper() + difference[1:])}.</p>' + (
+    return f'<h2>The two runs</h2><p class="lead">{safe(difference[0].upper() + difference[1:])}.</p>' + (
         f'<div class="box scroll">{settings}</div>' if differing else ""
     )
 
@@ -73,11 +72,11 @@ def motion(runs: Sequence[Run], data: Json) -> str:
     if not data["episodes"]:
         return ""
     options = "".join(
-        f'<option value="{i}">{_safe(each["name"])}: {_safe(next(run["verdict"] for run in each["runs"] if run))}'
+        f'<option value="{i}">{safe(each["name"])}: {safe(next(run["verdict"] for run in each["runs"] if run))}'
         for i, each in enumerate(data["episodes"])
     )
     plots = "".join(
-        f'<div class="box"><h3>{_safe(joint)}</h3><div class="plot" id="joint-{i}"></div></div>'
+        f'<div class="box"><h3>{safe(joint)}</h3><div class="plot" id="joint-{i}"></div></div>'
         for i, joint in enumerate(data["joints"])
     )
     simulated = any(run.episodes for run in runs)
@@ -119,8 +118,8 @@ def latency(data: Json) -> str:
 def simulation(runs: Sequence[Run], data: Json) -> str:
     """Films and heights of simulated episodes."""
     films = [
-        f'<figure class="box"><img alt="{_safe(film.caption)}" src="{_data_uri("gif", film.gif)}">'
-        f"<figcaption>{_safe((run.label + ': ') * (len(runs) > 1) + film.caption)}</figcaption></figure>"
+        f'<figure class="box"><img alt="{safe(film.caption)}" src="{data_uri("gif", film.gif)}">'
+        f"<figcaption>{safe((run.label + ': ') * (len(runs) > 1) + film.caption)}</figcaption></figure>"
         for run in runs
         for film in run.films
     ]
@@ -140,8 +139,8 @@ def joints(runs: Sequence[Run]) -> str:
         return ""
     return (
         '<h2>Error per joint</h2><p class="note">rad or m, predicted minus commanded, over every row of every chunk; '
-        "<em>executed</em> is what is left after merging and limits, <em>jump</em> the plan's step when a chunk "
-        "arrives, <em>clamped</em> the share of targets that a limit changed.</p>"
+        "<em>executed</em> is what is left after merging and limits, <em>clamped</em> the share of targets that a "
+        "limit changed.</p>"
         + "".join(f'<div class="box scroll">{_joint_table(run, total, len(runs) > 1)}</div>' for run, total in tables)
     )
 
@@ -163,8 +162,8 @@ def episodes(runs: Sequence[Run]) -> str:
     if not lines:
         return ""
     more = f'<p class="note">and {len(lines) - EPISODES_LISTED} more</p>' if len(lines) > EPISODES_LISTED else ""
-    table = _table(header, [[str(cell) for cell in line] for line in lines[:EPISODES_LISTED]], "wide")
-    return f'<h2>Episodes</h2><div class="box scroll">{table}</div>{more}'
+    made = table(header, [[str(cell) for cell in line] for line in lines[:EPISODES_LISTED]], "wide")
+    return f'<h2>Episodes</h2><div class="box scroll">{made}</div>{more}'
 
 
 def thumbnails(runs: Sequence[Run]) -> str:
@@ -201,8 +200,8 @@ def refused(runs: Sequence[Run]) -> str:
             lines.append([label, str(n), run.label, ""])
     if not lines:
         return ""
-    table = _table(["what", "times", "run", "the first"], lines, "left")
-    return f'<h2>Not used</h2><div class="box scroll">{table}</div>'
+    made = table(["what", "times", "run", "the first"], lines, "left")
+    return f'<h2>Not used</h2><div class="box scroll">{made}</div>'
 
 
 def settings(runs: Sequence[Run]) -> str:
@@ -210,13 +209,13 @@ def settings(runs: Sequence[Run]) -> str:
     columns = [asdict(run.result.settings) for run in runs]
     lines = [[name.replace("_", " "), *(_setting(column[name]) for column in columns)] for name in columns[0]]
     lines = [line for line in lines if any(line[1:])]
-    return f'<h2>Settings</h2><div class="box scroll">{_table(["", *(run.label for run in runs)], lines, "left")}</div>'
+    return f'<h2>Settings</h2><div class="box scroll">{table(["", *(run.label for run in runs)], lines, "left")}</div>'
 
 
 def _keys(runs: Sequence[Run]) -> str:
     if len(runs) < 2:
         return ""
-    keys = [f'<span class="key{" b" * i}"><i></i>{_safe(run.label)}</span>' for i, run in enumerate(runs)]
+    keys = [f'<span class="key{" b" * i}"><i></i>{safe(run.label)}</span>' for i, run in enumerate(runs)]
     return f"<p>{''.join(keys)}</p>"
 
 
@@ -225,19 +224,19 @@ def _reasons(runs: Sequence[Run]) -> str:
         *((run.label, reason) for run in runs for reason in run.result.reasons),
         *((e.name, reason) for run in runs for e in run.result.episodes for reason in e.reasons),
     ]
-    return f'<div class="box reasons">{_list(f"{who}: {reason}" for who, reason in told[:20])}</div>' if told else ""
+    return f'<div class="box reasons">{bullets(f"{who}: {reason}" for who, reason in told[:20])}</div>' if told else ""
 
 
 def _card(name: str, found: Sequence[Number | None], several: bool) -> str:
     values = "".join(
-        f'<div class="value{" " + _COLOURS[i] if several else ""}">{_safe(number.value)}'
-        f"{f' <small>{_safe(number.unit)}</small>' if number.unit else ''}</div>"
+        f'<div class="value{" " + _COLOURS[i] if several else ""}">{safe(number.value)}'
+        f"{f' <small>{safe(number.unit)}</small>' if number.unit else ''}</div>"
         for i, number in enumerate(found)
         if number is not None
     )
     hints = [number.hint for number in found if number is not None and number.hint]
-    hint = f'<div class="hint">{_safe(hints[0])}</div>' if hints and not several else ""
-    return f'<div class="card"><div class="name">{_safe(name)}</div>{values}{hint}</div>'
+    hint = f'<div class="hint">{safe(hints[0])}</div>' if hints and not several else ""
+    return f'<div class="card"><div class="name">{safe(name)}</div>{values}{hint}</div>'
 
 
 def _joint_table(run: Run, total: Metrics, several: bool) -> str:
@@ -245,15 +244,14 @@ def _joint_table(run: Run, total: Metrics, several: bool) -> str:
     lines = []
     for joint, error in total.chunk_error.items():
         executed = merged.executed.get(joint) if merged else None
-        seams = merged.seams.get(joint) if merged else None
         clamps = merged.clamps.get(joint) if merged else None
         changed = clamps.clamped_position + clamps.clamped_velocity if clamps else 0
         clamped = 100.0 * changed / clamps.targets if clamps and clamps.targets else math.nan
         numbers = [error.mae_ros_units, error.rmse_ros_units, error.max_ros_units, error.bias_ros_units]
-        numbers += [executed.mae_ros_units if executed else math.nan, seams.jump_mean_ros_units if seams else math.nan]
+        numbers.append(executed.mae_ros_units if executed else math.nan)
         lines.append([joint, *map(figure, numbers), f"{clamped:.1f} %" if math.isfinite(clamped) else NOTHING])
     first = f"{run.label}: joint" if several else "joint"
-    return _table([first, "mean", "rms", "largest", "bias", "executed", "jump", "clamped"], lines)
+    return table([first, "mean", "rms", "largest", "bias", "executed", "clamped"], lines)
 
 
 def _thumbnail(episode: str, thumbnail: Thumbnail) -> str:
@@ -261,10 +259,10 @@ def _thumbnail(episode: str, thumbnail: Thumbnail) -> str:
         f"{episode}, {thumbnail.t_s:.1f} s, {thumbnail.camera}: {thumbnail.joint} is "
         f"{figure(thumbnail.error_ros_units)} off, {thumbnail.ahead_s * 1e3:.0f} ms ahead"
     )
-    source = _data_uri("png", thumbnail.png)
+    source = data_uri("png", thumbnail.png)
     return (
-        f'<figure class="box"><img alt="{_safe(caption)}" src="{source}">'
-        f"<figcaption>{_safe(caption)}</figcaption></figure>"
+        f'<figure class="box"><img alt="{safe(caption)}" src="{source}">'
+        f"<figcaption>{safe(caption)}</figcaption></figure>"
     )
 
 
@@ -276,21 +274,3 @@ def _setting(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}" if math.isfinite(value) else ""
     return str(value)
-
-
-def _table(header: Sequence[str], lines: Iterable[Sequence[str]], style: str = "") -> str:
-    head = "".join(f"<th>{_safe(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{_safe(cell)}</td>" for cell in line) + "</tr>" for line in lines)
-    return f'<table class="{style}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def _list(items: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{_safe(item)}</li>' for item in items)}</ul>"
-
-
-def _data_uri(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _safe(text: str) -> str:
-    return html.escape(text)

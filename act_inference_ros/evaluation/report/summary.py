@@ -12,9 +12,13 @@ from act_inference_ros.evaluation.results import (
     EvaluationResult,
     Metrics,
     SimulationResult,
+    SmoothnessStatistics,
     TimeStatistics,
     pooled,
 )
+
+DEMONSTRATION = "demonstration"
+"""What the operator did, in place of a way of merging."""
 
 NOTHING = "-"
 """For a number that does not exist."""
@@ -56,6 +60,48 @@ def inference_time(result: EvaluationResult) -> TimeStatistics | None:
     return result.simulation.inference_time if result.simulation is not None else None
 
 
+def executed_smoothness(result: EvaluationResult) -> Mapping[str, SmoothnessStatistics]:
+    """Joint -> how smooth what was executed is: with the configured way of merging, or in the simulator."""
+    if result.total is not None:
+        merged = result.total.by_merge.get(result.settings.merge)
+        return {} if merged is None else merged.smoothness
+    return {} if result.simulation is None else result.simulation.smoothness
+
+
+def all_smoothness(result: EvaluationResult) -> dict[str, Mapping[str, SmoothnessStatistics]]:
+    """Way of merging, or DEMONSTRATION -> joint -> statistics; what was executed first, what the operator did last."""
+    found = {result.settings.merge: executed_smoothness(result)}
+    if result.total is not None:
+        found |= {merge: each.smoothness for merge, each in result.total.by_merge.items() if merge not in found}
+        found[DEMONSTRATION] = result.total.demonstration
+    return {what: joints for what, joints in found.items() if joints}
+
+
+SMOOTHNESS_COLUMNS = (
+    "seam jump",
+    "largest step",
+    "peak acceleration",
+    "RMS jerk",
+    "seams minus rest",
+    "mean jerk",
+    "SPARC",
+)
+
+
+def smoothness_figures(joint: SmoothnessStatistics) -> list[str]:
+    """The figures of one joint, in the order of SMOOTHNESS_COLUMNS."""
+    values = (
+        joint.seam_jump_ros_units,
+        joint.largest_step_ros_units,
+        joint.peak_acceleration_ros_units_per_s2,
+        joint.rms_jerk_ros_units_per_s3,
+        joint.boundary_minus_interior_jerk_ros_units_per_s3,
+        joint.mean_jerk_ros_units_per_s3,
+        joint.sparc,
+    )
+    return [figure(value) for value in values]
+
+
 def figure(value: float) -> str:
     """Three significant digits: `0.0123`, `12.3`, `1230`; a dash for what does not exist."""
     if not math.isfinite(value):
@@ -77,6 +123,7 @@ def _of_simulation(simulation: SimulationResult) -> list[Number]:
     return [
         Number("Success", f"{simulation.successes}/{n}", hint=f"95 % interval of the rate: {interval}"),
         Number("Time to lift", figure(sum(lifted) / len(lifted) if lifted else math.nan), "s", "mean of the successes"),
+        *_of_smoothness(simulation.smoothness, {}),
         _inference(simulation.inference_time),
         Number("Chunks", str(sum(episode.predictions for episode in simulation.episodes)), hint="predicted in all"),
     ]
@@ -94,18 +141,36 @@ def _of_bags(result: EvaluationResult, total: Metrics) -> list[Number]:
     merged = total.by_merge.get(result.settings.merge)
     if merged is not None:
         executed = pooled(merged.executed)
-        jump = _largest_of(merged.seams, lambda joint: merged.seams[joint].jump_mean_ros_units)
-        found += [
-            Number("Executed error", figure(executed.mae_ros_units), "rad, m", "mean, after merging and limits"),
-        ]
-        if jump[1] > 0.0:  # a blended plan has none by construction
-            found.append(Number("Jump at seams", figure(jump[1]), "rad, m", f"mean of {jump[0]}, the worst joint"))
+        found.append(
+            Number("Executed error", figure(executed.mae_ros_units), "rad, m", "mean, after merging and limits")
+        )
+        found += _of_smoothness(merged.smoothness, total.demonstration)
     refused, failed = sum(total.refused.values()), sum(total.failed_inferences.values())
     return [
         *found,
         _inference(total.inference_time),
         Number("Observation age", milliseconds(total.observation_age.p95_s), "ms", "95 %, when its chunk arrives"),
         Number("Chunks", str(total.chunks), hint=f"{refused} inputs refused, {failed} inferences failed"),
+    ]
+
+
+def _of_smoothness(
+    motion: Mapping[str, SmoothnessStatistics], demonstration: Mapping[str, SmoothnessStatistics]
+) -> list[Number]:
+    """The worst joint's figures, and the operator's of the same joint."""
+
+    def number(name: str, unit: str, value: Callable[[SmoothnessStatistics], float]) -> list[Number]:
+        joint, largest = _largest_of(motion, lambda joint: value(motion[joint]))
+        if not math.isfinite(largest):
+            return []
+        theirs = value(demonstration[joint]) if joint in demonstration else math.nan
+        against = f"; the demonstration has {figure(theirs)}" if math.isfinite(theirs) else ""
+        return [Number(name, figure(largest), unit, f"{joint}, the worst joint{against}")]
+
+    return [
+        *number("Jump at seams", "rad, m", lambda joint: joint.seam_jump_ros_units),
+        *number("Peak acceleration", "rad/s², m/s²", lambda joint: joint.peak_acceleration_ros_units_per_s2),
+        *number("RMS jerk", "rad/s³, m/s³", lambda joint: joint.rms_jerk_ros_units_per_s3),
     ]
 
 

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from act_inference_ros.errors import MissingDependencyError
-from act_inference_ros.evaluation.report.summary import NOTHING, Number, figure, rows
+from act_inference_ros.evaluation.report.summary import (
+    NOTHING,
+    SMOOTHNESS_COLUMNS,
+    Number,
+    all_smoothness,
+    figure,
+    rows,
+    smoothness_figures,
+)
 from act_inference_ros.evaluation.results import COMPLETE, Metrics
 from act_inference_ros.evaluation.runs import Run
 
@@ -14,7 +22,7 @@ _WIDTH_IN_LOGS = 110
 
 
 def print_tables(runs: Sequence[Run]) -> None:
-    """Print the summary of the runs side by side, the joints' errors, what was refused, and what was found.
+    """Print the summary of the runs side by side, the joints' errors and smoothness, what was refused and found.
 
     Raises MissingDependencyError without rich.
     """
@@ -24,6 +32,8 @@ def print_tables(runs: Sequence[Run]) -> None:
         total = run.result.total
         if total is not None and total.chunk_error:
             console.print(_joints(run, total, titled=len(runs) > 1))
+        if all_smoothness(run.result):
+            console.print(_smoothness(run, titled=len(runs) > 1))
         if total is not None and (total.refused or total.failed_inferences or total.holds):
             console.print(_refused(run, total, titled=len(runs) > 1))
         for finding in total.findings if total is not None else ():
@@ -71,10 +81,10 @@ def _value(number: Number | None) -> str:
 
 def _joints(run: Run, total: Metrics, titled: bool) -> Any:
     name = f"{run.label}: error" if titled else "error"
-    table = _table(f"{name} per joint, rad or m", "joint", "mean", "rms", "largest", "bias", "jump at seams", "clamped")
+    table = _table(f"{name} per joint, rad or m", "joint", "mean", "rms", "largest", "bias", "executed", "clamped")
     merged = total.by_merge.get(run.result.settings.merge)
     for joint, error in total.chunk_error.items():
-        seams = merged.seams.get(joint) if merged else None
+        executed = merged.executed.get(joint) if merged else None
         clamps = merged.clamps.get(joint) if merged else None
         clamped = clamps.clamped_position + clamps.clamped_velocity if clamps else 0
         table.add_row(
@@ -83,9 +93,20 @@ def _joints(run: Run, total: Metrics, titled: bool) -> Any:
             figure(error.rmse_ros_units),
             figure(error.max_ros_units),
             figure(error.bias_ros_units),
-            figure(seams.jump_mean_ros_units) if seams else NOTHING,
+            figure(executed.mae_ros_units) if executed else NOTHING,
             f"{100 * clamped / clamps.targets:.1f} %" if clamps and clamps.targets else NOTHING,
         )
+    return table
+
+
+def _smoothness(run: Run, titled: bool) -> Any:
+    name = f"{run.label}: smoothness" if titled else "smoothness"
+    title = f"{name} per joint, rad or m, and s; executed: {run.result.settings.merge}"
+    table = _table(_plain(title), "joint", "motion", *SMOOTHNESS_COLUMNS)
+    table.columns[1].justify = "left"
+    for what, joints in all_smoothness(run.result).items():
+        for joint, figures in joints.items():
+            table.add_row(_plain(joint), _plain(what), *smoothness_figures(figures))
     return table
 
 

@@ -35,6 +35,28 @@
     return [x, y];
   };
 
+  // Around the worst seam, which is at 0.
+  const drawSplice = (episode) => {
+    const units = { position: "rad or m", velocity: "rad/s or m/s", acceleration: "rad/s² or m/s²" };
+    for (const [plot, unit] of Object.entries(units)) {
+      const traces = [];
+      episode.runs.forEach((run, r) => {
+        for (const [name, line] of Object.entries(run && run.splice ? run.splice.lines : {})) {
+          if (name === "demonstration" && r) continue;
+          traces.push({ type: "scatter", mode: "lines", name: name === "setpoint" ? runLabel(r, name) : name,
+            x: run.splice.ms, y: line[plot], line: { width: name === "setpoint" ? 2 : 1.5,
+              color: name === "setpoint" ? runColours[r] : ink } });
+        }
+      });
+      draw(`splice-${plot}`, traces, layout("after the seam, ms", unit, { hovermode: "x", showlegend: true,
+        shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: 0, x1: 0,
+          line: { color: soft, width: 1, dash: "dot" } }] }));
+    }
+    const what = document.getElementById("splice-what");
+    if (what) what.textContent = episode.runs.map((run, r) => run && run.splice ? runLabel(r, run.splice.text) : "")
+      .filter(Boolean).join("; ") || "none";
+  };
+
   const drawEpisode = (index) => {
     const episode = data.episodes[index];
     if (!episode) return;
@@ -56,6 +78,7 @@
       });
       draw(`joint-${joint}`, traces, layout("time in s", "position in rad or m", { hovermode: "x" }));
     });
+    drawSplice(episode);
     episode.runs.forEach((run, r) => {
       const key = document.getElementById(`verdict-${r}`);
       if (key) key.textContent = run ? run.verdict : "";
