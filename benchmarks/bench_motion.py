@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,10 +75,11 @@ class Task:
         return outcomes(self.group, self.scenario, self.setups, forms)
 
 
-def tasks(every: bool, only: str, controller: str) -> list[Task]:
+def tasks(every: bool, only: str, controller: str, groups: Sequence[str]) -> list[Task]:
     """The scenarios whose label contains `only`, on the controllers whose label is `controller`; empty: any."""
     found = []
-    for group, make in MAKERS.items():
+    for group in groups or MAKERS:
+        make = MAKERS[group]
         setups = ALL_SETUPS if controller or (every and group == PLAIN) else DEFAULT_SETUPS
         if group == REACTION and not (every or controller):
             setups = tuple(setup for setup in setups if setup.label == "jazzy")
@@ -120,6 +121,7 @@ def as_json(found: list[Outcome], answers: list[Reaction]) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="all 108 plain scenarios, every fault in every variant")
+    parser.add_argument("--groups", nargs="*", choices=list(MAKERS), default=[], help="which scenarios (default: all)")
     parser.add_argument("--only", default="", metavar="TEXT", help="scenarios whose label has this")
     parser.add_argument("--controller", default="", help="one only, such as: jazzy, or: humble, from desired")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes (default: 2 at most)")
@@ -130,7 +132,7 @@ def main() -> int:
         for path in write_plots(options.plots):
             print(path)
         return 0
-    chosen = tasks(options.all, options.only, options.controller)
+    chosen = tasks(options.all, options.only, options.controller, options.groups)
     if not chosen:
         parser.error(f"no scenario has {options.only!r} in its label")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
