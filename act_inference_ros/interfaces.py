@@ -8,6 +8,7 @@ numpy only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -39,6 +40,10 @@ STUCK_WARN, STUCK_HOLD = "warn", "hold"
 STUCK = (STUCK_WARN, STUCK_HOLD)
 """What a camera causes that shows the same pixels for too long."""
 
+OVERLAP_AUTO, OVERLAP_ON, OVERLAP_OFF = "auto", "on", "off"
+OVERLAPS = (OVERLAP_AUTO, OVERLAP_ON, OVERLAP_OFF)
+"""Whether a controller's messages begin with what it was told before; see `execution.overlap`."""
+
 BLEND, TEMPORAL_ENSEMBLE, LATEST = "blend", "temporal_ensemble", "latest"
 MERGES = (BLEND, TEMPORAL_ENSEMBLE, LATEST)
 """How overlapping chunks become one plan; see `control.timeline.ActionTimeline`."""
@@ -48,15 +53,17 @@ NANOSECONDS = 1_000_000_000
 
 
 class Command(NamedTuple):
-    """Positions (n, joints) for the instants `times` (n,), said at `stamp`; ROS units, s.
+    """Positions (n, joints) for the instants `times` (n,), s after `stamp`; ROS units.
 
-    A trajectory has two or more points after its stamp and ends at rest; a stream's command is one position for now.
-    Read back from a message, `stamp` is 0.0 where the message carries no stamp, and times count from it.
+    `velocities` (n, joints), per s: nan where a point has none, None where no point has any. A trajectory has two or
+    more points and ends at rest; a stream's command is one position for its stamp. Read back from a message, `stamp`
+    is 0.0 where the message carries none.
     """
 
     stamp: float
     times: Positions
     positions: Positions
+    velocities: Positions | None = None
 
 
 class MessageMaker(Protocol):
@@ -96,32 +103,40 @@ class CommandInterface:
 
 
 def write_trajectory(make: MessageMaker, joints: Sequence[str], command: Command) -> Any:
-    """Make a trajectory_msgs/JointTrajectory whose last point is at rest: a controller refuses one that ends moving."""
-    offsets = (command.times - command.stamp).tolist()
+    """Make a trajectory_msgs/JointTrajectory of points with positions and velocities.
+
+    A controller plays a cubic only between two points that both have velocities.
+    """
+    velocities = np.zeros_like(command.positions) if command.velocities is None else command.velocities
     points = [
-        make("trajectory_msgs/msg/JointTrajectoryPoint", positions=row, time_from_start=duration(make, offset))
-        for offset, row in zip(offsets[:-1], command.positions[:-1].tolist(), strict=True)
-    ]
-    points.append(
         make(
             "trajectory_msgs/msg/JointTrajectoryPoint",
-            positions=command.positions[-1].tolist(),
-            velocities=[0.0] * len(joints),
-            time_from_start=duration(make, offsets[-1]),
+            positions=row,
+            velocities=speed,
+            time_from_start=duration(make, since),
         )
-    )
+        for since, row, speed in zip(
+            command.times.tolist(), command.positions.tolist(), velocities.tolist(), strict=True
+        )
+    ]
     header = stamped_header(make, command.stamp)
     return make("trajectory_msgs/msg/JointTrajectory", header=header, joint_names=list(joints), points=points)
 
 
 def read_trajectory(joints: Sequence[str], message: Any) -> Command:
     """Read a trajectory_msgs/JointTrajectory. One without points has no rows: it stops the trajectory under way."""
-    stamp = seconds(message.header.stamp)
     offsets = np.array([seconds(point.time_from_start) for point in message.points])
     if not (np.diff(offsets) > 0.0).all():
         raise ObservationError(f"time_from_start must increase from point to point, got {offsets}")
     rows = [_by_name(joints, message.joint_names, point.positions) for point in message.points]
-    return Command(stamp, stamp + offsets, np.array(rows).reshape(len(rows), len(joints)))
+    unknown = np.full(len(joints), np.nan)
+    speeds = [
+        _by_name(joints, message.joint_names, point.velocities) if len(point.velocities) else unknown
+        for point in message.points
+    ]
+    shape = (len(rows), len(joints))
+    velocities = np.array(speeds).reshape(shape) if any(len(point.velocities) for point in message.points) else None
+    return Command(seconds(message.header.stamp), offsets, np.array(rows).reshape(shape), velocities)
 
 
 def write_array(make: MessageMaker, joints: Sequence[str], command: Command) -> Any:
@@ -175,7 +190,10 @@ def seconds(message: Any) -> float:
 
 def stamp(make: MessageMaker, time: float) -> Any:
     """Make a builtin_interfaces/Time of s since the clock's epoch."""
-    sec, nanosec = divmod(round(time * NANOSECONDS), NANOSECONDS)
+    # Whole seconds first: a float64 of today's date in nanoseconds would lose the last two digits.
+    sec = math.floor(time)
+    carried, nanosec = divmod(round((time - sec) * NANOSECONDS), NANOSECONDS)
+    sec += carried
     return make("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
 
 
@@ -191,13 +209,13 @@ def stamped_header(make: MessageMaker, time: float) -> Any:
 
 
 def _one_target(stamp: float, row: Positions) -> Command:
-    return Command(stamp, np.array([stamp]), row[None])
+    return Command(stamp, np.zeros(1), row[None])
 
 
 def _by_name(joints: Sequence[str], names: Sequence[str], positions: Sequence[float]) -> Positions:
-    """Pick `joints` from a message's names and positions, both in its order."""
+    """Pick `joints` from a message's names and numbers (positions or velocities), both in its order."""
     if len(names) != len(positions):
-        raise ObservationError(f"{len(names)} joint names but {len(positions)} positions")
+        raise ObservationError(f"{len(names)} joint names but {len(positions)} numbers")
     places = {name: place for place, name in enumerate(names)}
     missing = [joint for joint in joints if joint not in places]
     if missing:

@@ -69,6 +69,13 @@ class Cubic:
         """Time of the last knot."""
         return self.origin + float(self.times[-1])
 
+    @property
+    def rests_from(self) -> float:
+        """The time of the first knot from which on nothing moves any more."""
+        moves = self.velocities.any(axis=1) | (self.positions != self.positions[-1]).any(axis=1)
+        last = int(np.flatnonzero(moves)[-1]) + 1 if moves.any() else 0
+        return self.origin + float(self.times[min(last, len(self.times) - 1)])
+
     def at(self, time: float) -> MotionPoint:
         """The motion at `time`, arrays (joints,); at a knot its acceleration is that of the segment after it."""
         rows = self.sample(np.array([time]))

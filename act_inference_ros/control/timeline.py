@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ class ActionTimeline:
     chunk there is none. Times are seconds of whatever clock stamped the observations, targets in whatever units the
     chunks have. What overlapping chunks say about one instant is merged by `merge`:
 
-    * `blend`: the plan so far fades into the new chunk, linearly over `blend_time` from the moment the chunk arrived.
+    * `blend`: the plan so far fades into the new chunk, linearly over `blend_time` from the moment the chunk takes
+      over.
       Where the plan so far ends before that, the fade ends with it, so that the plan stays free of jumps.
     * `temporal_ensemble`: a mean with weights exp(-ensemble_coeff * i), i = 0 the oldest chunk that covers the instant
       (ACT, arXiv 2304.13705; LeRobot's `ACTTemporalEnsembler`, which it equals when a chunk arrives every step).
@@ -112,12 +114,31 @@ class ActionTimeline:
 
         An instant that misses the interval by rounding alone counts as its end.
         """
+        times = self.instants(t0, t1)
+        return times, self.at(times) if len(times) else np.empty((0, self._chunks.shape[2]))
+
+    def instants(self, t0: float, t1: float, fewest: int = 0) -> Floats:
+        """Return the newest chunk's step instants in [t0, t1], increasing (n,).
+
+        Where there are fewer than `fewest`, so many evenly spaced instants up to the last step, or to t1, instead. An
+        instant that misses the interval by rounding alone counts as its end.
+        """
         if not len(self) or t1 < t0:
-            return np.empty(0), np.empty((0, self._chunks.shape[2]))
+            return np.empty(0)
         steps = self._starts[-1] + np.arange(self._chunks.shape[1]) / self._fps
         inside = (steps >= t0 - SNAP_S / 2) & (steps <= t1 + SNAP_S / 2)
-        times = np.clip(steps[inside], t0, t1)
-        return times, self._evaluate(times)[0]
+        if np.count_nonzero(inside) >= fewest:
+            return np.asarray(np.clip(steps[inside], t0, t1))
+        begin, end = max(t0, float(steps[0])), min(t1, float(steps[-1]))
+        return np.linspace(begin, end, fewest + 1)[1:] if end > begin else np.empty(0)
+
+    def at(self, times: Floats) -> Floats:
+        """Return the targets (n, action_dim) at `times` (n,), which must be instants that a chunk covers."""
+        return self._evaluate(times)[0]
+
+    def newest_at(self, times: Floats) -> Floats:
+        """Return what the newest chunk alone says (n, action_dim) at `times` (n,), which it must cover."""
+        return np.asarray(self._rows_at(times, [len(self) - 1])[0][0])
 
     @property
     def duration(self) -> float:
@@ -136,18 +157,22 @@ class ActionTimeline:
 
     def _evaluate(self, times: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Return the merged targets (n, action_dim) at `times` (n,), and where there are any (n,)."""
+        rows, covered = self._rows_at(times, range(len(self)))
+        weights = self._weights(times, covered)
+        return np.asarray((weights[:, :, None] * rows).sum(axis=0)), covered.any(axis=0)
+
+    def _rows_at(self, times: Floats, chunks: Sequence[int]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Return what each of the `chunks` (K,) says at `times` (n,): (K, n, action_dim), and where it does (K, n)."""
+        which = np.array(chunks, dtype=np.intp)[:, None]
         size = self._chunks.shape[1]
-        position = (times - self._starts[:, None]) * self._fps  # (K, n), in rows
+        position = (times - self._starts[which]) * self._fps  # in rows
         nearest = np.rint(position)
         position = np.where(np.abs(position - nearest) <= SNAP_S * self._fps, nearest, position)
         covered = (position >= 0) & (position <= size - 1)
         lower = np.clip(np.floor(position), 0, max(size - 2, 0)).astype(np.intp)
         upper = np.minimum(lower + 1, size - 1)
         fraction = np.where(covered, position - lower, 0.0)[:, :, None]
-        which = np.arange(len(self))[:, None]
-        rows = self._chunks[which, lower] * (1.0 - fraction) + self._chunks[which, upper] * fraction  # (K, n, A)
-        weights = self._weights(times, covered)
-        return np.asarray((weights[:, :, None] * rows).sum(axis=0)), covered.any(axis=0)
+        return self._chunks[which, lower] * (1.0 - fraction) + self._chunks[which, upper] * fraction, covered
 
     def _weights(self, times: Floats, covered: npt.NDArray[np.bool_]) -> Floats:
         if self._merge == TEMPORAL_ENSEMBLE:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from act_inference_ros.control.cubic import Array, Cubic, MotionPoint
@@ -36,6 +38,13 @@ class ToldMotion:
         """From `time` on the joints are told to stay at `position` (joints,)."""
         self.set(Cubic.at_rest(time, position))
 
+    def delay(self, time: float, by: float) -> None:
+        """Stay for `by` s where the joints are told to be at `time`, and go on with the rest of the motion then."""
+        if self._motion is not None:
+            rest = self._motion.since(time)
+            if rest.begin <= time:
+                self._motion = self._motion.until(time).then(replace(rest, origin=rest.origin + by))
+
     def restart(self, time: float, position: Array) -> None:
         """Forget the past, whose times mean nothing any more: from `time` on the joints stay at `position`."""
         self.forget()
@@ -52,9 +61,9 @@ class ToldMotion:
         return self._motion
 
     @property
-    def last_time(self) -> float | None:
-        """Time of the last knot."""
-        return None if self._motion is None else self._motion.end
+    def rests_from(self) -> float | None:
+        """When the joints have come to rest, or None where nothing is known."""
+        return None if self._motion is None else self._motion.rests_from
 
     def at(self, time: float) -> MotionPoint | None:
         """Position, velocity and acceleration (joints,) told for `time`, or None where nothing is known."""
@@ -69,8 +78,8 @@ class ToldMotion:
         return None if self._motion is None else self._motion.extremes(begin, end)
 
     def moving_at(self, time: float) -> bool:
-        """The last command leads on beyond `time`."""
-        return self._motion is not None and time < self._motion.end
+        """The joints are told to move on after `time`."""
+        return self._motion is not None and time < self._motion.rests_from
 
     def again(self, begin: float) -> Cubic | None:
         """What a message tells once more that shall overlap with what was told, from `begin` on; None if unknown.

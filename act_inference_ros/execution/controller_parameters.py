@@ -26,11 +26,29 @@ def names_to_ask(joints: Sequence[str]) -> tuple[str, ...]:
         "interpolation_method",
         "cmd_timeout",
         "allow_trajectory_replacement",
+        "positions_upsampling.enable",
         "speed_scaling.state_interface",
         "speed_scaling_interface_name",
         *FROM_DESIRED,
         *tolerances,
     )
+
+
+def forbids_overlap(joints: Sequence[str], values: Mapping[str, Any], use_sim_time: bool = False) -> str | None:
+    """Return why trajectories must not begin with what the controller was told before; None if they may.
+
+    `values` has what it answered: name -> value. One that knows none of a joint_trajectory_controller's parameters may
+    ignore stamps, and would play the past again.
+    """
+    if "interpolation_method" not in values or "joints" not in values:
+        return "it does not show the parameters of a joint_trajectory_controller"
+    if sorted(values["joints"]) != sorted(joints):
+        return "it moves other joints, and refuses every command"
+    if values.get("use_sim_time", use_sim_time) != use_sim_time:
+        return "its use_sim_time is not ours"
+    if values.get("allow_trajectory_replacement"):
+        return "allow_trajectory_replacement would play points of the past late; set it to false"
+    return None
 
 
 def shortcomings(
@@ -39,10 +57,12 @@ def shortcomings(
     values: Mapping[str, Any],
     use_sim_time: bool,
     following: Mapping[str, float],
+    overlaps: bool = True,
 ) -> list[str]:
     """Return what is wrong with a controller's parameters, each as one sentence that says what to set.
 
-    `values` has what it answered: name -> value. `following` is each joint's `max_deviation`, ROS units.
+    `values` has what it answered: name -> value. `following` is each joint's `max_deviation`, ROS units. `overlaps`:
+    its messages begin with what it was told before, so that it does not matter from where it starts a trajectory.
     """
     found = []
     theirs = list(values.get("joints", joints))
@@ -58,13 +78,15 @@ def shortcomings(
     if values.get("interpolation_method") == "none":
         found.append("its interpolation_method is none: the arm goes in steps; set splines")
     known = [name for name in FROM_DESIRED if name in values]
-    if known and not any(values[name] for name in known):
+    if not overlaps and known and not any(values[name] for name in known):
         found.append(
             f"each trajectory starts from where the arm is measured, which pulls it back with every chunk; set "
-            f"{known[0]}: true"
+            f"{known[0]}: true, or controller.{controller}.overlap: auto"
         )
     if values.get("allow_trajectory_replacement"):
         found.append("allow_trajectory_replacement plays points of the past late; set it to false")
+    if values.get("positions_upsampling.enable"):
+        found.append("positions_upsampling is for points without velocities: ours have some, and need none of it")
     if values.get("speed_scaling.state_interface") or values.get("speed_scaling_interface_name"):
         found.append("it scales the speed (a slider on the robot): below 1 the arm comes late")
     if values.get("cmd_timeout", 0.0) > 0.0:

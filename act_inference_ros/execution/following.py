@@ -56,7 +56,7 @@ class Following:
                 continue
             when = min(each.time for each in known.values())
             positions = {name: each.position for name, each in known.items()}
-            self.deviations.update(commander.deviations(positions, min(when, now), lag))
+            self.deviations.update(commander.deviations(positions, min(when, now), lag, with_lost=True))
         for name, deviation in self.deviations.items():
             if deviation <= joints[name].max_deviation:
                 self._too_far_since.pop(name, None)

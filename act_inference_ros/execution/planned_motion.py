@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,15 +11,21 @@ import numpy as np
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.control.cubic import Array
 from act_inference_ros.control.timeline import ActionTimeline
+from act_inference_ros.execution.following import Measured
+from act_inference_ros.execution.overlap import Overlap
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
 
 
 class PlannedMotion:
-    """Knows what to tell the controllers, but not whether it may: that is the supervisor's. Times are s."""
+    """Knows what to tell the controllers, but not whether it may: that is the supervisor's. Times are s.
 
-    def __init__(self, configuration: RobotConfiguration, commanders: Sequence[Commander]) -> None:
+    `overlap` knows whether a message may begin with what was told before.
+    """
+
+    def __init__(self, configuration: RobotConfiguration, commanders: Sequence[Commander], overlap: Overlap) -> None:
         self.commanders = tuple(commanders)
+        self.overlap = overlap
         names = [controller.name for controller in configuration.controllers]
         self._commander_of = dict(zip(names, self.commanders, strict=True))
         self._timeline = ActionTimeline(
@@ -31,6 +38,8 @@ class PlannedMotion:
         self._action = configuration.action
         self._fps = configuration.fps
         self._timeline.configure(configuration.merge, configuration.blend_time, configuration.ensemble_coeff)
+        self.overlap.configure(configuration)
+        self._lead_s = max((each.lead_s for each in configuration.controllers if not each.interface.streams), default=0)
         for controller, commander in zip(configuration.controllers, self.commanders, strict=True):
             commander.configure(configuration.action.joints, controller.lead_s, configuration.command_rate)
 
@@ -47,13 +56,23 @@ class PlannedMotion:
 
     @property
     def clamped(self) -> int:
-        """Targets changed by a limit since configure."""
+        """Values of the plan beyond a limit of position since configure."""
         return sum(commander.clamped for commander in self.commanders)
 
     def target(self, time: float) -> Array:
         """The merged plan at `time`, before any limit: (joints of the action,), ROS units, nan where there is none."""
         action = self._timeline.sample(time)
         return np.full(len(self._action), np.nan) if action is None else self._action.to_ros(action)
+
+    @property
+    def smoothed(self) -> Counter[str]:
+        """Joint -> how often its plan could not be kept within velocity and acceleration, and was smoothed."""
+        return sum((commander.smoothed for commander in self.commanders), Counter())
+
+    @property
+    def bridged(self) -> Counter[str]:
+        """Joint -> how often it was too far from its plan, and was led there first."""
+        return sum((commander.bridged for commander in self.commanders), Counter())
 
     def told(self, now: float) -> dict[str, float]:
         """Joint -> where it is told to be now, ROS units; joints of controllers that were told nothing are left out."""
@@ -64,42 +83,63 @@ class PlannedMotion:
         return [name for commander in self.commanders for name in commander.joint_names if name not in measured]
 
     def add(self, chunk: Chunk, t_obs: float, now: float, here: Mapping[str, float]) -> None:
-        """Merge a chunk into the plan, continuous joints on the turn that is nearest to `here` (joint -> position)."""
+        """Merge a chunk into the plan, continuous joints on the turn that is nearest to `here` (joint -> position).
+
+        A fade to it begins where the message that tells it takes over, so that it is seen by every controller whole.
+        """
         row = min(len(chunk) - 1, max(0, round((now - t_obs) * self._fps)))
-        self._timeline.add(self._action.on_nearest_turn(chunk, row, here), t_obs, now)
+        self._timeline.add(self._action.on_nearest_turn(chunk, row, here), t_obs, now + self._lead_s)
 
     def begin(self, now: float, measured: Mapping[str, float], was_free: bool = False) -> None:
-        """Let every controller's next motion start from where it is to start; see `Commander.begin`."""
-        for commander in self.commanders:
-            commander.begin(now, measured, was_free)
+        """Let every controller's next motion start from where it is to start; see `Commander.begin`.
 
-    def follow(self, now: float, until: float, streams: bool = True, trajectories: bool = True) -> None:
-        """Tell the plan to the controllers of these kinds, nothing that would still move after `until`."""
-        self.follow_timeline(self._timeline, now, until, streams, trajectories)
+        Where a controller says where it wants its joints, that counts more than where they are measured.
+        """
+        for name, commander in self._commander_of.items():
+            commander.begin(now, {**measured, **self.overlap.place(name, now)}, was_free)
 
-    def follow_timeline(
-        self, timeline: ActionTimeline, now: float, until: float, streams: bool = True, trajectories: bool = True
-    ) -> None:
-        """Tell another plan than the policy's."""
-        for commander in self.commanders:
-            if streams if commander.streams else trajectories:
-                commander.follow(timeline, now, until)
+    def follow(self, now: float, until: float, here: Mapping[str, Measured]) -> None:
+        """Tell the plan to every controller, nothing that would still move after `until`."""
+        self.follow_timeline(self._timeline, now, until, here)
 
-    def hold(self, now: float) -> None:
-        """Tell every controller to stay where it has been told to be by now."""
+    def follow_timeline(self, timeline: ActionTimeline, now: float, until: float, here: Mapping[str, Measured]) -> None:
+        """Tell another plan than the policy's; `here` has where joints were measured."""
+        for name, commander in self._commander_of.items():
+            overlap = self.overlap.allows(name, commander, now, here).overlap
+            commander.follow(timeline, now, until, overlap)
+
+    def tick(self, now: float) -> None:
+        """Give the controllers that stream their targets for now."""
         for commander in self.commanders:
-            commander.hold(now)
+            commander.tick(now)
+
+    def finish(self, now: float) -> None:
+        """Give the controllers that stream their targets for now, until they have been told to be at rest."""
+        for commander in self.commanders:
+            commander.finish(now)
+
+    @property
+    def unfinished(self) -> bool:
+        """`finish` has still something to send."""
+        return any(commander.unfinished for commander in self.commanders)
+
+    def hold(self, now: float, here: Mapping[str, Measured]) -> None:
+        """Tell every controller to come to rest, on from what it has been told, and to stay there."""
+        for name, commander in self._commander_of.items():
+            start = self.overlap.allows(name, commander, now, here)
+            commander.hold(now, in_any_case=start.anew, overlap=start.overlap)
 
     def hold_at(self, now: float, measured: Mapping[str, float]) -> None:
         """Tell every controller to stay where its joints are measured; see `Commander.hold_at`."""
         for commander in self.commanders:
             commander.hold_at(now, measured)
 
-    def hold_whatever_happens(self, now: float) -> None:
+    def hold_whatever_happens(self, now: float, here: Mapping[str, Measured]) -> None:
         """Tell every controller that can be told, although something unforeseen has happened. Never raises."""
-        for commander in self.commanders:
+        for name, commander in self._commander_of.items():
             try:
-                commander.hold(now, in_any_case=True)
+                start = self.overlap.allows(name, commander, now, here)
+                commander.hold(now, in_any_case=True, overlap=start.overlap)
             except Exception:  # noqa: S112  # the first error is on its way already; the others must still be told
                 continue
 

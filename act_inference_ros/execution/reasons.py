@@ -12,6 +12,7 @@ RAN_OUT = "plan ran out"
 TOO_OLD = "plan too old"
 NOT_FOLLOWING = "does not follow"
 INFERENCE_FAILED = "inference failed"
+SLOWED = "slowed down"
 INTERNAL_FAULT = "internal fault"
 
 NOT_ENABLED = "not enabled"

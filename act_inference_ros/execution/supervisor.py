@@ -9,6 +9,7 @@ told to hold before the error is raised.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -64,12 +65,22 @@ class Supervisor(Transitions):
             self.look_at_clock(now)
             self._take(configuration)
             if self.state is State.COMMANDING and self._start_pose is None and self._judge(now):
-                self._motion.follow(now, self._until, streams=False)
+                self._motion.follow(now, self._until, self._fresh_places(now))
 
     @property
     def clamped(self) -> int:
-        """Targets changed by a limit since configure."""
+        """Values of the plan beyond a limit of position since configure."""
         return self._motion.clamped
+
+    @property
+    def smoothed(self) -> Counter[str]:
+        """Joint -> how often its plan could not be kept within velocity and acceleration, and was smoothed."""
+        return self._motion.smoothed
+
+    @property
+    def bridged(self) -> Counter[str]:
+        """Joint -> how often it was too far from its plan, and was led there first."""
+        return self._motion.bridged
 
     @property
     def who_commands(self) -> str:
@@ -135,6 +146,24 @@ class Supervisor(Transitions):
         self.forget()
         self._enter(State.INACTIVE, now, reason)
 
+    def brake(self, now: float, reason: str) -> bool:
+        """End the motion, and command nothing more but the rest of the way; return whether `finish` must send that.
+
+        For who has the time to let the arm come to rest before `deactivate`, which ends every motion at once.
+        """
+        with self._guarded(now):
+            self.look_at_clock(now)
+            self._end_motion(now, reason or State.INACTIVE.value)
+        self._enter(State.INACTIVE, now, reason)
+        return self._motion.unfinished
+
+    def finish(self, now: float) -> bool:
+        """Send what is left of the way to rest; return whether there is more."""
+        with self._guarded(now):
+            if not self.look_at_clock(now):
+                self._motion.finish(now)
+        return self._motion.unfinished
+
     def accept(self, chunk: Chunk, t_obs: float, now: float, generation: int) -> bool:
         """Add a chunk to the plan and command it; False if it is of no use (`standing` says why, where it matters)."""
         with self._guarded(now):
@@ -151,11 +180,12 @@ class Supervisor(Transitions):
         with self._guarded(now):
             if self.state is State.INACTIVE or self.look_at_clock(now) or self._is_late(now):
                 return
-            if self.state not in RUNNING:
-                return
-            allowed = self._judge(now)
-            if not self._paused_by_a_long_hold(now) and allowed and self.state is State.COMMANDING:
-                self._tick_commanding(now)
+            if self.state in RUNNING:
+                allowed = self._judge(now)
+                if not self._paused_by_a_long_hold(now) and allowed and self.state is State.COMMANDING:
+                    self._tick_commanding(now)
+                    return
+            self._motion.finish(now)  # a hold takes a while
 
     def fail(self, now: float, detail: str) -> None:
         """Hold because no chunk could be computed."""
@@ -172,7 +202,7 @@ class Supervisor(Transitions):
         if what it was told last may be `unsent`.
         """
         if unsent or self.state is State.COMMANDING:
-            self._motion.hold_whatever_happens(now)
+            self._motion.hold_whatever_happens(now, self._fresh_places(now))
         if self.state is State.INACTIVE or self.standing.reason == reasons.INTERNAL_FAULT:
             return
         self.holds[reasons.INTERNAL_FAULT] += 1
@@ -231,7 +261,9 @@ class Supervisor(Transitions):
         if begins:
             self._begin(now)
             self._enter(State.COMMANDING, now, "")
-        self._motion.follow(now, self._until, streams=begins)  # a stream that runs has its own rate
+        self._motion.follow(now, self._until, self._fresh_places(now))
+        if begins:
+            self._motion.tick(now)  # later a stream has its own rate
         return True
 
     def _tick_commanding(self, now: float) -> None:
@@ -254,7 +286,7 @@ class Supervisor(Transitions):
         elif now > min(self._motion.plan_end + self._configuration.coast_time, self._until):
             self._hold(now, *self._why_over(now))
         else:
-            self._motion.follow(now, self._until, trajectories=False)
+            self._motion.tick(now)
 
     def _tick_start_pose(self, pose: StartPose, now: float) -> None:
         told = self._motion.told(now)
@@ -265,8 +297,9 @@ class Supervisor(Transitions):
                 self._start_pose = None
                 self.enter(now, State.PAUSED, reason, f"within {away:.3f}; call ~/resume to go on")
                 return
-        renewed = pose.renew(told, now, self.max_plan_age)
-        self._motion.follow_timeline(pose.timeline, now, now + self.max_plan_age, trajectories=renewed)
+        if pose.renew(told, now, self.max_plan_age):
+            self._motion.follow_timeline(pose.timeline, now, now + self.max_plan_age, self._fresh_places(now))
+        self._motion.tick(now)
 
     @property
     def _until(self) -> float:
@@ -305,12 +338,13 @@ class Supervisor(Transitions):
         if self.state is State.COMMANDING:
             here = {name: each.position for name, each in self._measured.items()}
             self._motion.begin(now, here if self._closed_loop else here | self._motion.told(now))
-            self._motion.hold_whatever_happens(now)
+            self._motion.hold_whatever_happens(now, self._fresh_places(now))
             self.holds[reasons.CLOCK_JUMPED] += 1
             self._settle(now, State.HOLDING, reasons.CLOCK_JUMPED, "")
         self.generation += 1
         self._inputs.clear()
         self._measured.clear()
+        self.overlap.forget()
         self.permissions.disable()
         self._not_before, self._last_tick = now, None
         self._held_since = None if self._held_since is None else now

@@ -10,6 +10,7 @@ from typing import Protocol
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.execution import reasons
 from act_inference_ros.execution.following import Following, Measured
+from act_inference_ros.execution.overlap import Overlap
 from act_inference_ros.execution.permissions import Permissions
 from act_inference_ros.execution.planned_motion import PlannedMotion
 from act_inference_ros.execution.start_pose import StartPose
@@ -51,7 +52,8 @@ class Transitions:
         self.permissions = Permissions(configuration, closed_loop)
         self.following = Following()
         self._configuration = configuration
-        self._motion = PlannedMotion(configuration, commanders)
+        self.overlap = Overlap(configuration, closed_loop)
+        self._motion = PlannedMotion(configuration, commanders, self.overlap)
         self._inputs = inputs
         self._closed_loop = closed_loop
         self._measured: dict[str, Measured] = {}
@@ -78,9 +80,13 @@ class Transitions:
 
     def measured(self, now: float) -> dict[str, float]:
         """Joint -> position (ROS units), of those measured within max_age; without `closed_loop` as they were told."""
-        oldest = now - self._configuration.max_age
-        here = {name: each.position for name, each in self._measured.items() if each.time >= oldest}
+        here = {name: each.position for name, each in self._fresh_places(now).items()}
         return here if self._closed_loop else here | self._motion.told(now)
+
+    def _fresh_places(self, now: float) -> dict[str, Measured]:
+        """Joint -> where and when it was measured, of those measured within max_age."""
+        oldest = now - self._configuration.max_age
+        return {name: each for name, each in self._measured.items() if each.time >= oldest}
 
     def measure(self, names: Sequence[str], positions: Sequence[float], time: float) -> None:
         """Remember where joints were at `time` (ROS units); what is not a number, or as good as none, is no place."""
@@ -90,6 +96,7 @@ class Transitions:
             known = self._measured.get(name)
             if abs(position) <= LARGEST and (known is None or time >= known.time):
                 self._measured[name] = Measured(float(position), time)
+                self.overlap.measured(name, float(position), time)
 
     def forget(self, not_before: float = -math.inf) -> None:
         """Forget plan, inputs, what was told, and every inference in flight. The state stays.
@@ -100,6 +107,7 @@ class Transitions:
         self._motion.forget()
         self._inputs.clear()
         self._measured.clear()
+        self.overlap.forget()
         self._start_pose = self._held_since = None
         self._free = self._has_moved = False
         self._not_before = not_before
@@ -110,7 +118,13 @@ class Transitions:
         if forbidden is not None:
             return State.WAITING, *forbidden
         refusal = self._inputs.fresh(now)
-        return None if refusal is None else (State.HOLDING, refusal.label, refusal.detail)
+        if refusal is not None:
+            return State.HOLDING, refusal.label, refusal.detail
+        slowed = self.overlap.slowed(now)
+        if slowed is None:
+            return None
+        controller, speed = slowed
+        return State.HOLDING, reasons.SLOWED, f"{controller} goes at {speed:.0%} of its speed; set it to 100%"
 
     def _judge(self, now: float) -> bool:
         """Return whether the arm may be commanded now; end the motion, and say why, if not."""
@@ -144,7 +158,7 @@ class Transitions:
     def _end_motion(self, now: float, reason: str) -> None:
         if self.state is State.COMMANDING:
             self.holds[reason] += 1
-            self._motion.hold(now)
+            self._motion.hold(now, self._fresh_places(now))
 
     def _settle(self, now: float, state: State, reason: str, detail: str) -> None:
         """Forget the plan and enter `state`; an interrupted way to the start pose is not gone on with."""

@@ -151,6 +151,8 @@ class RobotConfiguration:
                 wider.append(f"joint.{ours.name}.max")
             if theirs.max_velocity > ours.max_velocity:
                 wider.append(f"joint.{ours.name}.max_velocity")
+            if theirs.max_acceleration > ours.max_acceleration:
+                wider.append(f"joint.{ours.name}.max_acceleration")
         return wider
 
     @property

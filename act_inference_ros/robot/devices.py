@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from act_inference_ros.interfaces import CommandInterface
+from act_inference_ros.interfaces import OVERLAP_AUTO, CommandInterface
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,14 @@ class Camera:
 
 @dataclass(frozen=True)
 class Controller:
-    """A controller that executes some of the action's joints; `lead_s` applies where its interface does not stream."""
+    """A controller that executes some of the action's joints.
+
+    `lead_s` and `overlap` (see `interfaces.OVERLAPS`) apply where its interface does not stream.
+    """
 
     name: str
     interface: CommandInterface
     topic: str
     joints: tuple[str, ...]
     lead_s: float
+    overlap: str = OVERLAP_AUTO

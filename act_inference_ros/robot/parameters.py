@@ -17,13 +17,15 @@ from act_inference_ros.interfaces import (
     FALLBACKS,
     MERGES,
     MODES,
+    OVERLAP_AUTO,
+    OVERLAPS,
     PRECISIONS,
     SHARED_MEMORY,
     STAMPS,
     STUCK,
     TRANSPORTS,
 )
-from act_inference_ros.joints import DEFAULT_MAX_VELOCITY, UNITS
+from act_inference_ros.joints import DEFAULT_MAX_ACCELERATION, DEFAULT_MAX_VELOCITY, UNITS
 
 Value: TypeAlias = bool | int | float | str | list[str] | list[float]
 
@@ -172,9 +174,17 @@ PARAMETERS = (
         live=True,
     ),
     Parameter(
+        "joint.<joint>.max_acceleration",
+        DEFAULT_MAX_ACCELERATION,
+        "Fastest change of the commanded velocity, ROS units/s2.",
+        1e-6,
+        10000.0,
+        live=True,
+    ),
+    Parameter(
         "joint.<joint>.smooth",
         True,
-        "false for grippers: a hold keeps what they were told, and a motion goes on from there.",
+        "false for grippers: the newest chunk at once, within max_velocity; a hold keeps what they were told.",
     ),
     Parameter(
         "joint.<joint>.max_deviation",
@@ -203,6 +213,13 @@ PARAMETERS = (
         "s; trajectories start this far ahead: 1 to 2 controller periods.",
         0.0,
         1.0,
+        live=True,
+    ),
+    Parameter(
+        "controller.<controller>.overlap",
+        OVERLAP_AUTO,
+        "Begin trajectories with what was told before; auto: where the controller's parameters show that it may be.",
+        choices=OVERLAPS,
         live=True,
     ),
     Parameter("command_rate", 100.0, "Commands per second of streaming interfaces.", 1.0, 1000.0, live=True),

@@ -45,6 +45,7 @@ def joints_of(
                 minimum=None if lowest == -INFINITY or is_unset(lowest) else lowest,
                 maximum=None if highest == INFINITY or is_unset(highest) else highest,
                 max_velocity=cast(float, values[f"joint.{name}.max_velocity"]),
+                max_acceleration=cast(float, values[f"joint.{name}.max_acceleration"]),
                 smooth=bool(values[f"joint.{name}.smooth"]),
                 max_deviation=_max_deviation(name, values, prismatic=there is not None and there.prismatic),
                 continuous=bool(values[f"joint.{name}.continuous"]) or (there is not None and there.continuous),
@@ -136,6 +137,7 @@ def controllers_of(values: Mapping[str, Value], problems: list[str]) -> tuple[Co
                 cast(str, values[f"{prefix}.topic"]),
                 tuple(cast("list[str]", values[f"{prefix}.joints"])),
                 cast(float, values[f"{prefix}.lead"]),
+                cast(str, values[f"{prefix}.overlap"]),
             )
         )
     return tuple(controllers)

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from act_inference_ros.control.commander import make_commander
+from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.evaluation.episodes.messages import (
     Float64MultiArray,
     JointState,
     header,
     make_plain_message,
 )
+from act_inference_ros.execution.controller_parameters import forbids_overlap
 from act_inference_ros.execution.pipeline import Pipeline, Taken
 from act_inference_ros.interfaces import NANOSECONDS, Command
 from act_inference_ros.observation.binding import bind_inputs
@@ -66,7 +67,8 @@ class Ours:
         self._taken: dict[float, Taken] = {}
 
     def parameters(self, values: Mapping[str, Any]) -> None:
-        """The pipeline does not ask for them."""
+        """See `Sender`: as the node does with the answers of a controller's parameter service."""
+        self.pipeline.supervisor.overlap.shown(CONTROLLER, forbids_overlap(JOINTS, values))
 
     def sense(self, positions: Floats, now: float, complete: bool) -> None:
         """See `Sender`."""
@@ -75,7 +77,9 @@ class Ours:
         self.pipeline.state(JointState(header(round(now * NANOSECONDS)), list(JOINTS), positions), now)
 
     def reference(self, reference: MotionState, speed: float, now: float) -> None:
-        """The pipeline does not listen to the controller's state."""
+        """See `Sender`: as a controller_state message."""
+        positions = dict(zip(JOINTS, reference.positions.tolist(), strict=True))
+        self.pipeline.supervisor.overlap.referred(CONTROLLER, positions, now, speed, now)
 
     def take(self, now: float) -> float | None:
         """See `Sender`."""

@@ -28,6 +28,12 @@ def test_all_joints_decelerate_evenly_and_come_to_rest_together() -> None:
     np.testing.assert_allclose(hold.sample(NOW + np.array([0.0, 0.1])).acceleration, [[-4.0, 3.0]] * 2, rtol=1e-6)
 
 
+def test_no_hold_brakes_harder_than_it_need() -> None:
+    joints = [Joint("pan", max_velocity=2.0), Joint("lift", max_velocity=2.0)]
+    hold = brake(moving([0.0, 0.5], [2.0, 0.5]), NOW, MotionLimits.of(joints))
+    np.testing.assert_allclose(hold.times, [0.0, 0.25])  # 2.0 / 8, although 20 is allowed
+
+
 @pytest.mark.parametrize("velocity", [0.0, 0.01, 0.39])
 def test_no_hold_is_shorter_than_a_tenth_of_a_second(velocity: float) -> None:
     hold = brake(moving([0.0, 0.0], [velocity, 0.0]), NOW + 0.5, LIMITS)

@@ -101,7 +101,8 @@ def test_a_straight_line_stays_one() -> None:
         (0.0, 0.0, 1e-9),
         (0.0, 0.3, 1e-9),
         (0.0, 0.49, 1e-9),
-        (0.0, 0.8, 1e-6),  # the row that is too near is left out
+        (0.0, 0.8, 1e-9),
+        (0.0, 0.95, 1e-9),
         (TODAY, 0.3, 1e-7),  # the clock resolves 0.24 us
     ],
 )
@@ -287,7 +288,7 @@ def test_limits_of_any_size_make_a_motion(joint: Joint) -> None:
 def test_with_hardly_any_plan_left_there_is_nothing_to_follow() -> None:
     limiter, told = three_joints(), Cubic.at_rest(0.0, np.zeros(3))
     times = np.arange(100) / 30.0
-    assert limiter.follow(told, times[-2] - 0.01, times, np.zeros((100, 3))) is None
+    assert limiter.follow(told, times[-2] - 0.01, times, np.ones((100, 3))) is None
     assert limiter.follow(told, 0.0, times[:1], np.zeros((1, 3))) is None
     assert limiter.follow(told, times[-3] + 0.01, times, np.zeros((100, 3))) is not None
 

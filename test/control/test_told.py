@@ -24,7 +24,7 @@ def test_before_anything_was_told_and_after_forget_nothing_is_known() -> None:
     told.stay(NOW, np.zeros(1))
     told.forget()
     assert not told.known
-    assert told.last_time is None
+    assert told.rests_from is None
     assert told.at(NOW) is None
     assert told.position_at(NOW) is None
     assert told.extremes(NOW, NOW + 1.0) is None
@@ -38,7 +38,7 @@ def test_a_command_replaces_what_was_told_from_its_first_time_on() -> None:
     told.set(line(NOW + 0.5, 0.5, -1.0))
     positions = [position(told, NOW + t) for t in (0.25, 0.5, 1.0)]
     np.testing.assert_allclose(np.ravel(np.array(positions)), [0.25, 0.5, 0.0], atol=1e-6)
-    assert told.last_time == NOW + 1.7
+    assert told.rests_from == NOW + 1.7
     assert told.moving_at(NOW + 1.6)
     assert not told.moving_at(NOW + 1.8)
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from act_inference_ros.control.commander import make_commander
+from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.evaluation.comparison.executed_plan import ExecutedPlan
 from act_inference_ros.interfaces import MERGES

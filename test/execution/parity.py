@@ -379,7 +379,6 @@ def run_as_node(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> Outcome:
         sent = world.node.publishers[f"~/shadow/{each.name}"].sent
         read = [(at, each.interface.read(each.joints, message)) for at, message in sent]
         commands[each.name] = [
-            Command(at, np.array([at]), command.positions) if each.interface.streams else command
-            for at, command in read
+            Command(at, np.zeros(1), command.positions) if each.interface.streams else command for at, command in read
         ]
     return Outcome(commands, changes(supervisor), supervisor.holds)

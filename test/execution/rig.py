@@ -1,12 +1,13 @@
 """A pipeline with hand-moved time, a robot that may or may not do what it is told, and a memory of every command."""
 
+import functools
 from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from act_inference_ros.control.commander import make_commander
+from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.execution.pipeline import Pipeline, Taken
 from act_inference_ros.execution.states import State
 from act_inference_ros.interfaces import Command
@@ -33,9 +34,12 @@ def stamp(time: float) -> Any:
     return SimpleNamespace(sec=sec, nanosec=nanosec)
 
 
-def is_hold(command: Command) -> bool:
-    """Whether a trajectory is the shortest that says: stay there."""
-    return len(command.times) == 2 and np.array_equal(command.positions[0], command.positions[1])
+LEAD_S = 0.02
+
+
+def is_hold(command: Command, now: float) -> bool:
+    """Whether a trajectory that was sent `now` comes to rest sooner than one that follows a plan ever does."""
+    return command.stamp + float(command.times[-1]) < now + LEAD_S + 0.3
 
 
 class Rig:
@@ -46,17 +50,18 @@ class Rig:
 
     # `| Any`: mypy takes any value of a `**{...}` for one of these two.
     def __init__(self, closed_loop: bool | Any = True, spec: PolicySpec | Any = SPEC, **changes: Any) -> None:
+        self.now = START
         self.configuration = RobotConfiguration.from_parameters(PARAMETERS | changes)
         self.commands: dict[str, list[Command]] = {each.name: [] for each in self.configuration.controllers}
+        self._sent_at: dict[int, float] = {}
         commanders = [
-            make_commander(each, self.configuration, self.commands[each.name].append)
+            make_commander(each, self.configuration, functools.partial(self._sent, each.name))
             for each in self.configuration.controllers
         ]
         self.pipeline = Pipeline(
             self.configuration, bind_inputs(self.configuration, spec), commanders, closed_loop=closed_loop
         )
         self.supervisor, self.operator = self.pipeline.supervisor, self.pipeline.operator
-        self.now = START
         self.names: tuple[str, ...] = JOINTS
         self.positions = dict.fromkeys(JOINTS, 0.0)
         self.obeys = True
@@ -67,6 +72,14 @@ class Rig:
             self.supervisor.heard(each.name, 1, (), self.now)
         self.supervisor.activate(self.now)
         self.feed()
+
+    def _sent(self, controller: str, command: Command) -> None:
+        self.commands[controller].append(command)
+        self._sent_at[id(command)] = self.now
+
+    def is_hold(self, command: Command) -> bool:
+        """Whether a trajectory that was sent tells the arm to come to rest."""
+        return is_hold(command, self._sent_at[id(command)])
 
     @property
     def state(self) -> State:

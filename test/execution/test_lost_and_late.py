@@ -145,7 +145,7 @@ def test_a_slow_stream_keeps_its_rate_and_the_rules_are_looked_at_as_often_as_ev
         rig.feed()
         rig.pipeline.tick(rig.now)
     assert rig.state is State.COMMANDING
-    times = [float(command.times[0]) for command in rig.commands["gripper"]]
+    times = [command.stamp for command in rig.commands["gripper"]]
     assert np.diff(times) == pytest.approx(1.0 / command_rate, abs=1e-6)
     assert len(times) == pytest.approx(1 + 2.0 * command_rate, abs=1)
     rig.silent = {"front"}

@@ -35,6 +35,9 @@ def assert_same(ours: list[Command], theirs: list[Command]) -> None:
         assert one.stamp == pytest.approx(other.stamp, abs=STAMPED_WITHIN_S)
         np.testing.assert_allclose(one.times, other.times, rtol=0.0, atol=STAMPED_WITHIN_S)
         np.testing.assert_allclose(one.positions, other.positions, rtol=0.0, atol=1e-9)
+        if one.velocities is not None and other.velocities is not None:
+            np.testing.assert_allclose(one.velocities, other.velocities, rtol=0.0, atol=1e-9)
+        assert (one.velocities is None) == (other.velocities is None)
 
 
 def test_the_schedules_hold_what_they_are_to_prove(monkeypatch: pytest.MonkeyPatch) -> None:

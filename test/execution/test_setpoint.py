@@ -16,11 +16,9 @@ JOINTS = ("lift", "pan")
 
 def as_trajectory(command: Any) -> Trajectory:
     points = [
-        TrajectoryPoint(float(time - command.stamp), tuple(row))
-        for time, row in zip(command.times, command.positions, strict=True)
+        TrajectoryPoint(float(time), tuple(row), tuple(speeds))
+        for time, row, speeds in zip(command.times, command.positions, command.velocities, strict=True)
     ]
-    last = points[-1]
-    points[-1] = TrajectoryPoint(last.time_from_start_s, last.positions, (0.0,) * len(JOINTS))
     return Trajectory(JOINTS, float(command.stamp), tuple(points))
 
 

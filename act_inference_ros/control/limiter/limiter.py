@@ -12,7 +12,8 @@ from act_inference_ros.control.limiter.bounds import Bools, Columns, MotionLimit
 from act_inference_ros.control.limiter.course import Bridged, Course, Direct, together
 from act_inference_ros.control.limiter.grid import on_grid
 from act_inference_ros.control.limiter.landing import land
-from act_inference_ros.control.limiter.reference import Plan
+from act_inference_ros.control.limiter.reference import SHORTEST_END_S, Plan
+from act_inference_ros.control.limiter.straight import straight
 from act_inference_ros.control.spline import decaying_offset
 from act_inference_ros.errors import BadOutputError, ObservationError
 from act_inference_ros.joints import Joint
@@ -25,6 +26,10 @@ SOONEST_LANDING_S = 0.2
 """A bridge that begins takes at least this long, as an offset does; a shorter one would be rougher than needed."""
 NEAREST_ROW = 0.5
 """Rows nearer to the stamp than this share of their spacing are left out: a short first segment amplifies a step."""
+NEAREST_ROW_S = 1e-5
+"""The same in s, where what was told passes through the rows, so that there is no step."""
+STEP_ACCELERATION = 0.2
+"""ROS units/s2: more than this a step must not cause in the first segment; a step d over h s causes 6 d / h^2."""
 EVEN_S = 1e-6
 """Rows whose distances differ by less than this are evenly spaced; times of today's date are rounded to 0.24 us."""
 
@@ -64,38 +69,44 @@ class MotionLimiter:
     def configure(self, joints: Sequence[Joint]) -> None:
         """Take new limits of the same joints; a joint that is faster than the new ones brakes at the next `follow`."""
         self.limits = MotionLimits.of(joints)
+        self._smooth = np.array([joint.smooth for joint in joints])
 
     def clear(self) -> None:
         """Forget the landings: to be called when a hold brakes, or when a motion starts anew."""
         self._landing: Array = np.full(len(self.limits.lowest), -np.inf)
 
-    def follow(self, told: Cubic, stamp: float, times: Array, rows: Array) -> LimitedMotion | None:
+    def follow(
+        self, told: Cubic, stamp: float, times: Array, rows: Array, shortest_end_s: float = SHORTEST_END_S
+    ) -> LimitedMotion | None:
         """The motion from what is told for `stamp` along the plan `rows` (n, joints) at `times` (n,), evenly spaced.
 
+        The motion comes to rest `shortest_end_s` after the last row, or later where the acceleration asks for that.
         Rows before the stamp and very near to it do not count. None if fewer than two are left, so that what was told
         had better run out. Raises ValueError for rows that are not evenly spaced, BadOutputError for rows, and
         ObservationError for a start, that are no finite numbers for each joint.
 
         Each joint takes the first of these that keeps its limits: (1) the smoothest motion through the rows plus an
         offset that decays; (2) the plan alone, else the smoothed plan, as the reference, (3) plus an offset; (4) a
-        bridge to the reference.
+        bridge to the reference. Joints that are not smooth go straight from row to row within their velocity.
         """
         self._check_rows(rows, (len(times), len(self.limits.lowest)))
         if len(times) < 2:
             return None
         since, spacing = _even(times - stamp)
-        ahead, here = since > NEAREST_ROW * spacing, since >= 0.0
-        if np.count_nonzero(ahead) < 2:
-            return None
         told = replace(told.relative_to(stamp), origin=0.0)
         start = told.at(0.0)
         self._check_start(start)
-        within = self.limits.clip(rows)
-        plan = Plan.with_soft_end(since[ahead], within[ahead], spacing, self.limits)
+        within, here = self.limits.clip(rows), since >= 0.0
+        step = np.abs(told.sample(since[here][:3]).position - within[here][:3]).max(initial=0.0)
+        nearest = np.clip(np.sqrt(6.0 * step / STEP_ACCELERATION), NEAREST_ROW_S, NEAREST_ROW * spacing)
+        ahead = since > nearest
+        if np.count_nonzero(ahead) < 2:
+            return None
+        plan = Plan.with_soft_end(since[ahead], within[ahead], spacing, self.limits, shortest_end_s)
         flying = self._landing > stamp + EVEN_S
         offset, _ = decaying_offset(plan.times, OFFSET_S, *difference(told, since[here], within[here]))
         direct = plan.from_start(start.position, start.velocity, offset, self.limits)
-        follows = keeps_limits(direct, self.limits.including(start.position)) & ~flying
+        follows = keeps_limits(direct, self.limits.including(start.position)) & ~flying & self._smooth
         # Before the landings are forgotten: how soon a joint may land at the earliest.
         soonest = np.where(flying, np.minimum(SOONEST_LANDING_S, self._landing - stamp), SOONEST_LANDING_S)
         self.clear()
@@ -103,7 +114,10 @@ class MotionLimiter:
         motion = direct
         if not follows.all():
             courses: list[Course] = [Direct(np.flatnonzero(follows), direct.of_columns(follows))]
-            for columns, reference, is_smoothed in _references(plan, np.flatnonzero(~follows), self.limits):
+            if not self._smooth.all():
+                courses.append(self._straight(start, plan))
+            beyond = np.flatnonzero(~follows & self._smooth)
+            for columns, reference, is_smoothed in _references(plan, beyond, self.limits):
                 smoothed[columns] = is_smoothed
                 courses.append(self._with_offset(columns, start, reference, flying))
                 far = np.setdiff1d(columns, courses[-1].columns)
@@ -115,6 +129,14 @@ class MotionLimiter:
             motion = together([course for course in courses if len(course.columns)], start)
         clamped = int(np.count_nonzero((within != rows)[ahead]))
         return LimitedMotion(replace(motion, origin=stamp), smoothed, bridged, clamped)
+
+    def _straight(self, start: MotionPoint, plan: Plan) -> Direct:
+        """The joints that are not smooth."""
+        columns = np.flatnonzero(~self._smooth)
+        limits = self.limits.of_columns(columns)
+        return Direct(
+            columns, straight(start.of_columns(columns), plan.times, plan.rows[:, columns], limits.max_velocity)
+        )
 
     def _with_offset(self, columns: Columns, start: MotionPoint, reference: Cubic, flying: Bools) -> Direct:
         """Those of the joints `columns` that can go over to their `reference` by an offset that decays."""

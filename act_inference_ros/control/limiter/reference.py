@@ -36,10 +36,12 @@ class Plan:
     end_position: Array
 
     @classmethod
-    def with_soft_end(cls, times: Array, rows: Array, spacing: float, limits: MotionLimits) -> Plan:
+    def with_soft_end(
+        cls, times: Array, rows: Array, spacing: float, limits: MotionLimits, shortest_end_s: float = SHORTEST_END_S
+    ) -> Plan:
         """The plan of two or more rows inside the limits, which goes on with its last velocity, braking evenly."""
         velocity = np.clip((rows[-1] - rows[-2]) / spacing, -limits.max_velocity, limits.max_velocity)
-        end_s = max(SHORTEST_END_S, END_SHARE * float((np.abs(velocity) / limits.max_acceleration).max()))
+        end_s = max(shortest_end_s, END_SHARE * float((np.abs(velocity) / limits.max_acceleration).max()))
         end = float(on_grid(times[-1:] + end_s)[0])
         end_position = limits.clip(rows[-1] + velocity * (end - times[-1]) / 2.0)
         return cls(times, rows, spacing, end, end_position)
@@ -126,10 +128,10 @@ class Plan:
 
 
 def within_steps(rows: Array, reach: Array) -> Array:
-    """`rows` (n, joints), each moved to within `reach` (joints,) of the one before it."""
+    """`rows` (n, joints), each moved to within `reach`, (joints,) or (n - 1, joints), of the one before it."""
     if (np.abs(np.diff(rows, axis=0)) <= reach).all():
         return rows
     limited = rows.copy()
-    for k in range(1, len(rows)):
-        limited[k] = np.minimum(np.maximum(rows[k], limited[k - 1] - reach), limited[k - 1] + reach)
+    for k, far in enumerate(np.broadcast_to(reach, (len(rows) - 1, rows.shape[1])), start=1):
+        limited[k] = np.minimum(np.maximum(rows[k], limited[k - 1] - far), limited[k - 1] + far)
     return limited

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from act_inference_ros.control.commander import make_commander
+from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.errors import InferenceError, ObservationError
 from act_inference_ros.evaluation.comparison.executed_plan import ExecutedPlan
 from act_inference_ros.evaluation.comparison.truth_comparison import TruthComparison

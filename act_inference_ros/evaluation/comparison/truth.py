@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from act_inference_ros.control.cubic import Cubic
 from act_inference_ros.errors import ObservationError
 from act_inference_ros.evaluation.comparison.track import SNAP_S, Track
 from act_inference_ros.interfaces import BY_HEADER, Command, read_joint_state
@@ -25,6 +26,8 @@ from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import Controller
 
 COMMANDS, STATE, NONE = "commands", "state", "none"
+FINE_S = 0.01
+"""The way along a cubic is kept in pieces of this length."""
 MAX_STATE_GAP_S = 0.2
 CLOCK_JUMP_S = 1.0
 
@@ -129,10 +132,16 @@ class Truth:
             return
         begin = max(command.stamp, received)
         start = command.stamp if command.stamp > 0.0 else received
-        times = command.times - command.stamp + start
+        times = start + command.times
         if times[-1] < received:
             raise ObservationError(f"the trajectory was over {received - times[-1]:.3f} s before it came")
         rows = command.positions
+        if command.velocities is not None and np.isfinite(command.velocities).all():
+            # Between points that have velocities a controller goes along a cubic.
+            motion = Cubic(start, command.times, rows, command.velocities)
+            fine = np.arange(command.times[0], command.times[-1], FINE_S)
+            times = start + np.union1d(command.times, fine)
+            rows = motion.sample(times).position
         if times[0] <= begin + SNAP_S and not np.isfinite(track.linear_then_held(np.array([begin]))).all():
             # Nothing was commanded before: the trajectory itself says where the joints are as it begins.
             track.forget_from(begin)

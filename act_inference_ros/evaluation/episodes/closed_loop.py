@@ -28,6 +28,7 @@ from act_inference_ros.evaluation.episodes.messages import (
 from act_inference_ros.evaluation.episodes.setpoints import EpisodeSetpoints
 from act_inference_ros.evaluation.metrics.smoothness import SmoothnessSums
 from act_inference_ros.evaluation.results import Splice
+from act_inference_ros.execution.controller_parameters import forbids_overlap
 from act_inference_ros.execution.pipeline import Pipeline, Taken
 from act_inference_ros.execution.supervisor import POLICY
 from act_inference_ros.interfaces import NANOSECONDS
@@ -214,6 +215,9 @@ class _Loop:
         begin = START_NS / NANOSECONDS
         for each in configuration.controllers:
             self._pipeline.supervisor.permissions.heard(each.name, 1, ())
+        for name, controlled in zip([each.name for each in configuration.controllers], self._controllers, strict=True):
+            if controlled.parameters is not None:
+                self._pipeline.supervisor.overlap.shown(name, forbids_overlap(controlled.joints, controlled.parameters))
         self._pipeline.supervisor.activate(begin)
         self._coming: tuple[Taken, PredictedChunk] | None = None
 

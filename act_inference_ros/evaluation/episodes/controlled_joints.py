@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.control.commander import Commander, make_commander
+from act_inference_ros.control.commander import Commander
+from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.evaluation.episodes.messages import CommandMessage, make_plain_message
 from act_inference_ros.interfaces import Command
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import Controller
 from act_inference_ros.simulation.command_inputs import command_input
+from act_inference_ros.simulation.trajectory_controller import TrajectoryController
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,6 +33,12 @@ class ControlledJoints:
         self.commander: Commander = make_commander(controller, configuration, self._sent.append)
         self._input = command_input(controller.interface.name, controller.joints)
         self._input.controller.hold([start[name] for name in self.joints])
+
+    @property
+    def parameters(self) -> Mapping[str, Any] | None:
+        """What the controller's parameter service would answer; None for a controller that has no parameters."""
+        controller = self._input.controller
+        return controller.parameters() if isinstance(controller, TrajectoryController) else None
 
     def execute(self, now: float, measured: Mapping[str, float]) -> list[CommandMessage]:
         """Take what was sent since the last call; returns the messages, in order."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 
-from act_inference_ros.execution.controller_parameters import names_to_ask, shortcomings
+from act_inference_ros.execution.controller_parameters import forbids_overlap, names_to_ask, shortcomings
+from act_inference_ros.interfaces import OVERLAP_AUTO, OVERLAP_ON
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import Controller
 
@@ -22,11 +23,13 @@ class ControllerCheck:
     """Lives from activation until every controller has been asked; `look` is called often, from one thread.
 
     `findings` maps each controller to what was found, for the diagnostics; what could not be checked is found, too.
+    `shown` is called with each controller and why its trajectories must not overlap, None if they may.
     """
 
-    def __init__(self, node: Node, configuration: RobotConfiguration) -> None:
+    def __init__(self, node: Node, configuration: RobotConfiguration, shown: Callable[[str, str | None], None]) -> None:
         self.findings: dict[str, list[str]] = {}
         self._node = node
+        self._shown = shown
         self._limits = {joint.name: joint.max_deviation for joint in configuration.action.joints}
         self._begun = time.monotonic()
         self._asked = [
@@ -42,8 +45,14 @@ class ControllerCheck:
                     self._tell(each, [f"it shows no parameters ({each.service} is not there), so they are not checked"])
             elif each.answered or over:
                 use_sim_time = bool(self._node.get_parameter("use_sim_time").value)
-                controller = each.controller
-                found = shortcomings(controller.name, controller.joints, each.values(), use_sim_time, self._limits)
+                controller, values = each.controller, each.values()
+                forbids = forbids_overlap(controller.joints, values, use_sim_time)
+                if controller.overlap == OVERLAP_AUTO:
+                    self._shown(controller.name, forbids)
+                overlaps = controller.overlap == OVERLAP_ON or (controller.overlap == OVERLAP_AUTO and forbids is None)
+                found = shortcomings(
+                    controller.name, controller.joints, values, use_sim_time, self._limits, overlaps=overlaps
+                )
                 self._tell(each, found)
 
     def close(self) -> None:

@@ -67,7 +67,9 @@ class DiagnosticReport:
             "observation age p95 [ms]": f"{statistics.observation_age_ms(95):.1f}",
             "timeline horizon [s]": f"{supervisor.horizon(now):.2f}",
             "plan followed for at most [s]": f"{supervisor.max_plan_age:.2f}",
-            "clamped targets": supervisor.clamped,
+            "plan beyond position limits": supervisor.clamped,
+            "plan smoothed": _counted(supervisor.smoothed),
+            "plan bridged": _counted(supervisor.bridged),
             "reconnects": client.reconnects,
             "refused observations": refused,
             "last inference error": statistics.last_error,
@@ -78,6 +80,9 @@ class DiagnosticReport:
             for name, deviation in supervisor.following.deviations.items()
         }
         values |= {f"controller {name}": "; ".join(found) or "its parameters fit" for name, found in findings.items()}
+        overlap = supervisor.overlap
+        values |= {f"no overlap for {name}": note for name, note in overlap.notes.items()}
+        values |= {f"motion of {name} started anew": count for name, count in overlap.anew.items()}
         values |= {f"age of {name} [s]": _age(age) for name, age in inputs.ages(now).items()}
         values |= {f"same picture for [s]: {name}": f"{lasted:.1f}" for name, lasted in inputs.stuck.items()}
         values |= {f"refused: {reason}": count for reason, count in sorted(inputs.refused.items())}
@@ -103,7 +108,7 @@ class DiagnosticReport:
         if supervisor.clamped > self._clamped:
             return (
                 DiagnosticStatus.WARN,
-                f"commanding; {supervisor.clamped - self._clamped} targets clamped since the last report",
+                f"commanding; {supervisor.clamped - self._clamped} values of the plan lay beyond a position limit",
             )
         return DiagnosticStatus.OK, "commanding"
 
@@ -113,6 +118,11 @@ class DiagnosticReport:
         array = DiagnosticArray(status=[status])
         array.header.stamp = stamp
         return array
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """`pan 3, lift 1`; empty for none."""
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
 def _age(age: float | None) -> str:

@@ -19,7 +19,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from act_inference_ros.control.commander import Commander, make_commander
+from act_inference_ros.control.commander import Commander
+from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.execution.pipeline import Pipeline
 from act_inference_ros.execution.states import Answer, State
@@ -41,6 +42,8 @@ from act_inference_ros.spec import Chunk
 
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 COMMAND_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+REST_S = 0.5
+"""How long the way to rest may take when commanding ends; simulated time may stand still."""
 ACKNOWLEDGE_S = 0.1
 """How long the last command may take to be acknowledged when commanding ends."""
 
@@ -116,7 +119,7 @@ class PolicySession:
         self._ticked = time.monotonic()
         self._subscribe(worker)
         if not self.configuration.shadow:
-            self._check = ControllerCheck(self._node, self.configuration)
+            self._check = ControllerCheck(self._node, self.configuration, self._on_shown)
         self._timer = self._node.create_timer(self.configuration.tick_period_s, self._tick)
         with self._deciding() as now:  # before the first chunk: what was known of listeners may be old
             for heard in self._graph.look():
@@ -131,6 +134,7 @@ class PolicySession:
         Safe from any thread.
         """
         try:
+            self._come_to_rest(reason)
             with self._deciding() as now:
                 self._pipeline.supervisor.deactivate(now, reason)
         finally:
@@ -140,6 +144,16 @@ class PolicySession:
                 worker.stop(timeout=0.0)
         for publisher in self._publishers.values():
             publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
+
+    def _come_to_rest(self, reason: str) -> None:
+        """End the motion; what streams are told of the way to rest is sent from here, since no tick may come."""
+        with self._deciding() as now:
+            unfinished = self._pipeline.supervisor.brake(now, reason)
+        until = time.monotonic() + REST_S
+        while unfinished and time.monotonic() < until:
+            time.sleep(self.configuration.tick_period_s)
+            with self._deciding() as now:
+                unfinished = self._pipeline.supervisor.finish(now)
 
     def deactivate(self) -> None:
         """Stop, and let go of the inputs, whatever goes wrong."""
@@ -287,6 +301,10 @@ class PolicySession:
     def _on_environment_state(self, message: Float64MultiArray) -> None:
         with self._deciding() as now:
             self._pipeline.environment_state(message, now)
+
+    def _on_shown(self, controller: str, forbids: str | None) -> None:
+        with self._lock:
+            self._pipeline.supervisor.overlap.shown(controller, forbids)
 
     def _on_enable(self, message: Bool) -> None:
         with self._deciding() as now:

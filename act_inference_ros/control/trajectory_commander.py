@@ -1,0 +1,45 @@
+"""TrajectoryCommander: whole motions for a joint_trajectory_controller, each message on from the one before."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from act_inference_ros.control.commander import Commander
+from act_inference_ros.control.cubic import Cubic
+from act_inference_ros.interfaces import Command
+
+OVERLAP_S = 0.3
+"""A message that overlaps begins so long ago: longer than it takes to arrive, so that the controller's now is inside."""
+SHORTEST_SEGMENT_S = 1e-6
+"""Of two points that are nearer than this, the first is left out."""
+
+
+class TrajectoryCommander(Commander):
+    """The rest of the plan, each time a chunk arrives; it takes over `lead` later.
+
+    A joint_trajectory_controller starts a new trajectory from where the arm is measured (or, as parameters and distros
+    have it, from something else), which throws its setpoint back by lag x speed. A message that *overlaps* begins with
+    what the controller has been told already: its first point lies before the controller's now, so that no start is
+    needed, and what is played is what was told. A message that does not overlap is stamped ahead, and holds no point at
+    its stamp, because distributions of joint_trajectory_controller differ in what they do with one.
+    """
+
+    streams = False
+
+    def _takes_over(self, now: float) -> float:
+        return now + self.lead_s
+
+    def _tell(self, motion: Cubic, now: float, overlap: bool) -> None:
+        self._told.set(motion)
+        whole = self._told.again(now - OVERLAP_S) if overlap else None
+        if whole is not None and whole.begin < now:
+            self._send(_command(whole))
+        else:
+            self._send(_command(motion, since=SHORTEST_SEGMENT_S))
+
+
+def _command(motion: Cubic, since: float = 0.0) -> Command:
+    """The command of the knots of `motion` from `since` s after its origin on."""
+    apart = np.append(np.diff(motion.times) > SHORTEST_SEGMENT_S, True)
+    told = apart & (motion.times >= since)
+    return Command(motion.origin, motion.times[told], motion.positions[told], motion.velocities[told])
