@@ -55,7 +55,7 @@ NANOSECONDS = 1_000_000_000
 class Command(NamedTuple):
     """Positions (n, joints) for the instants `times` (n,), s after `stamp`; ROS units.
 
-    `velocities` (n, joints), per s: nan where a point has none, None where no point has any. A trajectory has two or
+    `velocities` (n, joints), per s: nan where a point has none, None where no point has any. A trajectory has one or
     more points and ends at rest; a stream's command is one position for its stamp. Read back from a message, `stamp`
     is 0.0 where the message carries none.
     """

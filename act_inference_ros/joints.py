@@ -29,11 +29,11 @@ DEFAULT_MAX_DEVIATION_PRISMATIC = 0.05
 class Joint:
     """One joint: `policy = scale * ros + offset`; `minimum`, `maximum` and `max_velocity` are in ROS units (and per s).
 
-    A limit of None is no limit. `max_acceleration` (ROS units/s2) bounds how fast the velocity may change, also when
-    the joint brakes. `smooth` is False for grippers: they go where the newest chunk says as fast as `max_velocity`
-    allows, and keep what they were told through every hold. `max_deviation` is how far the measured position may be
-    from the told one (ROS units), infinite for no limit. `continuous` joints turn without end: +3.1 and -3.1 rad are 0.08 rad
-    apart. Raises ConfigurationError that names the joint when the numbers make no sense.
+    A limit of None is no limit. `max_acceleration` (ROS units/s2) bounds how fast the velocity may change, also
+    when the joint brakes. `smooth` is False for grippers: they go where the newest chunk says as fast as
+    `max_velocity` allows, and keep what they were told through every hold. `max_deviation` is how far the measured
+    position may be from the told one (ROS units), infinite for no limit. `continuous` joints turn without end: +3.1
+    and -3.1 rad are 0.08 rad apart. Raises ConfigurationError that names the joint when the numbers make no sense.
     """
 
     name: str

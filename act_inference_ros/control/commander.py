@@ -140,9 +140,7 @@ class Commander(ABC):
         measured.
         """
         self.found_following()
-        if not self._told.known:
-            self.start_at(now, measured)
-        elif not self.agrees(measured, now, was_free):
+        if not self._told.known or not self.agrees(measured, now, was_free):
             self.start_at(now, measured)
 
     def start_at(self, now: float, here: Mapping[str, float]) -> None:
@@ -201,10 +199,10 @@ class Commander(ABC):
             count.update(self.joint_names[column] for column in np.flatnonzero(columns))
         self._tell(limited.motion, now, overlap)
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float) -> None:  # noqa: B027  # not every controller is to be told
         """Give a controller that streams its target for now. Others follow by themselves."""
 
-    def finish(self, now: float) -> None:
+    def finish(self, now: float) -> None:  # noqa: B027
         """Give a controller that streams its target for now, until it has been told to be at rest."""
 
     @property

@@ -9,7 +9,7 @@ from act_inference_ros.control.cubic import Cubic
 from act_inference_ros.interfaces import Command
 
 OVERLAP_S = 0.3
-"""A message that overlaps begins so long ago: longer than it takes to arrive, so that the controller's now is inside."""
+"""A message that overlaps begins so long ago, that the controller's now lies inside however long it takes to arrive."""
 SHORTEST_SEGMENT_S = 1e-6
 """Of two points that are nearer than this, the first is left out."""
 

@@ -17,6 +17,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
+from act_inference_ros.control.cubic import Cubic
 from act_inference_ros.interfaces import command_interface
 from act_inference_ros.ros.messages import message_class
 from act_inference_ros.simulation.command_inputs import command_input
@@ -230,20 +231,35 @@ def seconds(message: Any) -> float:
     return float(message.sec + message.nanosec * 1e-9)
 
 
+SHORTEST_END_S = 0.3
+"""A trajectory that follows a plan takes at least this long from the plan's last step to rest."""
+
+
+def ends_at(message: JointTrajectory) -> float:
+    """When a trajectory is at rest."""
+    return seconds(message.header.stamp) + seconds(message.points[-1].time_from_start)
+
+
 def is_hold(message: JointTrajectory) -> bool:
-    """Whether a trajectory is the shortest that says: stay there. A plan that has reached a limit is longer."""
-    return len(message.points) == 2 and message.points[0].positions == message.points[1].positions
+    """Whether a trajectory comes to rest sooner after its last point but one than any that follows a plan does."""
+    times = [0.0, *(seconds(point.time_from_start) for point in message.points)]
+    return times[-1] - times[-2] < SHORTEST_END_S - 0.02
 
 
 def told_at(trajectories: list[JointTrajectory], start: list[float], time: float) -> list[float]:
     """Where a controller that stood at `start` has its joints at `time`; trajectories go on from the one before."""
-    times, positions = np.zeros(1), np.array([start])
+    motion = Cubic.at_rest(0.0, np.array(start))
     for message in trajectories:
+        times = np.array([seconds(point.time_from_start) for point in message.points])
+        positions = np.array([point.positions for point in message.points])
+        speeds = np.array([point.velocities for point in message.points])
         begin = seconds(message.header.stamp)
-        from_there = [np.interp(begin, times, column) for column in positions.T]
-        times = np.array([begin, *(begin + seconds(point.time_from_start) for point in message.points)])
-        positions = np.array([from_there, *(point.positions for point in message.points)])
-    return [float(np.interp(time, times, column)) for column in positions.T]
+        if times[0] > 0.0:  # on from where it is
+            here = motion.at(begin)
+            times = np.r_[0.0, times]
+            positions, speeds = np.vstack([here.position, positions]), np.vstack([here.velocity, speeds])
+        motion = motion.then(Cubic(begin, times, positions, speeds))
+    return [float(position) for position in motion.at(time).position]
 
 
 def silent(_message: Any) -> None:
