@@ -7,20 +7,23 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("bench_local", "bench_node", "bench_triton", "bench_evaluation")
+BENCHMARKS = ("bench_local", "bench_node", "bench_triton", "bench_evaluation", "bench_motion")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones (default: {' '.join(BENCHMARKS)})")
-    chosen = parser.parse_args().names or list(BENCHMARKS)
+    arguments, options = parser.parse_known_args()
+    chosen = arguments.names or list(BENCHMARKS)
     unknown = sorted(set(chosen) - set(BENCHMARKS))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    if options and len(chosen) != 1:
+        parser.error(f"options ({' '.join(options)}) are those of one benchmark: name it")
     failed = []
     for name in chosen:
         print(f"\n{name}", flush=True)
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode != 0:
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False).returncode != 0:
             failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
