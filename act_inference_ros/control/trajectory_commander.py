@@ -10,6 +10,8 @@ from act_inference_ros.interfaces import Command
 
 OVERLAP_S = 0.3
 """A message that overlaps begins so long ago, that the controller's now lies inside however long it takes to arrive."""
+SHORTEST_LEAD_S = 0.002
+"""With a shorter lead there is no room for a point before the motion begins."""
 SHORTEST_SEGMENT_S = 1e-6
 """Of two points that are nearer than this, the first is left out."""
 
@@ -20,7 +22,8 @@ class TrajectoryCommander(Commander):
     A joint_trajectory_controller starts a new trajectory from where the arm is measured (or, as parameters and distros
     have it, from something else), which throws its setpoint back by lag x speed. A message that *overlaps* begins with
     what the controller has been told already: its first point lies before the controller's now, so that no start is
-    needed, and what is played is what was told. A message that does not overlap is stamped ahead, and holds no point at
+    needed, and what is played is what was told. A message that does not overlap is stamped ahead, by half the lead where
+    the motion begins at rest, so that the first point can say where, and by all of it elsewhere. It holds no point at
     its stamp, because distributions of joint_trajectory_controller differ in what they do with one.
     """
 
@@ -34,8 +37,11 @@ class TrajectoryCommander(Commander):
         whole = self._told.again(now - OVERLAP_S) if overlap else None
         if whole is not None and whole.begin < now:
             self._send(_command(whole))
-        else:
+        elif motion.velocities[0].any() or self.lead_s < SHORTEST_LEAD_S:
             self._send(_command(motion, since=SHORTEST_SEGMENT_S))
+        else:
+            # From rest: until it takes over the controller shall not move.
+            self._send(_command(motion.relative_to(motion.origin - self.lead_s / 2.0)))
 
 
 def _command(motion: Cubic, since: float = 0.0) -> Command:

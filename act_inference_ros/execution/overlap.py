@@ -39,14 +39,27 @@ STATES_KEPT = 20
 HISTORY_S = 0.6
 """How far back the measured way is compared with the told way."""
 HISTORY_STEP_S = 0.02
-DEAD_TIME_S = 0.1
-"""An arm need not have moved for what it was told later than this."""
-WAY = 0.04
-"""ROS units: a told way that is longer must have been moved along, at least a little."""
-WAY_SHARE = 0.13
-"""Of `max_deviation`, where that is less."""
-MOVED = 0.3
-"""The share of the told way that an arm which follows has moved at least."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When a joint has not moved as it was told to.
+
+    What it was told later than `dead_time_s` ago does not count. A told way longer than `way` (ROS units; less where
+    `max_deviation` is little) must have been moved along, at least by the share `moved` of it.
+    """
+
+    dead_time_s: float
+    way: float
+    moved: float
+
+
+AT_FIRST = Patience(dead_time_s=0.05, way=0.01, moved=0.2)
+"""Until a controller's joints have moved in this motion: it may not even have heard of it."""
+LATER = Patience(dead_time_s=0.1, way=0.04, moved=0.3)
+"""Then gears and friction may keep a joint from a short way."""
+WAY_OF_DEVIATION = 0.3
+"""`max_deviation` rad of a joint that is given the ways above; with less of it they are shorter."""
 
 
 @dataclass(frozen=True)
@@ -132,13 +145,15 @@ class Overlap:
         self._closed_loop = closed_loop
         self._words = {controller.name: ControllerWord() for controller in configuration.controllers}
         self._history: dict[str, deque[Measured]] = {}
+        self._found_following: set[str] = set()
+        """The controllers whose joints have gone where they were told to, in this motion."""
         self.configure(configuration)
 
     def configure(self, configuration: RobotConfiguration) -> None:
         """Take new live parameters."""
         self._setting = {controller.name: controller.overlap for controller in configuration.controllers}
-        self._ways = {
-            joint.name: min(WAY, WAY_SHARE * joint.max_deviation) if joint.smooth else math.inf
+        self._shares = {
+            joint.name: min(1.0, joint.max_deviation / WAY_OF_DEVIATION) if joint.smooth else math.inf
             for joint in configuration.action.joints
         }
 
@@ -186,6 +201,10 @@ class Overlap:
         reference = self._fresh_reference(controller, now)
         return {} if reference is None else dict(reference.positions)
 
+    def begins(self, controller: str) -> None:
+        """Note that a motion begins: whether its controller's joints follow is to be found out anew."""
+        self._found_following.discard(controller)
+
     def allows(self, controller: str, commander: Commander, now: float, here: Mapping[str, Measured]) -> Start:
         """Return how the next message starts; start the motion anew if what was told is not the truth.
 
@@ -202,9 +221,9 @@ class Overlap:
                 # Already on its way to be elsewhere: what comes now takes it from where it is.
                 away = f"it goes at {reference.speed:.0%} of its speed"
             if away is None:
-                commander.found_following()
+                self._follows(controller, commander)
         else:
-            away = self._away_from_measured(commander, here, now)
+            away = self._away_from_measured(controller, commander, here, now)
         self._note(controller, forbids, away)
         if away is None:
             return Start(overlap=forbids is None, anew=False)
@@ -254,7 +273,9 @@ class Overlap:
                 return f"{told}; is it active, slowed down, or refusing?"
         return None
 
-    def _away_from_measured(self, commander: Commander, here: Mapping[str, Measured], now: float) -> str | None:
+    def _away_from_measured(
+        self, controller: str, commander: Commander, here: Mapping[str, Measured], now: float
+    ) -> str | None:
         """Say why the measured joints do not look as if they went where they were told, or None."""
         known = {name: here[name] for name in commander.joint_names if name in here}
         if not known:
@@ -262,22 +283,35 @@ class Overlap:
         time = min(now, min(each.time for each in known.values()))
         if not commander.agrees({name: each.position for name, each in known.items()}, time):
             return "its joints are not where they were told to be; is it active, slowed down, or refusing?"
-        for name, (lowest, highest) in commander.extremes(now - HISTORY_S, now - DEAD_TIME_S).items():
-            way, moved = highest - lowest, self._moved(name, now)
-            if way <= self._ways.get(name, math.inf) or moved is None:
+        patience = LATER if controller in self._found_following else AT_FIRST
+        followed = False
+        for name, each in known.items():
+            moved = self._moved(name, each)
+            if moved is None:
                 continue
-            if moved < MOVED * way:
-                return f"{name} was told to move by {way:.3f} and moved by {moved:.3f}; is it active, or refusing?"
-            commander.found_following()
+            since, span = moved
+            told = commander.extremes(since, each.time - patience.dead_time_s)
+            way = told[name][1] - told[name][0] if each.time - patience.dead_time_s > since else 0.0
+            if way <= patience.way * self._shares.get(name, math.inf):
+                continue
+            if span < patience.moved * way:
+                return f"{name} was told to move by {way:.3f} and moved by {span:.3f}; is it active, or refusing?"
+            followed = True
+        if followed:
+            self._follows(controller, commander)
         return None
 
-    def _moved(self, joint: str, now: float) -> float | None:
-        """By how much a joint was measured to move lately; None if it was not measured for long enough."""
+    def _follows(self, controller: str, commander: Commander) -> None:
+        self._found_following.add(controller)
+        commander.found_following()
+
+    def _moved(self, joint: str, newest: Measured) -> tuple[float, float] | None:
+        """Since when a joint's positions are remembered, and by how much it has moved since; None if they are not."""
         history = self._history.get(joint)
-        if not history or history[0].time > now - HISTORY_S / 2.0:
+        if not history:
             return None
-        positions = [each.position for each in history]
-        return max(positions) - min(positions)
+        positions = [newest.position, *(each.position for each in history)]
+        return history[0].time, max(positions) - min(positions)
 
 
 def _line(commander: Commander, reference: Reference, now: float) -> Cubic:
@@ -285,7 +319,7 @@ def _line(commander: Commander, reference: Reference, now: float) -> Cubic:
     told = commander.told(reference.time)
     position = np.array([reference.positions.get(name, told[name]) for name in commander.joint_names])
     velocity = np.array([reference.velocities.get(name, 0.0) for name in commander.joint_names])
-    span = now + commander.lead_s + DEAD_TIME_S - reference.time
+    span = now + commander.lead_s + LATER.dead_time_s - reference.time
     return Cubic(
         reference.time,
         np.array([0.0, span]),

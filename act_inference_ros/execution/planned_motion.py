@@ -96,6 +96,7 @@ class PlannedMotion:
         Where a controller says where it wants its joints, that counts more than where they are measured.
         """
         for name, commander in self._commander_of.items():
+            self.overlap.begins(name)
             commander.begin(now, {**measured, **self.overlap.place(name, now)}, was_free)
 
     def follow(self, now: float, until: float, here: Mapping[str, Measured]) -> None:

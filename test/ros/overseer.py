@@ -147,7 +147,9 @@ def largest_excess(motion: list[Commanded], fastest: float, period_s: float) -> 
             begin = seconds(command.header.stamp)
             times = [begin, *(begin + seconds(point.time_from_start) for point in command.points)]
             rows = [list(point.positions) for point in command.points]
-            start = rows[0] if before is None else told_at([before], rows[0], begin)
+            # A message that begins with what was told before says itself where it starts.
+            starts_itself = before is None or times[1] == begin
+            start = rows[0] if starts_itself else told_at([before], rows[0], begin)
             steps = np.abs(np.diff(np.array([start, *rows]), axis=0))
             excess = max(excess, float((steps - fastest * np.diff(times)[:, None]).max()))
         return excess
