@@ -42,11 +42,13 @@ class DiagnosticReport:
         pipeline: Pipeline,
         inputs: ObservationInputs,
         findings: Mapping[str, list[str]],
+        outcomes: Mapping[str, str | None],
         now: float,
     ) -> DiagnosticArray:
         """Report an active node; call with the session's lock held, every `period_s`.
 
-        `findings` maps each controller that was asked for its parameters to what does not fit.
+        `findings` maps each controller that was asked for its parameters to what does not fit; `outcomes` each
+        controller to what came of the last command, None where nobody tells.
         """
         supervisor, statistics = pipeline.supervisor, pipeline.statistics
         refused = sum(inputs.refused.values())
@@ -80,6 +82,7 @@ class DiagnosticReport:
             for name, deviation in supervisor.following.deviations.items()
         }
         values |= {f"controller {name}": "; ".join(found) or "its parameters fit" for name, found in findings.items()}
+        values |= {f"goal of {name}": outcome for name, outcome in outcomes.items() if outcome is not None}
         overlap = supervisor.overlap
         values |= {f"no overlap for {name}": note for name, note in overlap.notes.items()}
         values |= {f"motion of {name} started anew": count for name, count in overlap.anew.items()}
