@@ -11,7 +11,7 @@ pytest.importorskip("rclpy")
 
 from sensor_msgs.msg import JointState
 
-from act_inference_ros.errors import ConfigurationError, ObservationError
+from act_inference_ros.errors import ConfigurationError, MissingDependencyError, ObservationError
 from act_inference_ros.interfaces import ACTIONS, Command, command_interface
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import DEFAULT_DEADBAND
@@ -83,6 +83,13 @@ def test_a_gripper_command_that_says_nothing_is_refused() -> None:
         row.read(["grip"], goal("gripper_action", math.nan, None).command)
     with pytest.raises(ObservationError, match="one joint"):
         row.read(["grip", "other"], goal("gripper_action", 0.0, None).command)
+
+
+@pytest.mark.usefixtures("_control_msgs")
+def test_a_control_msgs_that_is_too_old_is_not_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("control_msgs.action.ParallelGripperCommand")
+    with pytest.raises(MissingDependencyError, match="not in the control_msgs that is installed; install a newer"):
+        message_class("control_msgs/action/ParallelGripperCommand")
 
 
 def test_a_grippers_result_is_read() -> None:

@@ -19,9 +19,9 @@ def message_class(message_type: str) -> Any:
     try:
         return getattr(importlib.import_module(f"{package}.{kind}"), name)
     except (ModuleNotFoundError, AttributeError) as error:
-        raise MissingDependencyError(
-            f"{message_type} is not installed; install ros-$ROS_DISTRO-{package.replace('_', '-')}"
-        ) from error
+        there = isinstance(error, AttributeError)
+        what = f"is not in the {package} that is installed; install a newer" if there else "is not installed; install"
+        raise MissingDependencyError(f"{message_type} {what} ros-$ROS_DISTRO-{package.replace('_', '-')}") from error
 
 
 def make_message(message_type: str, **fields: Any) -> Any:

@@ -32,6 +32,8 @@ from act_inference_ros.ros.policy.outlets import make_outlet
 from test.control_msgs_look_alikes import GripperCommand, ParallelGripperCommand, control_msgs_installed
 from test.execution import parity
 
+pytestmark = pytest.mark.filterwarnings("error")  # rclpy's futures make one of what a callback raises
+
 NAME = "/hand/gripper_cmd"
 GOALS = {"gripper_action": GripperCommand.Goal, "parallel_gripper_action": ParallelGripperCommand.Goal}
 SUCCEEDED, CANCELED, ABORTED = 4, 5, 6
@@ -244,6 +246,9 @@ def test_the_result_of_a_goal_that_was_replaced_is_not_taken_for_the_newest(hand
     first = hand.server.answer()
     hand.command(0.02)
     second = hand.server.answer()
+    hand.now += PATIENCE_S / 2
+    hand.outlet.flush()
+    assert not first.result.cancelled()
     first.end(GripperCommand.Result(0.05, 0.0), ABORTED)
     assert hand.outlet.outcome == "goal 0.02, under way"
     second.end(GripperCommand.Result(0.02, 0.0, False, True))
