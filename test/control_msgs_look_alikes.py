@@ -1,4 +1,4 @@
-"""Look-alikes of control_msgs, which is no wheel: its two gripper actions, with the fields that they have by definition.
+"""Look-alikes of control_msgs, which is no wheel: its two gripper actions, with the fields that they are to have.
 
 `control_msgs/action/GripperCommand`: goal `command` (msg/GripperCommand: float64 position, max_effort), result float64
 position, effort, bool stalled, reached_goal. `control_msgs/action/ParallelGripperCommand`: goal `command`

@@ -1,6 +1,7 @@
 """What a gripper's parameters may say, and how commands become goals of control_msgs and results are read back."""
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_a_gripper_command_that_says_nothing_is_refused() -> None:
 
 @pytest.mark.usefixtures("_control_msgs")
 def test_a_control_msgs_that_is_too_old_is_not_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("control_msgs.action.ParallelGripperCommand")
+    monkeypatch.delattr(sys.modules["control_msgs.action"], "ParallelGripperCommand")
     with pytest.raises(MissingDependencyError, match="not in the control_msgs that is installed; install a newer"):
         message_class("control_msgs/action/ParallelGripperCommand")
 

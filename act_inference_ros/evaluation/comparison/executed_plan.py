@@ -4,6 +4,8 @@ Follows the node's commanders. A chunk takes over `lead` after it arrives for a 
 with that instant the trajectory before is executed), at once for a streaming one. Every motion starts where the joints
 were told to be, else measured, and is clamped from there. The grid lies on the steps of the first chunk of a motion, so
 a chunk's rows are hit exactly as long as observations come in steps of 1 / fps.
+
+A gripper that is commanded by goals is taken for a streaming one: its goals lie within the deadband of that.
 """
 
 from __future__ import annotations
