@@ -1,9 +1,9 @@
 """The package's vocabulary: every word that a user may write stands here once, and each command interface has one row.
 
 A row of `COMMAND_INTERFACES` says all that the package knows of a way to command a controller: its name, whether it
-streams, its message type, and how a command is written into a message and read back. Messages are made by whoever has
-their types (`MessageMaker`), so that nothing here imports ROS. A word that is not in its table is an error. Imports
-numpy only.
+streams, its message type, how a command is written into a message and read back, and whether its messages are published
+or are goals on an action server. Messages are made by whoever has their types (`MessageMaker`), so that nothing here
+imports ROS. A word that is not in its table is an error. Imports numpy only.
 """
 
 from __future__ import annotations
@@ -57,13 +57,23 @@ class Command(NamedTuple):
 
     `velocities` (n, joints), per s: nan where a point has none, None where no point has any. A trajectory has one or
     more points and ends at rest; a stream's command is one position for its stamp. Read back from a message, `stamp`
-    is 0.0 where the message carries none.
+    is 0.0 where the message carries none. `max_effort`, N or Nm, is for grippers; None leaves it to the driver.
     """
 
     stamp: float
     times: Positions
     positions: Positions
     velocities: Positions | None = None
+    max_effort: float | None = None
+
+
+class GoalResult(NamedTuple):
+    """How a goal ended: where the gripper was, ROS units, its effort, N or Nm; nan for what the driver did not say."""
+
+    position: float
+    effort: float
+    reached_goal: bool
+    stalled: bool
 
 
 class MessageMaker(Protocol):
@@ -87,12 +97,31 @@ class ReadCommand(Protocol):
         """Return the command. Raises ObservationError for a message that does not command these joints."""
 
 
+class ReadResult(Protocol):
+    """Reads the result of a goal."""
+
+    def __call__(self, result: Any) -> GoalResult:
+        """Return how the goal ended."""
+
+
+@dataclass(frozen=True)
+class GoalAction:
+    """An action whose goals are commands: the goal's field `command` is the message that the interface writes.
+
+    `type` is a name such as `control_msgs/action/GripperCommand`.
+    """
+
+    type: str
+    read_result: ReadResult
+
+
 @dataclass(frozen=True)
 class CommandInterface:
     """One way to command a controller.
 
     `streams`: the controller wants one target at every tick and keeps the last; else it wants the rest of the plan
-    with every chunk and follows it by itself.
+    with every chunk and follows it by itself. `action`: its messages are goals on an action server, for a gripper of
+    one joint, and a target is sent only if it is another than the last; None: they are published on a topic.
     """
 
     name: str
@@ -100,6 +129,7 @@ class CommandInterface:
     message_type: str
     write: WriteCommand
     read: ReadCommand
+    action: GoalAction | None = None
 
 
 def write_trajectory(make: MessageMaker, joints: Sequence[str], command: Command) -> Any:
@@ -163,6 +193,42 @@ def read_joint_state(joints: Sequence[str], message: Any) -> Command:
     return _one_target(seconds(message.header.stamp), _by_name(joints, message.name, message.position))
 
 
+def write_parallel_gripper(make: MessageMaker, joints: Sequence[str], command: Command) -> Any:
+    """Make the sensor_msgs/JointState of a ParallelGripperCommand goal; without `max_effort` its effort is empty."""
+    return make(
+        "sensor_msgs/msg/JointState",
+        header=stamped_header(make, command.stamp),
+        name=list(joints),
+        position=command.positions[0].tolist(),
+        effort=[] if command.max_effort is None else [command.max_effort] * len(joints),
+    )
+
+
+def read_parallel_gripper_result(result: Any) -> GoalResult:
+    """Read the result of a ParallelGripperCommand, whose state is a JointState of the gripper."""
+    state = result.state
+    position, effort = (float(said[0]) if len(said) else math.nan for said in (state.position, state.effort))
+    return GoalResult(position, effort, bool(result.reached_goal), bool(result.stalled))
+
+
+def write_gripper(make: MessageMaker, joints: Sequence[str], command: Command) -> Any:
+    """Make the control_msgs/GripperCommand of a goal; without `max_effort` it says 0.0, since it must say something."""
+    effort = 0.0 if command.max_effort is None else command.max_effort
+    return make("control_msgs/msg/GripperCommand", position=float(command.positions[0, 0]), max_effort=effort)
+
+
+def read_gripper(joints: Sequence[str], message: Any) -> Command:
+    """Read a control_msgs/GripperCommand, which has one position and no name."""
+    if len(joints) != 1:
+        raise ObservationError(f"expected one joint for one position, got {list(joints)}")
+    return _one_target(0.0, _finite(joints, np.array([message.position], dtype=np.float64)))
+
+
+def read_gripper_result(result: Any) -> GoalResult:
+    """Read the result of a GripperCommand."""
+    return GoalResult(float(result.position), float(result.effort), bool(result.reached_goal), bool(result.stalled))
+
+
 COMMAND_INTERFACES: Mapping[str, CommandInterface] = {
     row.name: row
     for row in (
@@ -171,9 +237,27 @@ COMMAND_INTERFACES: Mapping[str, CommandInterface] = {
         ),
         CommandInterface("position_stream", True, "std_msgs/msg/Float64MultiArray", write_array, read_array),
         CommandInterface("joint_state", True, "sensor_msgs/msg/JointState", write_joint_state, read_joint_state),
+        CommandInterface(
+            "parallel_gripper_action",
+            True,
+            "sensor_msgs/msg/JointState",
+            write_parallel_gripper,
+            read_joint_state,
+            GoalAction("control_msgs/action/ParallelGripperCommand", read_parallel_gripper_result),
+        ),
+        CommandInterface(
+            "gripper_action",
+            True,
+            "control_msgs/msg/GripperCommand",
+            write_gripper,
+            read_gripper,
+            GoalAction("control_msgs/action/GripperCommand", read_gripper_result),
+        ),
     )
 }
 """Name -> row. The default is the first."""
+ACTIONS = tuple(name for name, row in COMMAND_INTERFACES.items() if row.action is not None)
+"""The interfaces whose commands are goals on an action server."""
 
 
 def command_interface(name: str) -> CommandInterface:

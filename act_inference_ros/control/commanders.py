@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from act_inference_ros.control.commander import Commander, Send
+from act_inference_ros.control.gripper_commander import GripperCommander
 from act_inference_ros.control.stream_commander import StreamCommander
 from act_inference_ros.control.trajectory_commander import TrajectoryCommander
 from act_inference_ros.robot.configuration import RobotConfiguration
@@ -11,5 +12,7 @@ from act_inference_ros.robot.devices import Controller
 
 def make_commander(controller: Controller, configuration: RobotConfiguration, send: Send) -> Commander:
     """Return the commander that the controller's interface asks for; what it commands goes to `send`."""
-    kind = StreamCommander if controller.interface.streams else TrajectoryCommander
-    return kind(controller.joints, configuration.action, controller.lead_s, configuration.command_rate, send)
+    given = (controller.joints, configuration.action, controller.lead_s, configuration.command_rate, send)
+    if controller.interface.action is not None:
+        return GripperCommander(*given, controller.deadband, controller.max_effort)
+    return (StreamCommander if controller.interface.streams else TrajectoryCommander)(*given)

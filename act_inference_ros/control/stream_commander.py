@@ -86,7 +86,11 @@ class StreamCommander(Commander):
         position = self._told.position_at(now)
         if position is not None:
             self._sent_at, self._sent = now, position
-            self._send(Command(now, np.zeros(1), position[None]))
+            self._give(now, position)
+
+    def _give(self, now: float, position: Array) -> None:
+        """Send the target (joints,) for now."""
+        self._send(Command(now, np.zeros(1), position[None]))
 
     def _make_up_for_lateness(self, now: float) -> None:
         """Let the motion go on from where it stopped, if a late tick would turn into too big a step.

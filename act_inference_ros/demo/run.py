@@ -24,13 +24,13 @@ from pathlib import Path
 from act_inference_ros.demo.domain import private_domain
 from act_inference_ros.demo.server import demo_server
 from act_inference_ros.errors import ActInferenceError, CheckpointError, ConfigurationError
-from act_inference_ros.interfaces import COMMAND_INTERFACES, DEFAULT_MODE, MODES
+from act_inference_ros.interfaces import DEFAULT_MODE, MODES
 from act_inference_ros.policy import checkpoint_files
 from act_inference_ros.program import exit_status, shared_memory
 from act_inference_ros.program.installed_files import share_directory
 from act_inference_ros.program.processes import ManagedProcess
 from act_inference_ros.program.signals import STOP_SIGNALS, StoppedBySignal, StopSignals
-from act_inference_ros.simulation.command_inputs import DEMO_CONTROLLERS, demo_topic
+from act_inference_ros.simulation.command_inputs import DEMO_CONTROLLERS, DEMO_INTERFACES, demo_topic
 
 TRAINER = "act_inference_ros.simulation.trainer"
 POLICY_NODE = "act_inference_ros.ros.policy.policy_node"
@@ -233,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--server", default="", help="triton mode: address of a running server (default: one is started)"
     )
-    parser.add_argument("--interface", choices=tuple(COMMAND_INTERFACES), default="joint_trajectory")
+    parser.add_argument("--interface", choices=DEMO_INTERFACES, default="joint_trajectory")
     parser.add_argument("--cover-camera", action="store_true", help="black images: does the policy look at all?")
     parser.add_argument("--block-arm", action="store_true", help="hold the arm for 1 s in each episode: is it noticed?")
     parser.add_argument("--seed", type=int, default=0, help="of the cubes' places (default: 0)")

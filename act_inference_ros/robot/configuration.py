@@ -99,6 +99,7 @@ class RobotConfiguration:
         problems += parts.duplicates("state.joints", state_joints) + parts.duplicates("action.joints", action_joints)
         problems += parts.coverage_problems(action_joints, controllers)
         problems += parts.shared_topics(values, cameras, controllers)
+        problems += parts.goal_problems(values, controllers, joints)
         pose = tuple(cast("list[float]", values["start_pose"]))
         if all(name in joints for name in action_joints):  # else what is wrong with the joints is enough to read
             problems += parts.pose_problems(pose, [joints[name] for name in action_joints])

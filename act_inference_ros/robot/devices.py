@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from act_inference_ros.interfaces import OVERLAP_AUTO, CommandInterface
 
+DEFAULT_DEADBAND = 0.001
+"""ROS units: a millimetre, or a milliradian."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -21,6 +24,8 @@ class Controller:
     """A controller that executes some of the action's joints.
 
     `lead_s` and `overlap` (see `interfaces.OVERLAPS`) apply where its interface does not stream.
+    `deadband`, ROS units, and `max_effort`, N or Nm, None for the driver's own, apply to goals of an action (see
+    `control.gripper_commander`).
     """
 
     name: str
@@ -29,3 +34,5 @@ class Controller:
     joints: tuple[str, ...]
     lead_s: float
     overlap: str = OVERLAP_AUTO
+    deadband: float = DEFAULT_DEADBAND
+    max_effort: float | None = None

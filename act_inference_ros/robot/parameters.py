@@ -205,7 +205,7 @@ PARAMETERS = (
         "What it listens to.",
         choices=tuple(COMMAND_INTERFACES),
     ),
-    Parameter("controller.<controller>.topic", "", "Its command topic."),
+    Parameter("controller.<controller>.topic", "", "Its command topic; of a gripper action, the action's name."),
     Parameter("controller.<controller>.joints", [], "Its joints, in its own order."),
     Parameter(
         "controller.<controller>.lead",
@@ -221,6 +221,18 @@ PARAMETERS = (
         "Begin trajectories with what was told before; auto: where the controller's parameters show that it may be.",
         choices=OVERLAPS,
         live=True,
+    ),
+    Parameter(
+        "controller.<controller>.deadband",
+        UNSET,
+        "Gripper actions: a goal is sent when the target has moved this far since the last, ROS units; .nan: 0.001.",
+        0.0,
+    ),
+    Parameter(
+        "controller.<controller>.max_effort",
+        UNSET,
+        "Gripper actions: effort at most, N or Nm; .nan: none is said (gripper_action, which must say one: 0).",
+        0.0,
     ),
     Parameter("command_rate", 100.0, "Commands per second of streaming interfaces.", 1.0, 1000.0, live=True),
     Parameter("merge", "blend", "How overlapping chunks become one plan.", choices=MERGES, live=True),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import cast
+from typing import TypeVar, cast
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.interfaces import command_interface
+from act_inference_ros.interfaces import ACTIONS, command_interface
 from act_inference_ros.joints import DEFAULT_MAX_DEVIATION, DEFAULT_MAX_DEVIATION_PRISMATIC, UNITS, Joint
-from act_inference_ros.robot.devices import Camera, Controller
+from act_inference_ros.robot.devices import DEFAULT_DEADBAND, Camera, Controller
 from act_inference_ros.robot.parameters import INFINITY, Value, is_unset
 from act_inference_ros.robot.robot_description import DescribedJoint, read_description, tightened
+
+T = TypeVar("T")
 
 
 def described(text: str, problems: list[str]) -> Mapping[str, DescribedJoint]:
@@ -138,9 +140,42 @@ def controllers_of(values: Mapping[str, Value], problems: list[str]) -> tuple[Co
                 tuple(cast("list[str]", values[f"{prefix}.joints"])),
                 cast(float, values[f"{prefix}.lead"]),
                 cast(str, values[f"{prefix}.overlap"]),
+                _given_or(DEFAULT_DEADBAND, values[f"{prefix}.deadband"]),
+                _given_or(None, values[f"{prefix}.max_effort"]),
             )
         )
     return tuple(controllers)
+
+
+def goal_problems(
+    values: Mapping[str, Value], controllers: tuple[Controller, ...], joints: Mapping[str, Joint]
+) -> list[str]:
+    """What a controller with an action server needs and does not have, and what is said of others that have none."""
+    problems = []
+    for controller in controllers:
+        prefix, interface = f"controller.{controller.name}", controller.interface
+        if interface.action is None:
+            said = [name for name in _OF_GOALS if not is_unset(values[f"{prefix}.{name}"])]
+            problems += [
+                f"{prefix}.{name}: {interface.name} sends no goals; it is for {' and '.join(ACTIONS)}" for name in said
+            ]
+            continue
+        if len(controller.joints) > 1:
+            problems.append(f"{prefix}.joints: {interface.name} moves one joint, got {list(controller.joints)}")
+        problems += [
+            f"joint.{name}.smooth: {interface.name} is for grippers, which go on squeezing through a hold; write "
+            f"joint.{name}.smooth: false"
+            for name in controller.joints
+            if name in joints and joints[name].smooth
+        ]
+    return problems
+
+
+_OF_GOALS = ("deadband", "max_effort")
+
+
+def _given_or(default: T, value: Value) -> float | T:
+    return default if is_unset(value) else cast(float, value)
 
 
 def coverage_problems(action_joints: list[str], controllers: tuple[Controller, ...]) -> list[str]:

@@ -11,17 +11,17 @@ from act_inference_ros.errors import MissingDependencyError
 
 @cache
 def message_class(message_type: str) -> Any:
-    """Return the Python class of a message type such as `sensor_msgs/msg/JointState`.
+    """Return the Python class of a type such as `sensor_msgs/msg/JointState` or `control_msgs/action/GripperCommand`.
 
     Raises MissingDependencyError, naming the package to install, where its package is not there.
     """
-    package, _, name = message_type.split("/")
+    package, kind, name = message_type.split("/")
     try:
-        return getattr(importlib.import_module(f"{package}.msg"), name)
+        return getattr(importlib.import_module(f"{package}.{kind}"), name)
     except (ModuleNotFoundError, AttributeError) as error:
-        raise MissingDependencyError(
-            f"{message_type} is not installed; install ros-$ROS_DISTRO-{package.replace('_', '-')}"
-        ) from error
+        there = isinstance(error, AttributeError)
+        what = f"is not in the {package} that is installed; install a newer" if there else "is not installed; install"
+        raise MissingDependencyError(f"{message_type} {what} ros-$ROS_DISTRO-{package.replace('_', '-')}") from error
 
 
 def make_message(message_type: str, **fields: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The demo robot's controllers, one row for each command interface: their topics, and what they make of a message.
+"""The demo robot's controllers, one row for each interface with a topic: their topics, what they make of a message.
 
 Messages are read by their fields, so that it does not matter whether they came over ROS or from this process.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from act_inference_ros.interfaces import COMMAND_INTERFACES, seconds
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.interfaces import ACTIONS, COMMAND_INTERFACES, seconds
 from act_inference_ros.simulation.controllers import (
     NamedPositionController,
     PositionController,
@@ -24,6 +25,8 @@ GRIPPER_JOINTS = ("grip",)
 ALL_JOINTS = (*ARM_JOINTS, *GRIPPER_JOINTS)
 DEMO_CONTROLLERS = {"arm_controller": ARM_JOINTS, "gripper_controller": GRIPPER_JOINTS}
 """SimulatedController of the demo robot -> its joints."""
+
+Row = TypeVar("Row")
 
 Take: TypeAlias = Callable[[Any, float, Vector, Vector], "str | None"]
 """Message, time in s, measured positions and velocities (joints,) -> None, or why the controller refuses it."""
@@ -62,13 +65,19 @@ DEFAULTS = ControllerOptions()
 
 
 def command_input(interface: str, joints: tuple[str, ...], options: ControllerOptions = DEFAULTS) -> CommandInput:
-    """Make the controller that listens to `interface` for `joints`. Raises KeyError for an unknown interface."""
-    return _INPUTS[interface](joints, options)
+    """Make the controller that listens to `interface` for `joints`.
+
+    Raises ConfigurationError for an interface that the demo robot does not have.
+    """
+    return _row(_INPUTS, interface)(joints, options)
 
 
 def demo_topic(interface: str, controller: str) -> str:
-    """Return the topic on which a controller of the demo robot listens. Raises KeyError for an unknown interface."""
-    return _TOPICS[interface].format(controller=controller)
+    """Return the topic on which a controller of the demo robot listens.
+
+    Raises ConfigurationError for an interface that the demo robot does not have.
+    """
+    return _row(_TOPICS, interface).format(controller=controller)
 
 
 def trajectory_from_message(message: Any) -> Trajectory:
@@ -129,5 +138,15 @@ _TOPICS = {
     "position_stream": "/{controller}/commands",
     "joint_state": "/{controller}/joint_commands",
 }
+DEMO_INTERFACES = tuple(_INPUTS)
+"""The interfaces of the demo robot. It has no action servers."""
 for _table in (_INPUTS, _TOPICS):
-    assert set(_table) == set(COMMAND_INTERFACES), "every command interface has a row here"  # noqa: S101
+    assert set(_table) == set(COMMAND_INTERFACES) - set(ACTIONS), "every interface with a topic has a row"  # noqa: S101
+
+
+def _row(table: Mapping[str, Row], interface: str) -> Row:
+    if interface not in table:
+        raise ConfigurationError(
+            f"interface {interface}: the demo robot does not have it; it listens to {', '.join(table)}"
+        )
+    return table[interface]

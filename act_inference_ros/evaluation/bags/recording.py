@@ -19,12 +19,16 @@ TRUTHS = ("auto", COMMANDS, STATE)
 
 @dataclass(frozen=True)
 class Role:
-    """What a topic is for: `kind` as above, `name` of the camera or controller; `types` are the ones that will do."""
+    """What a topic is for: `kind` as above, `name` of the camera or controller; `types` are the ones that will do.
+
+    `action`: the type of the action whose name `topic` is; empty for a topic.
+    """
 
     kind: str
     name: str
     topic: str
     types: tuple[str, ...]
+    action: str = ""
 
     @property
     def text(self) -> str:
@@ -72,7 +76,9 @@ def examine(bag: Bag, configuration: RobotConfiguration, spec: PolicySpec, truth
             found.reasons.append(f"{problem}; without measured positions there is no executed plan, only raw chunks")
     has_state = any(role.kind == STATE_INPUT for roles in found.roles.values() for role in roles)
     for controller in configuration.controllers:
-        role = Role(COMMAND, controller.name, controller.topic, (controller.interface.message_type,))
+        interface = controller.interface
+        action = interface.action.type if interface.action else ""
+        role = Role(COMMAND, controller.name, controller.topic, (interface.message_type,), action)
         found.sources[controller.name] = _source(bag, role, truth, has_state, found)
     return found
 
@@ -92,6 +98,8 @@ def _source(bag: Bag, role: Role, truth: str, has_state: bool, found: Recording)
 
 def _problem(bag: Bag, role: Role) -> str | None:
     """Why the bag's topic cannot play its role, or None."""
+    if role.action:
+        return f"{role.text}: it is commanded by goals of {role.action}, which no bag records"
     types = bag.types.get(role.topic)
     if not types:
         near = [topic for topic, kinds in bag.types.items() if kinds & set(role.types)]

@@ -6,6 +6,8 @@ can change it any more. (A stream's ticks need not be played: they send what was
 It is looked at twice: on a grid of 1 / fps, to be compared with the operator, and densely, to see how smooth it is. The
 grid lies on the steps of the first chunk of a motion, so a chunk's rows are hit exactly as long as observations come in
 steps of 1 / fps.
+
+A gripper that is commanded by goals is taken for a streaming one: its goals lie within the deadband of that.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ and in ROS units:
 * joint_trajectory: from its stamp (its arrival, if that is zero or earlier) a trajectory replaces the one before; the
   joints go linearly from where they were commanded to be through the points, and hold the last.
 * position_stream and joint_state: each command holds until the next.
+* parallel_gripper_action and gripper_action: no bag records goals, so there are no commands.
 * state, for want of commands: the measured positions, linear between two messages at most MAX_STATE_GAP_S apart. An
   arm lags behind its commands, so a policy is then expected to be ahead by that lag.
 """

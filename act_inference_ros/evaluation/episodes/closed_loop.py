@@ -35,6 +35,7 @@ from act_inference_ros.interfaces import NANOSECONDS
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.observation.refusal import ObservationRefused
 from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.simulation.command_inputs import DEMO_INTERFACES
 from act_inference_ros.simulation.scene import JOINT_STATE_ORDER, DemoArm
 from act_inference_ros.simulation.success import LIFT_HOLD_S
 from act_inference_ros.spec import Chunk, Observation, PolicySpec
@@ -119,6 +120,11 @@ def check_configuration(configuration: RobotConfiguration, spec: PolicySpec) -> 
     problems = [f"joint {name}" for name in configuration.action.names if name not in DemoArm.JOINTS]
     problems += [f"camera {name}" for name in spec.cameras if name not in DemoArm.CAMERAS]
     problems += [f"{camera.name}'s transport" for camera in configuration.cameras if camera.transport != "raw"]
+    problems += [
+        f"an action server for {each.name} ({each.interface.name})"
+        for each in configuration.controllers
+        if each.interface.name not in DEMO_INTERFACES
+    ]
     if spec.environment_state_dim is not None:
         problems.append("environment_state")
     if problems:

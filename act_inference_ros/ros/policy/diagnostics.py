@@ -44,12 +44,14 @@ class DiagnosticReport:
         inputs: ObservationInputs,
         findings: Mapping[str, list[str]],
         states: Mapping[str, str],
+        outcomes: Mapping[str, str | None],
         now: float,
     ) -> DiagnosticArray:
         """Report an active node; call with the session's lock held, every `period_s`.
 
         `findings` maps each controller that was asked for its parameters to what does not fit. `states` says what could
-        not be read of the states that controllers publish.
+        not be read of the states that controllers publish. `outcomes` maps each controller to what came of the last
+        command, None where nobody tells.
         """
         supervisor, statistics = pipeline.supervisor, pipeline.statistics
         refused = sum(inputs.refused.values())
@@ -87,6 +89,7 @@ class DiagnosticReport:
         for controller in configuration.controllers:
             if not controller.interface.streams:
                 values |= _told(controller.name, supervisor.overlap, now)
+        values |= {f"goal of {name}": outcome for name, outcome in outcomes.items() if outcome is not None}
         values |= {f"age of {name} [s]": _age(age) for name, age in inputs.ages(now).items()}
         values |= {f"same picture for [s]: {name}": f"{lasted:.1f}" for name, lasted in inputs.stuck.items()}
         values |= {f"refused: {reason}": count for reason, count in sorted(inputs.refused.items())}

@@ -240,6 +240,7 @@ Runs a trained ACT policy (LeRobot checkpoint) on a robot: camera images and joi
 
 listens to  each camera's topic, state.topic
 publishes   each controller's topic, ~/action_chunk (JointTrajectory in the policy's units), ~/status, /diagnostics
+asks        gripper actions (parallel_gripper_action, gripper_action) for goals
 offers      std_srvs/Trigger: ~/pause ~/resume ~/stop ~/clear_stop ~/go_to_start, ~/reset (forget the plan, as between
             episodes); lifecycle transitions
 """

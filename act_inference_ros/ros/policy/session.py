@@ -12,7 +12,6 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
@@ -33,17 +32,17 @@ from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import Controller
 from act_inference_ros.ros.messages import make_message, message_class
 from act_inference_ros.ros.policy.command_graph import CommandGraph
-from act_inference_ros.ros.policy.commands import CommandOutlet
+from act_inference_ros.ros.policy.commands import Outlet
 from act_inference_ros.ros.policy.controller_check import ControllerCheck
 from act_inference_ros.ros.policy.controller_states import ControllerStates
 from act_inference_ros.ros.policy.diagnostics import DiagnosticReport
+from act_inference_ros.ros.policy.outlets import make_outlet
 from act_inference_ros.ros.policy.state_log import StateLog
 from act_inference_ros.ros.policy.status import status_message
 from act_inference_ros.ros.policy.worker import InferenceWorker
 from act_inference_ros.spec import Chunk
 
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-COMMAND_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 REST_S = 0.5
 """How long the way to rest may take when commanding ends; simulated time may stand still."""
 ACKNOWLEDGE_S = 0.1
@@ -77,8 +76,7 @@ class PolicySession:
         self._subscriptions: list[Any] = []
         self._timer: Any = None
         self._ticked = time.monotonic()
-        self._publishers: dict[str, Any] = {}
-        self._outlets: list[CommandOutlet] = []
+        self._outlets: dict[str, Outlet] = {}
         # Tried now: whether cv_bridge works takes most of a second to find out, too long once images come.
         optional.cv_bridge()
         self._inputs = bind_inputs(configuration, client.spec, client.takes_jpeg)
@@ -86,7 +84,7 @@ class PolicySession:
         try:
             commanders = [self._make_commander(controller) for controller in configuration.controllers]
         except BaseException:
-            self._destroy_publishers()
+            self._destroy_outlets()
             raise
         self._lock = threading.Lock()
         """Guards the pipeline: the executor fills and ticks it, the worker takes from it and adds chunks."""
@@ -97,7 +95,7 @@ class PolicySession:
             closed_loop=not configuration.shadow,
             warm_up_s=client.warm_up_s,
         )
-        self._graph = CommandGraph(node, self._publishers)
+        self._graph = CommandGraph(node, self._outlets)
 
     @property
     def active(self) -> bool:
@@ -146,8 +144,8 @@ class PolicySession:
             if worker is not None:
                 # An inference in flight may take seconds; its chunk is of an old generation and will be dropped.
                 worker.stop(timeout=0.0)
-        for publisher in self._publishers.values():
-            publisher.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
+        for outlet in self._outlets.values():
+            outlet.settle(ACKNOWLEDGE_S)
 
     def _come_to_rest(self, reason: str) -> None:
         """End the motion; what streams are told of the way to rest is sent from here, since no tick may come."""
@@ -188,7 +186,7 @@ class PolicySession:
             self.deactivate()
         finally:
             self.close_client()
-            self._destroy_publishers()
+            self._destroy_outlets()
 
     def ask(self, request: str) -> Answer:
         """Ask the operator's `request` (the name of a method of `execution.operator.Operator`)."""
@@ -231,6 +229,7 @@ class PolicySession:
                 self._inputs,
                 findings,
                 states,
+                {name: outlet.outcome for name, outlet in self._outlets.items()},
                 self._now(),
             )
 
@@ -262,22 +261,19 @@ class PolicySession:
         return float(self._node.get_clock().now().nanoseconds) * 1e-9
 
     def _make_commander(self, controller: Controller) -> Commander:
-        kind = message_class(controller.interface.message_type)
-        topic = f"~/shadow/{controller.name}" if self.configuration.shadow else controller.topic
-        publisher = self._node.create_publisher(kind, topic, COMMAND_QOS)
-        self._publishers[controller.name] = publisher
-        outlet = CommandOutlet(controller, publisher)
-        self._outlets.append(outlet)
+        outlet = make_outlet(self._node, controller, self.configuration.shadow)
+        self._outlets[controller.name] = outlet
         return make_commander(controller, self.configuration, outlet.send)
 
-    def _destroy_publishers(self) -> None:
-        for publisher in (*self._publishers.values(), self._chunk_publisher):
-            self._node.destroy_publisher(publisher)
+    def _destroy_outlets(self) -> None:
+        for outlet in self._outlets.values():
+            outlet.destroy(self._node)
+        self._node.destroy_publisher(self._chunk_publisher)
 
     def _flush(self) -> None:
         """Publish what the controllers were told. Raises what publishing one raised, after the others were told."""
         failed: Exception | None = None
-        for outlet in self._outlets:
+        for outlet in self._outlets.values():
             try:
                 outlet.flush()
             except Exception as error:
@@ -285,7 +281,7 @@ class PolicySession:
         if failed is not None:
             with self._lock:
                 self._pipeline.supervisor.fault(self._now(), failed, unsent=True)
-            for outlet in self._outlets:
+            for outlet in self._outlets.values():
                 with contextlib.suppress(Exception):
                     outlet.flush()
             raise failed

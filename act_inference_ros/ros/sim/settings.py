@@ -7,9 +7,9 @@ from typing import Any
 
 from rclpy.node import Node
 
-from act_inference_ros.interfaces import COMMAND_INTERFACES
 from act_inference_ros.robot.parameters import Parameter, complete
 from act_inference_ros.ros import declared_parameters as parameters
+from act_inference_ros.simulation.command_inputs import DEMO_INTERFACES
 from act_inference_ros.simulation.trajectory_controller import DISTROS, JAZZY
 
 
@@ -39,7 +39,7 @@ class SimSettings:
 
 
 PARAMETERS = (
-    Parameter("interface", "joint_trajectory", "how the arm is commanded", choices=tuple(COMMAND_INTERFACES)),
+    Parameter("interface", "joint_trajectory", "how the arm is commanded", choices=DEMO_INTERFACES),
     Parameter(
         "interpolate_from_desired_state",
         False,

@@ -1,0 +1,95 @@
+"""GripperCommander: goals for a gripper's action server, only where the target has moved far enough to be worth one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from act_inference_ros.control.commander import Send
+from act_inference_ros.control.cubic import Array
+from act_inference_ros.control.stream_commander import StreamCommander
+from act_inference_ros.interfaces import Command
+from act_inference_ros.joints import JointBinding
+
+RESTING_DEADBAND = 1e-6
+"""ROS units: once the gripper is told to rest, its last goal is never further than this from where."""
+
+
+class GripperCommander(StreamCommander):
+    """The motion that was told, sampled at each tick like a stream's, but sent as goals.
+
+    Each goal takes over from the one before, so a goal is sent only when the target is more than `deadband` (ROS units)
+    away from the last goal. A motion that comes to rest is followed to its end: its last target is sent if it is more
+    than RESTING_DEADBAND away. The first target of each motion is sent in any case, because the driver may have been
+    started anew since.
+
+    A hold leaves the gripper to its last goal: nothing is sent that could open it, nothing is cancelled, and the next
+    motion goes on from that goal. `max_effort` (N or Nm; None for the driver's own) goes with every goal.
+    """
+
+    def __init__(
+        self,
+        joints: Sequence[str],
+        action: JointBinding,
+        lead_s: float,
+        command_rate: float,
+        send: Send,
+        deadband: float,
+        max_effort: float | None,
+    ) -> None:
+        self._deadband = deadband
+        self._max_effort = max_effort
+        self._goal: Array | None = None
+        self._begins = True
+        super().__init__(joints, action, lead_s, command_rate, send)
+
+    def begin(self, now: float, measured: Mapping[str, float], was_free: bool = False) -> None:
+        """Choose where the next motion starts; its first target is sent, wherever it is."""
+        super().begin(now, measured, was_free)
+        self._begins = True
+
+    def hold(self, now: float, in_any_case: bool = False, overlap: bool = False) -> None:
+        """Stay with the last goal; `in_any_case` it is sent again, since it may not have arrived."""
+        self._stay_with_goal(now)
+        if in_any_case and self._goal is not None:
+            self._send_goal(now, self._goal)
+
+    def hold_at(self, now: float, measured: Mapping[str, float], overlap: bool = False) -> None:
+        """Stay with the last goal: a gripper that does not follow holds something."""
+        self._stay_with_goal(now)
+
+    def forget(self) -> None:
+        """Know nothing."""
+        super().forget()
+        self._goal, self._begins = None, True
+
+    def restart_clock(self, before: float, now: float) -> None:
+        """The clock was `before` and is `now`: the last goal is told for now, without a past."""
+        super().restart_clock(before, now)
+        self._stay_with_goal(now)
+
+    def _stay_with_goal(self, now: float) -> None:
+        told = self._told.position_at(now)
+        if told is None:
+            return
+        self._limiter.clear()
+        position = told if self._goal is None else self._goal
+        self._told.stay(now, position)
+        self._sent_at, self._sent = now, position
+
+    def _give(self, now: float, position: Array) -> None:
+        if self._is_worth_a_goal(now, position):
+            self._send_goal(now, position)
+
+    def _is_worth_a_goal(self, now: float, position: Array) -> bool:
+        if self._goal is None or self._begins:
+            return True
+        rests_from = self._told.rests_from
+        rests = rests_from is not None and now >= rests_from
+        deadband = min(self._deadband, RESTING_DEADBAND) if rests else self._deadband
+        return bool((np.abs(position - self._goal) > deadband).any())
+
+    def _send_goal(self, now: float, position: Array) -> None:
+        self._goal, self._begins = position, False
+        self._send(Command(now, np.zeros(1), position[None], max_effort=self._max_effort))

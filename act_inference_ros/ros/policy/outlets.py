@@ -1,0 +1,27 @@
+"""Which outlet a controller's interface asks for: a publisher on its topic, or a client of its action server."""
+
+from __future__ import annotations
+
+from rclpy.action import ActionClient
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+from act_inference_ros.robot.devices import Controller
+from act_inference_ros.ros.messages import message_class
+from act_inference_ros.ros.policy.commands import CommandOutlet, Outlet
+from act_inference_ros.ros.policy.gripper_goals import GoalOutlet
+
+COMMAND_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def make_outlet(node: Node, controller: Controller, shadow: bool) -> Outlet:
+    """Make the outlet of a controller; with `shadow` its messages go to `~/shadow/<controller>`, goals' commands, too.
+
+    Raises MissingDependencyError, naming the package to install, where a type is not there.
+    """
+    kind, action = message_class(controller.interface.message_type), controller.interface.action
+    if shadow or action is None:
+        topic = f"~/shadow/{controller.name}" if shadow else controller.topic
+        return CommandOutlet(controller, node.create_publisher(kind, topic, COMMAND_QOS))
+    action_class = message_class(action.type)
+    return GoalOutlet(controller, action, ActionClient(node, action_class, controller.topic), action_class.Goal)
