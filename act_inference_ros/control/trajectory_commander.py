@@ -19,12 +19,13 @@ SHORTEST_SEGMENT_S = 1e-6
 class TrajectoryCommander(Commander):
     """The rest of the plan, each time a chunk arrives; it takes over `lead` later.
 
-    A joint_trajectory_controller starts a new trajectory from where the arm is measured (or, as parameters and distros
-    have it, from something else), which throws its setpoint back by lag x speed. A message that *overlaps* begins with
-    what the controller has been told already: its first point lies before the controller's now, so that no start is
-    needed, and what is played is what was told. A message that does not overlap is stamped ahead, by half the lead where
-    the motion begins at rest, so that the first point can say where, and by all of it elsewhere. It holds no point at
-    its stamp, because distributions of joint_trajectory_controller differ in what they do with one.
+    A joint_trajectory_controller starts a new trajectory from where the arm is measured (or, as parameters and
+    distros have it, from something else), which throws its setpoint back by lag x speed. A message that *overlaps*
+    begins with what the controller has been told already: its first point lies before the controller's now, so that
+    no start is needed, and what is played is what was told. A message that does not overlap is stamped ahead, by
+    half the lead where the motion begins where the arm is measured, so that the first point can say so, and by all
+    of it elsewhere. It holds no point at its stamp, because distributions of joint_trajectory_controller differ in
+    what they do with one.
     """
 
     streams = False
@@ -34,14 +35,15 @@ class TrajectoryCommander(Commander):
 
     def _tell(self, motion: Cubic, now: float, overlap: bool) -> None:
         self._told.set(motion)
-        whole = self._told.again(now - OVERLAP_S) if overlap else None
-        if whole is not None and whole.begin < now:
+        whole = self._told.again(now - OVERLAP_S)
+        starts = whole is None or whole.begin >= now
+        if overlap and whole is not None and not starts:
             self._send(_command(whole))
-        elif motion.velocities[0].any() or self.lead_s < SHORTEST_LEAD_S:
-            self._send(_command(motion, since=SHORTEST_SEGMENT_S))
-        else:
-            # From rest: until it takes over the controller shall not move.
+        elif starts and not motion.velocities[0].any() and self.lead_s >= SHORTEST_LEAD_S:
+            # Where the joints are measured: until the motion takes over the controller shall not move.
             self._send(_command(motion.relative_to(motion.origin - self.lead_s / 2.0)))
+        else:
+            self._send(_command(motion, since=SHORTEST_SEGMENT_S))
 
 
 def _command(motion: Cubic, since: float = 0.0) -> Command:

@@ -289,9 +289,9 @@ class Overlap:
             moved = self._moved(name, each)
             if moved is None:
                 continue
-            since, span = moved
-            told = commander.extremes(since, each.time - patience.dead_time_s)
-            way = told[name][1] - told[name][0] if each.time - patience.dead_time_s > since else 0.0
+            (since, span), until = moved, each.time - patience.dead_time_s
+            lowest, highest = commander.extremes(min(since, until), until)[name]
+            way = highest - lowest
             if way <= patience.way * self._shares.get(name, math.inf):
                 continue
             if span < patience.moved * way:
