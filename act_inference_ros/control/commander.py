@@ -41,6 +41,11 @@ FEWEST_ROWS = 3
 """A shorter rest of the plan is looked at between its steps, too."""
 SHORTEST_PLAN_S = 0.01
 """A shorter rest of the plan is not worth a message."""
+HARDLY = 0.02
+"""ROS units: so little beyond a limit a joint is measured where it pushes against it."""
+BACK_STEP_S = 0.025
+BACK_STEPS = 7
+"""A plan of so many steps goes back to where the joints are measured; after it they come to rest."""
 ROUNDS = 4
 """How often the plan is cut shorter, until the motion that follows it is at rest when it must be."""
 
@@ -151,7 +156,8 @@ class Commander(ABC):
         self._limiter.clear()
         told = self._told.position_at(now)
         if told is None:
-            self._told.restart(now, np.array([here[name] for name in self.joint_names]))
+            position = np.array([here[name] for name in self.joint_names])
+            self._told.restart(now, self._hardly_outside(position))
         else:
             self._told.stay(now, self._at_measured(told, here))
 
@@ -224,17 +230,25 @@ class Commander(ABC):
         if in_any_case or self._told.moving_at(now):
             self._tell(brake(motion, time, self._limiter.limits, ~self._smooth), now, overlap)
 
-    def hold_at(self, now: float, measured: Mapping[str, float]) -> None:
+    def hold_at(self, now: float, measured: Mapping[str, float], overlap: bool = False) -> None:
         """Tell the controller to stay where its joints are measured; those that are not smooth where they are told.
 
-        For an arm that does not follow: to insist on where it was told to be would go on pushing.
+        For an arm that does not follow: to insist on where it was told to be would go on pushing. Joints that are near
+        to where they were told to be go back within their limits, others at once.
         """
         time = self._takes_over(now)
-        told = self._told.position_at(time)
+        told = self._told.motion
         if told is None:
             return
         self._limiter.clear()
-        position = self._at_measured(told, measured)
+        position = self._at_measured(told.at(time).position, measured)
+        if self.agrees(measured, now):
+            times = time + BACK_STEP_S * np.arange(1, BACK_STEPS + 1)
+            rows = np.tile(position, (BACK_STEPS, 1))
+            back = self._limiter.follow(told, time, times, rows, shortest_end_s=SHORTEST_BRAKING_S)
+            if back is not None:
+                self._tell(back.motion, now, overlap)
+                return
         self._told.stay(now, position)
         rows = np.vstack([position] * (1 + len(HOLD_POINTS_S)))
         self._tell(Cubic(time, np.r_[0.0, HOLD_POINTS_S], rows, np.zeros_like(rows)), now, overlap=False)
@@ -259,8 +273,16 @@ class Commander(ABC):
         turn, and the same place one turn further back would send them all the way round.
         """
         here = np.array([measured.get(name, np.nan) for name in self.joint_names])
-        here = np.where(self._continuous, nearest_turn(here, told), here)
+        here = self._hardly_outside(np.where(self._continuous, nearest_turn(here, told), here))
         return np.where(self._smooth & np.isfinite(here), here, told)
+
+    def _hardly_outside(self, position: Array) -> Array:
+        """`position` (joints,), moved to a limit that it is hardly beyond: an arm that pushes against it sags so far.
+
+        One that is further outside is not thrown back inside, but goes there slowly.
+        """
+        inside = self._limiter.limits.clip(position)
+        return np.asarray(np.where(np.abs(inside - position) <= HARDLY, inside, position))
 
     def _takes_over(self, now: float) -> float:
         """When a command that is made now takes over."""

@@ -59,8 +59,8 @@ class StreamCommander(Commander):
         super().hold(now, in_any_case)
         self._send_target(now)
 
-    def hold_at(self, now: float, measured: Mapping[str, float]) -> None:
-        """Tell the controller to stay where its joints are measured."""
+    def hold_at(self, now: float, measured: Mapping[str, float], overlap: bool = False) -> None:
+        """Tell the controller to stay where its joints are measured; `finish` sends the rest of the way there."""
         self._make_up_for_lateness(now)
         self._sent = None
         super().hold_at(now, measured)

@@ -130,10 +130,11 @@ class PlannedMotion:
             start = self.overlap.allows(name, commander, now, here)
             commander.hold(now, in_any_case=start.anew, overlap=start.overlap)
 
-    def hold_at(self, now: float, measured: Mapping[str, float]) -> None:
+    def hold_at(self, now: float, here: Mapping[str, Measured]) -> None:
         """Tell every controller to stay where its joints are measured; see `Commander.hold_at`."""
-        for commander in self.commanders:
-            commander.hold_at(now, measured)
+        for name, commander in self._commander_of.items():
+            start = self.overlap.allows(name, commander, now, here)
+            commander.hold_at(now, {each: here[each].position for each in here}, start.overlap)
 
     def hold_whatever_happens(self, now: float, here: Mapping[str, Measured]) -> None:
         """Tell every controller that can be told, although something unforeseen has happened. Never raises."""

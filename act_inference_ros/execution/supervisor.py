@@ -277,7 +277,7 @@ class Supervisor(Transitions):
             lag = self._configuration.following_lag
             breach = self.following.judge(self._motion.commanders, self._measured, self._joints, lag, now)
         if breach is not None:
-            self._motion.hold_at(now, self.measured(now))
+            self._motion.hold_at(now, self._fresh_places(now))
             self.holds[reasons.NOT_FOLLOWING] += 1
             detail = f"{breach}; call ~/clear_stop, then ~/resume"
             self._settle(now, State.STOPPED, reasons.NOT_FOLLOWING, detail)

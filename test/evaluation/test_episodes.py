@@ -95,10 +95,10 @@ def test_whatever_the_policy_says_the_commands_keep_the_limits(arm: DemoArm) -> 
         times = np.array([seconds(point.time_from_start) for point in message.points])
         speed = np.abs(np.diff(positions, axis=0)) / np.diff(times)[:, None]
         for column, name in enumerate(message.joint_names):
-            # A motion may begin where the arm is measured, a little beyond a limit that it pushes against.
-            assert positions[:, column].max() <= limits[name].maximum + 1e-3
+            assert positions[:, column].max() <= limits[name].maximum + 1e-9
             assert speed[:, column].max() <= limits[name].max_velocity * (1.0 + 1e-5)
-    assert episode.targets[-1] == pytest.approx([limits[name].maximum for name in parameters.action.names])
+    # Nobody pushes against the table: the motion starts anew from where the arm is measured.
+    assert episode.targets[-1][-1] == pytest.approx(limits["grip"].maximum)
     assert episode.clamped > 0
 
 
