@@ -16,6 +16,7 @@ from act_inference_ros.evaluation.episodes.messages import (
     make_plain_message,
 )
 from act_inference_ros.execution.controller_parameters import forbids_overlap
+from act_inference_ros.execution.controller_state import ControllerState
 from act_inference_ros.execution.pipeline import Pipeline, Taken
 from act_inference_ros.interfaces import NANOSECONDS, Command
 from act_inference_ros.observation.binding import bind_inputs
@@ -64,10 +65,12 @@ class Ours:
         self.pipeline.supervisor.heard(CONTROLLER, 1, (), EPOCH_S)
         self.pipeline.supervisor.activate(EPOCH_S)
         self._latency_s = scenario.latency_s
+        self._fills_speed = False
         self._taken: dict[float, Taken] = {}
 
     def parameters(self, values: Mapping[str, Any]) -> None:
         """See `Sender`: as the node does with the answers of a controller's parameter service."""
+        self._fills_speed = "speed_scaling.state_interface" in values
         self.pipeline.supervisor.overlap.shown(CONTROLLER, forbids_overlap(JOINTS, values))
 
     def sense(self, positions: Floats, now: float, complete: bool) -> None:
@@ -77,9 +80,10 @@ class Ours:
         self.pipeline.state(JointState(header(round(now * NANOSECONDS)), list(JOINTS), positions), now)
 
     def reference(self, reference: MotionState, speed: float, now: float) -> None:
-        """See `Sender`: as a controller_state message."""
+        """See `Sender`: as the node does with a controller_state message, where Humble's has no speed."""
         positions = dict(zip(JOINTS, reference.positions.tolist(), strict=True))
-        self.pipeline.supervisor.overlap.referred(CONTROLLER, positions, now, speed, now)
+        state = ControllerState(positions, now, speed if self._fills_speed else 1.0)
+        self.pipeline.controller_state(CONTROLLER, state, now)
 
     def take(self, now: float) -> float | None:
         """See `Sender`."""

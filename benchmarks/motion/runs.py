@@ -153,9 +153,14 @@ def reactions(scenario: Scenario, setups: Sequence[Setup], forms: Sequence[str])
 
 
 def stepping_plan(scenario: Scenario) -> SteppingPlan:
-    """Steps at random phases of the observations."""
-    gaps = STEP_GAP_S + np.random.default_rng(scenario.seed + 2).uniform(0.0, scenario.interval_s, STEPS)
-    return SteppingPlan(np.cumsum(gaps), STEP_SIZE)
+    """Steps at all phases of the interval between two observations alike, in a random order.
+
+    Observations are taken at multiples of the interval, so the mean wait for one is half an interval, without the
+    chance of a few random phases.
+    """
+    phases = np.random.default_rng(scenario.seed + 2).permutation(np.arange(STEPS) + 0.5) / STEPS
+    intervals = np.ceil(STEP_GAP_S / scenario.interval_s) + 1.0
+    return SteppingPlan((intervals * np.arange(1, STEPS + 1) + phases) * scenario.interval_s, STEP_SIZE)
 
 
 def expected_wait_s(scenario: Scenario) -> float:
