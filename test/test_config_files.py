@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from act_inference_ros.control.limits import TargetLimiter
+from act_inference_ros.control.limiter.bounds import MotionLimits
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import ImageSpec, PolicySpec
@@ -60,7 +60,8 @@ def test_a_file_fits_its_policy_and_no_other(robot: str) -> None:
 
 @pytest.mark.parametrize("robot", POLICIES)
 def test_every_joint_has_limits(robot: str) -> None:
-    assert TargetLimiter(configured(robot).action.joints).unlimited_joints == ()
+    limits = MotionLimits.of(configured(robot).action.joints)
+    assert np.isfinite([limits.lowest, limits.highest]).all()
 
 
 def test_so101_converts_degrees_and_the_gripper_from_0_to_100() -> None:
