@@ -173,6 +173,13 @@ class Commander(ABC):
         self._limiter.clear()
         self._told.set(motion)
 
+    def bound_lost(self, timeline: ActionTimeline, now: float) -> None:
+        """What was given up counts only as far as the plan is still away: to try again is not to be further off."""
+        told, action = self._told.position_at(now), timeline.sample(now)
+        if told is not None and action is not None and self._lost.any():
+            away = self._action.to_ros(action[None])[0, self._columns] - told
+            self._lost = np.clip(self._lost, np.minimum(away, 0.0), np.maximum(away, 0.0))
+
     def found_following(self) -> None:
         """The joints go where they are told to go."""
         self._lost = np.zeros(len(self.joint_names))

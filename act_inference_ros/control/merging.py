@@ -27,6 +27,23 @@ def ensemble_weights(covered: Bools, coeff: float) -> Floats:
     return np.asarray(weights / np.maximum(weights.sum(axis=0), 1.0))
 
 
+def leaving(weights: Floats, left: Floats, slack: float) -> Floats:
+    """Let chunks leave a mean gently: `weights` (K, n) become less with what is `left` (K, n) of a chunk.
+
+    1 and above is all, 0 is nothing, and what misses 1 by less than `slack` counts as 1. The newest chunk, the last
+    row, never leaves. Returns weights that sum to 1 again.
+    """
+    share = np.where(left > 1.0 - slack, 1.0, gentle(np.clip(left, 0.0, 1.0)))
+    share[-1] = 1.0
+    kept = weights * share
+    return np.asarray(kept / np.maximum(kept.sum(axis=0), np.finfo(np.float64).tiny))
+
+
+def gentle(share: Floats) -> Floats:
+    """A share from 0 to 1 that begins and ends without a corner: 3 x^2 - 2 x^3."""
+    return np.asarray(share * share * (3.0 - 2.0 * share))
+
+
 def blend_weights(covered: Bools, fades: Floats) -> Floats:
     """Fade the merged plan of the older chunks into each newer chunk by its share `fades` (K, n), 0 to 1."""
     weights = np.zeros(covered.shape)

@@ -115,7 +115,7 @@ class ActionTimeline:
         An instant that misses the interval by rounding alone counts as its end.
         """
         times = self.instants(t0, t1)
-        return times, self.at(times) if len(times) else np.empty((0, self._chunks.shape[2]))
+        return times, self._evaluate(times)[0] if len(times) else np.empty((0, self._chunks.shape[2]))
 
     def instants(self, t0: float, t1: float, fewest: int = 0) -> Floats:
         """Return the newest chunk's step instants in [t0, t1], increasing (n,).
@@ -133,8 +133,12 @@ class ActionTimeline:
         return np.linspace(begin, end, fewest + 1)[1:] if end > begin else np.empty(0)
 
     def at(self, times: Floats) -> Floats:
-        """Return the targets (n, action_dim) at `times` (n,), which must be instants that a chunk covers."""
-        return self._evaluate(times)[0]
+        """Return the targets (n, action_dim) for an arm at `times` (n,), which must be instants that a chunk covers.
+
+        Those of `sample`, but without its corners: a fade begins and ends gently, and a chunk does not leave an
+        ensemble all at once. With a chunk at each step an ensemble is the same.
+        """
+        return self._evaluate(times, gently=True)[0]
 
     def newest_at(self, times: Floats) -> Floats:
         """Return what the newest chunk alone says (n, action_dim) at `times` (n,), which it must cover."""
@@ -155,10 +159,10 @@ class ActionTimeline:
             raise BadOutputError("action chunk: expected finite numbers; the whole chunk is dropped")
         return rows
 
-    def _evaluate(self, times: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def _evaluate(self, times: Floats, gently: bool = False) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Return the merged targets (n, action_dim) at `times` (n,), and where there are any (n,)."""
         rows, covered = self._rows_at(times, range(len(self)))
-        weights = self._weights(times, covered)
+        weights = self._weights(times, covered, gently)
         return np.asarray((weights[:, :, None] * rows).sum(axis=0)), covered.any(axis=0)
 
     def _rows_at(self, times: Floats, chunks: Sequence[int]) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -174,12 +178,19 @@ class ActionTimeline:
         fraction = np.where(covered, position - lower, 0.0)[:, :, None]
         return self._chunks[which, lower] * (1.0 - fraction) + self._chunks[which, upper] * fraction, covered
 
-    def _weights(self, times: Floats, covered: npt.NDArray[np.bool_]) -> Floats:
+    def _weights(self, times: Floats, covered: npt.NDArray[np.bool_], gently: bool) -> Floats:
         if self._merge == TEMPORAL_ENSEMBLE:
-            return merging.ensemble_weights(covered, self._ensemble_coeff)
+            weights = merging.ensemble_weights(covered, self._ensemble_coeff)
+            if not gently:
+                return weights
+            # Half of the time from each chunk to the next: so long it takes to leave, before its end.
+            leaves = np.diff(self._starts, append=np.inf) / 2.0
+            left = self._starts + self.duration + 1.0 / self._fps
+            return merging.leaving(weights, (left[:, None] - times) / leaves[:, None], SNAP_S * self._fps)
         if self._merge == LATEST:
             return merging.latest_weights(covered)
-        return merging.blend_weights(covered, merging.fade(times, self._arrivals, self._fade_ends(), SNAP_S))
+        shares = merging.fade(times, self._arrivals, self._fade_ends(), SNAP_S)
+        return merging.blend_weights(covered, merging.gentle(shares) if gently else shares)
 
     def _fade_ends(self) -> Floats:
         """When the fade to each chunk is over (K,): after `blend_time`, or earlier with the end of the plan so far."""

@@ -55,9 +55,12 @@ class Patience:
 
 
 AT_FIRST = Patience(dead_time_s=0.05, way=0.01, moved=0.2)
-"""Until a controller's joints have moved in this motion: it may not even have heard of it."""
-LATER = Patience(dead_time_s=0.1, way=0.04, moved=0.3)
-"""Then gears and friction may keep a joint from a short way."""
+"""Until a controller's joints have moved in this motion: it may not even have heard of it. Later a joint may stand
+still for other reasons, such as pushing against something."""
+LONGEST_DELAY_S = 0.1
+"""A message takes over within its lead and this long."""
+IN_DOUBT = Patience(dead_time_s=0.0, way=0.01, moved=0.05)
+"""After a motion had to start anew: a sign that the joints move is enough, but there must be one."""
 WAY_OF_DEVIATION = 0.3
 """`max_deviation` rad of a joint that is given the ways above; with less of it they are shorter."""
 
@@ -147,6 +150,10 @@ class Overlap:
         self._history: dict[str, deque[Measured]] = {}
         self._found_following: set[str] = set()
         """The controllers whose joints have gone where they were told to, in this motion."""
+        self._in_doubt: set[str] = set()
+        """The controllers whose motion had to start anew, and whose joints have not moved since."""
+        self._started_anew: dict[str, float] = {}
+        """When that was last, in this motion: what was told before was given up."""
         self.configure(configuration)
 
     def configure(self, configuration: RobotConfiguration) -> None:
@@ -204,6 +211,8 @@ class Overlap:
     def begins(self, controller: str) -> None:
         """Note that a motion begins: whether its controller's joints follow is to be found out anew."""
         self._found_following.discard(controller)
+        self._in_doubt.discard(controller)
+        self._started_anew.pop(controller, None)
 
     def allows(self, controller: str, commander: Commander, now: float, here: Mapping[str, Measured]) -> Start:
         """Return how the next message starts; start the motion anew if what was told is not the truth.
@@ -230,6 +239,8 @@ class Overlap:
         if reference is not None:
             commander.give_up_for(_line(commander, reference, now))
             return Start(overlap=True, anew=True)
+        self._in_doubt.add(controller)
+        self._started_anew[controller] = now
         commander.give_up_for(commander.at_rest(now, {name: each.position for name, each in here.items()}))
         return Start(overlap=False, anew=True)
 
@@ -283,10 +294,13 @@ class Overlap:
         time = min(now, min(each.time for each in known.values()))
         if not commander.agrees({name: each.position for name, each in known.items()}, time):
             return "its joints are not where they were told to be; is it active, slowed down, or refusing?"
-        patience = LATER if controller in self._found_following else AT_FIRST
+        if controller in self._found_following and controller not in self._in_doubt:
+            return None
+        patience = IN_DOUBT if controller in self._in_doubt else AT_FIRST
+        began = self._started_anew.get(controller)
         followed = False
         for name, each in known.items():
-            moved = self._moved(name, each)
+            moved = self._moved(name, each, began)
             if moved is None:
                 continue
             (since, span), until = moved, each.time - patience.dead_time_s
@@ -303,15 +317,18 @@ class Overlap:
 
     def _follows(self, controller: str, commander: Commander) -> None:
         self._found_following.add(controller)
+        self._in_doubt.discard(controller)
         commander.found_following()
 
-    def _moved(self, joint: str, newest: Measured) -> tuple[float, float] | None:
+    def _moved(self, joint: str, newest: Measured, not_before: float | None) -> tuple[float, float] | None:
         """Since when a joint's positions are remembered, and by how much it has moved since; None if they are not."""
-        history = self._history.get(joint)
+        begin = -math.inf if not_before is None else not_before - HISTORY_STEP_S
+        history = [each for each in self._history.get(joint, ()) if each.time >= begin]
         if not history:
             return None
         positions = [newest.position, *(each.position for each in history)]
-        return history[0].time, max(positions) - min(positions)
+        since = history[0].time if not_before is None else max(history[0].time, not_before)
+        return since, max(positions) - min(positions)
 
 
 def _line(commander: Commander, reference: Reference, now: float) -> Cubic:
@@ -319,7 +336,7 @@ def _line(commander: Commander, reference: Reference, now: float) -> Cubic:
     told = commander.told(reference.time)
     position = np.array([reference.positions.get(name, told[name]) for name in commander.joint_names])
     velocity = np.array([reference.velocities.get(name, 0.0) for name in commander.joint_names])
-    span = now + commander.lead_s + LATER.dead_time_s - reference.time
+    span = now + commander.lead_s + LONGEST_DELAY_S - reference.time
     return Cubic(
         reference.time,
         np.array([0.0, span]),

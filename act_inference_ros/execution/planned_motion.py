@@ -101,6 +101,8 @@ class PlannedMotion:
 
     def follow(self, now: float, until: float, here: Mapping[str, Measured]) -> None:
         """Tell the plan to every controller, nothing that would still move after `until`."""
+        for commander in self.commanders:
+            commander.bound_lost(self._timeline, now)
         self.follow_timeline(self._timeline, now, until, here)
 
     def follow_timeline(self, timeline: ActionTimeline, now: float, until: float, here: Mapping[str, Measured]) -> None:

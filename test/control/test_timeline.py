@@ -159,6 +159,33 @@ def test_blend_fades_out_of_a_fade_that_is_under_way() -> None:
     np.testing.assert_allclose(timeline.sample(0.35)[0], 0.75 * 0.75 + 0.25 * 2.0)
 
 
+def test_an_arm_is_told_a_fade_that_begins_and_ends_gently() -> None:
+    timeline = ActionTimeline(10.0, "blend", blend_time=0.4)
+    timeline.add(np.zeros((20, 1)), 0.0)
+    timeline.add(np.ones((20, 1)), 0.5, 0.6)
+    shares = timeline.at(np.array([0.6, 0.7, 0.8, 0.9, 1.0, 1.1]))[:, 0]
+    np.testing.assert_allclose(shares, [0.0, 0.15625, 0.5, 0.84375, 1.0, 1.0], atol=1e-12)
+
+
+def test_an_arm_is_told_an_ensemble_that_no_chunk_leaves_all_at_once() -> None:
+    timeline = ActionTimeline(10.0, "temporal_ensemble", ensemble_coeff=0.0)
+    timeline.add(np.zeros((20, 1)), 0.0)
+    timeline.add(np.ones((20, 1)), 1.0)  # 1 s later: half of that the first one takes to leave, up to 2.0
+    times = np.array([1.5, 1.6, 1.7, 1.8, 1.9, 2.0])
+    left = np.array([1.0, 0.8, 0.6, 0.4, 0.2])
+    weight = left**2 * (3.0 - 2.0 * left)
+    np.testing.assert_allclose(timeline.at(times)[:, 0], [*(1.0 / (1.0 + weight)), 1.0], atol=1e-12)
+    assert timeline.sample(1.8) == pytest.approx([0.5])  # the mean itself is ACT's
+
+
+def test_with_a_chunk_at_each_step_an_arm_is_told_the_ensemble_itself() -> None:
+    random, timeline = np.random.default_rng(0), ActionTimeline(50.0, "temporal_ensemble")
+    for k in range(60):
+        timeline.add(random.normal(size=(50, 3)), k / 50.0)
+    times = timeline.instants(59 / 50.0, 3.0)
+    np.testing.assert_allclose(timeline.at(times), [timeline.sample(time) for time in times], atol=1e-12)
+
+
 def test_a_fade_does_not_begin_before_the_chunk_does() -> None:
     timeline = ActionTimeline(FPS, "blend", blend_time=0.2)
     timeline.add(ramp(1.0, 30), 0.0)

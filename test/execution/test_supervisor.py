@@ -239,7 +239,7 @@ def test_a_frozen_arm_is_stopped_where_it_is_measured() -> None:
     assert (rig.state, rig.reason) == (State.STOPPED, reasons.NOT_FOLLOWING)
     assert exceeded_at is not None
     assert rig.now - exceeded_at <= 0.1 + TICK_S
-    assert np.allclose(rig.trajectories[-1].positions, 0.0)
+    assert np.allclose(rig.trajectories[-1].positions[-1], 0.0)
     assert rig.is_hold(rig.trajectories[-1])
     assert rig.targets[-1] == 0.0
 
