@@ -46,7 +46,7 @@ class Patience:
     """When a joint has not moved as it was told to.
 
     What it was told later than `dead_time_s` ago does not count. A told way longer than `way` (ROS units; less where
-    `max_deviation` is little) must have been moved along, at least by the share `moved` of it.
+    `max_deviation` is little) must have been moved along, at least by the share `moved` of it, by one joint at least.
     """
 
     dead_time_s: float
@@ -54,7 +54,7 @@ class Patience:
     moved: float
 
 
-AT_FIRST = Patience(dead_time_s=0.05, way=0.01, moved=0.2)
+AT_FIRST = Patience(dead_time_s=0.06, way=0.01, moved=0.2)
 """Until a controller's joints have moved in this motion: it may not even have heard of it. Later a joint may stand
 still for other reasons, such as pushing against something."""
 LONGEST_DELAY_S = 0.1
@@ -298,7 +298,7 @@ class Overlap:
             return None
         patience = IN_DOUBT if controller in self._in_doubt else AT_FIRST
         began = self._started_anew.get(controller)
-        followed = False
+        still = None
         for name, each in known.items():
             moved = self._moved(name, each, began)
             if moved is None:
@@ -308,12 +308,11 @@ class Overlap:
             way = highest - lowest
             if way <= patience.way * self._shares.get(name, math.inf):
                 continue
-            if span < patience.moved * way:
-                return f"{name} was told to move by {way:.3f} and moved by {span:.3f}; is it active, or refusing?"
-            followed = True
-        if followed:
-            self._follows(controller, commander)
-        return None
+            if span >= patience.moved * way:  # one joint that moves is enough: the controller has heard
+                self._follows(controller, commander)
+                return None
+            still = f"{name} was told to move by {way:.3f} and moved by {span:.3f}; is it active, or refusing?"
+        return still
 
     def _follows(self, controller: str, commander: Commander) -> None:
         self._found_following.add(controller)
