@@ -33,6 +33,8 @@ class ActionTimeline:
       (ACT, arXiv 2304.13705; LeRobot's `ACTTemporalEnsembler`, which it equals when a chunk arrives every step).
     * `latest`: the newest chunk that covers the instant (LeRobot's action queue with a chunk every n_action_steps).
 
+    What an arm is told (`at`) has none of the corners that this makes.
+
     "Old" and "new" go by `t_obs`, so the plan does not depend on the order in which chunks arrive. Not thread-safe.
     """
 
