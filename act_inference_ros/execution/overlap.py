@@ -26,7 +26,7 @@ REFERENCE_AGREEMENT = 0.02
 """The furthest that a controller's reference may be from what it was told for the same time."""
 CLOCKS_APART_S = 0.02
 """Stamps of a controller that are further from our clock tell of another time."""
-FULL_SPEED = 1.0 - 1e-3
+SLOWED_BELOW = 1.0 - 1e-3
 """A controller with a lower factor is slowed down."""
 LONGEST_DELAY_S = 0.1
 """A message takes over within its lead and this long."""
@@ -80,11 +80,9 @@ class Overlap:
         self._words = {controller.name: ControllerWord() for controller in configuration.controllers}
         self._history: dict[str, deque[Measured]] = {}
         self._found_following: set[str] = set()
-        """The controllers whose joints have gone where they were told to, in this motion."""
-        self._in_doubt: set[str] = set()
-        """The controllers whose motion had to start anew, and whose joints have not moved since."""
+        """The controllers whose joints have gone where they were told to, in this motion, since it started anew."""
         self._started_anew: dict[str, float] = {}
-        """When that was last, in this motion: what was told before was given up."""
+        """When a controller's motion had to start anew, the last time: what was told before was given up."""
         self.configure(configuration)
 
     def configure(self, configuration: RobotConfiguration) -> None:
@@ -130,7 +128,7 @@ class Overlap:
         """Return a controller that slows its motion down, and by which factor; None if all go at full speed."""
         for name, word in self._words.items():
             reference = word.reference
-            if reference is not None and now - reference.time <= REFERENCE_AGE_S and reference.speed < FULL_SPEED:
+            if reference is not None and now - reference.time <= REFERENCE_AGE_S and reference.speed < SLOWED_BELOW:
                 return name, reference.speed
         return None
 
@@ -142,7 +140,6 @@ class Overlap:
     def begins(self, controller: str) -> None:
         """Note that a motion begins: whether its controller's joints follow is to be found out anew."""
         self._found_following.discard(controller)
-        self._in_doubt.discard(controller)
         self._started_anew.pop(controller, None)
 
     def allows(self, controller: str, commander: Commander, now: float, here: Mapping[str, Measured]) -> Start:
@@ -157,7 +154,7 @@ class Overlap:
         reference = self._fresh_reference(controller, now) if forbids is None else None
         if reference is not None:
             away = self._away_from(commander, reference)
-            if away is None and reference.speed < FULL_SPEED:
+            if away is None and reference.speed < SLOWED_BELOW:
                 # Already on its way to be elsewhere: what comes now takes it from where it is.
                 away = f"it goes at {reference.speed:.0%} of its speed"
             if away is None:
@@ -170,7 +167,7 @@ class Overlap:
         if reference is not None:
             commander.give_up_for(_line(commander, reference, now))
             return Start(overlap=True, anew=True)
-        self._in_doubt.add(controller)
+        self._found_following.discard(controller)
         self._started_anew[controller] = now
         commander.give_up_for(commander.at_rest(now, {name: each.position for name, each in here.items()}))
         return Start(overlap=False, anew=True)
@@ -225,10 +222,10 @@ class Overlap:
         time = min(now, min(each.time for each in known.values()))
         if not commander.agrees({name: each.position for name, each in known.items()}, time):
             return "its joints are not where they were told to be; is it active, slowed down, or refusing?"
-        if controller in self._found_following and controller not in self._in_doubt:
+        if controller in self._found_following:
             return None
-        patience = IN_DOUBT if controller in self._in_doubt else AT_FIRST
         began = self._started_anew.get(controller)
+        patience = AT_FIRST if began is None else IN_DOUBT
         still = None
         for name, each in known.items():
             moved = self._moved(name, each, began)
@@ -247,7 +244,6 @@ class Overlap:
 
     def _follows(self, controller: str, commander: Commander) -> None:
         self._found_following.add(controller)
-        self._in_doubt.discard(controller)
         commander.found_following()
 
     def _moved(self, joint: str, newest: Measured, not_before: float | None) -> tuple[float, float] | None:

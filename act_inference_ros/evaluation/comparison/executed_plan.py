@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.control.commanders import make_commander
+from act_inference_ros.control.limiter.bounds import MotionLimits
 from act_inference_ros.evaluation.comparison.track import SNAP_S
 from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S
 from act_inference_ros.execution.overlap import Overlap
@@ -81,9 +82,7 @@ class ExecutedPlan:
         self.commands = 0
         self._action = configuration.action
         self._fps = configuration.fps
-        joints = self._action.joints
-        self._lowest = np.array([-np.inf if joint.minimum is None else joint.minimum for joint in joints])
-        self._highest = np.array([np.inf if joint.maximum is None else joint.maximum for joint in joints])
+        self._limits = MotionLimits.of(self._action.joints)
         commanders = [make_commander(each, configuration, _dropped) for each in configuration.controllers]
         self._motion = PlannedMotion(configuration, commanders, Overlap(configuration, closed_loop=False))
         self._lanes = [_Lane(commander, self._action.indices(commander.joint_names)) for commander in commanders]
@@ -164,7 +163,7 @@ class ExecutedPlan:
             return
         since = np.arange(self._place, last + 1) / self._fps
         targets = np.stack([self._motion.target(time) for time in (self._anchor + since).tolist()])
-        inside = np.clip(targets, self._lowest, self._highest)
+        inside = self._limits.clip(targets)
         told = self._told(self._anchor, since)
         self._executed.append(Executed(self._anchor + since, targets, inside, told, self._grid_starts))
         self._place, self._grid_starts = last + 1, False

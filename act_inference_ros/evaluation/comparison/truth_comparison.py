@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -176,11 +176,20 @@ class TruthComparison:
         self._worst_seam.add(setpoints.times, setpoints.positions, setpoints.joined, demonstration)
 
 
-def _next_stretch(waiting: deque[Executed], known_until: float) -> Executed | None:
-    """Take all blocks of one motion that end by then, as one."""
-    blocks: list[Executed] = []
+Block = TypeVar("Block", Executed, Setpoints)
+
+
+def _blocks_of_one_motion(waiting: deque[Block], known_until: float) -> list[Block]:
+    """Take the first blocks that end by then, up to where the next motion starts."""
+    blocks: list[Block] = []
     while waiting and waiting[0].times[-1] <= known_until and not (blocks and waiting[0].starts):
         blocks.append(waiting.popleft())
+    return blocks
+
+
+def _next_stretch(waiting: deque[Executed], known_until: float) -> Executed | None:
+    """Take all blocks of one motion that end by then, as one."""
+    blocks = _blocks_of_one_motion(waiting, known_until)
     if not blocks:
         return None
     times, targets, inside, told = (np.concatenate([block[i] for block in blocks]) for i in range(4))
@@ -189,9 +198,7 @@ def _next_stretch(waiting: deque[Executed], known_until: float) -> Executed | No
 
 def _next_setpoints(waiting: deque[Setpoints], known_until: float) -> Setpoints | None:
     """Take all blocks of one motion that end by then, as one."""
-    blocks: list[Setpoints] = []
-    while waiting and waiting[0].times[-1] <= known_until and not (blocks and waiting[0].starts):
-        blocks.append(waiting.popleft())
+    blocks = _blocks_of_one_motion(waiting, known_until)
     if not blocks:
         return None
     since = np.concatenate([block.since for block in blocks])
