@@ -1,5 +1,6 @@
 """Overseer: what somebody sees and may do who knows the policy node's ~/status, its services and the command topics."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -24,6 +25,8 @@ UNDER_WAY_S = 0.2
 somebody who listens does not know the node's clock any better."""
 CLOCK_RESOLUTION_S = 1e-6
 """A time since 1970 as a float is exact to 0.24 us; a span between two such times is exact to four of them."""
+LATENCY_S = 0.4
+"""How old the newest joint states may be that the node knows, s: less than its max_age."""
 PAUSE_S = 3 * UNDER_WAY_S
 """A pause in which it can be seen that nothing is commanded."""
 QUIET = ("paused", "stopped", "waiting")
@@ -32,11 +35,14 @@ KEPT = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 @dataclass(frozen=True)
 class Commanded:
-    """A command, when it was given (ROS time, s), and where the joints were then."""
+    """A command, when it was given (ROS time, s), and where the joints were measured shortly before.
+
+    Who gave it may know the joint states of up to LATENCY_S ago, as a busy machine delivers them.
+    """
 
     time: float
     message: Any
-    measured: dict[str, float]
+    measured: tuple[dict[str, float], ...]
 
 
 @dataclass
@@ -49,7 +55,7 @@ class Overseer:
     now: float = 0.0
     changes: list[tuple[str, float, str]] = field(default_factory=list)
     commands: dict[str, list[Commanded]] = field(default_factory=dict)
-    measured: dict[str, float] = field(default_factory=dict)
+    measured: deque[tuple[float, dict[str, float]]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         node = self.participant.node
@@ -100,13 +106,30 @@ class Overseer:
         ]
 
     def motions(self, controller: str) -> list[list[Commanded]]:
-        """The commands of a controller; a new motion begins each time that the node begins to command."""
-        # A hold brakes for a while: its last targets may come shortly before the next motion.
-        begins = [since - UNDER_WAY_S / 8 for state, since, _ in self.changes if state == "commanding"]
-        found: list[list[Commanded]] = [[] for _ in begins]
-        for command in list(self.commands[controller]):
-            found[max(0, int(np.searchsorted(begins, command.time)) - 1)].append(command)
-        return found
+        """The commands of a controller, a list for each motion.
+
+        A trajectory that does not overlap with the one before begins a motion and says so itself. A stream's motion
+        begins when the node begins to command; which of the targets around that moment is the first is not known to
+        somebody who only listens, so it is the one with the largest step before it.
+        """
+        commands = list(self.commands[controller])
+        if commands and hasattr(commands[0].message, "points"):
+            begins = [index for index, command in enumerate(commands) if not overlaps(command.message)]
+        else:
+            begins = sorted({self._first_of_stream(commands, since) for since in self._begins_to_command()})
+        return [commands[begin:end] for begin, end in pairwise([0, *begins, len(commands)]) if end > begin]
+
+    def _begins_to_command(self) -> list[float]:
+        return [since for state, since, _ in self.changes if state == "commanding"]
+
+    @staticmethod
+    def _first_of_stream(commands: list[Commanded], since: float) -> int:
+        near = [index for index, command in enumerate(commands) if abs(command.time - since) <= UNDER_WAY_S]
+
+        def step(index: int) -> float:
+            return float(np.abs(first_target(commands[index]) - first_target(commands[index - 1])).max())
+
+        return max((index for index in near if index), key=step, default=0)
 
     def _on_clock(self, message: Clock) -> None:
         self.now = seconds(message.clock)
@@ -117,16 +140,22 @@ class Overseer:
             self.changes.append((message.message, float(values["since"]), values["reason"]))
 
     def _on_state(self, message: JointState) -> None:
-        self.measured = dict(zip(message.name, message.position, strict=True))
+        self.measured.append((self.now, dict(zip(message.name, message.position, strict=True))))
+        while not self.now - LATENCY_S <= self.measured[0][0] <= self.now:
+            self.measured.popleft()
 
     def _commanded(self, message: Any) -> Commanded:
         header = getattr(message, "header", None)
-        points = getattr(message, "points", None)
         # A trajectory that begins with what was told before is stamped in the past.
-        overlaps = points is not None and seconds(points[0].time_from_start) == 0.0
-        known = header is not None and header.stamp.sec and not overlaps
+        known = header is not None and header.stamp.sec and not overlaps(message)
         time_s = seconds(header.stamp) - self.lead_s if known else self.now
-        return Commanded(time_s, message, self.measured)
+        return Commanded(time_s, message, tuple(positions for _, positions in self.measured))
+
+
+def overlaps(message: Any) -> bool:
+    """Whether a command is a trajectory that begins with what was told before."""
+    points = getattr(message, "points", None)
+    return points is not None and seconds(points[0].time_from_start) == 0.0
 
 
 def first_target(command: Commanded) -> npt.NDArray[Any]:

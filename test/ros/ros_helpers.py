@@ -165,6 +165,12 @@ class Participant:
         self._executor.add_node(node)
         return node
 
+    def remove(self, node: Any) -> None:
+        """End a node that `another_node` made."""
+        self._others.remove(node)
+        self._executor.remove_node(node)
+        node.destroy_node()
+
     def __enter__(self) -> "Participant":
         return self
 

@@ -17,6 +17,8 @@ from test.ros.policy_stand_in import Options
 from test.ros.robot_stand_in import JOINTS, Distortion, RobotStandIn, is_hold, seconds, silent, stamp
 from test.ros.ros_helpers import wait_until
 
+AT_REST_S = 0.3
+"""A stream that says nothing for so long, at its rate of several commands in this time, has ended."""
 CAMERAS = {"top": "raw", "left": "compressed", "right": "raw"}
 
 
@@ -52,6 +54,8 @@ def test_cameras_too_far_apart_stop_the_arm(cameras: Stand) -> None:
     cameras.start_afresh()
     with never_at_one_moment(robot):
         robot.wait_for_diagnosis("holding: plan ran out")
+        commands = robot.commands["arm"]
+        wait_until(lambda: time.time() - commands[-1].time > AT_REST_S, 10.0, "the arm does not come to rest")
         before = len(robot.commands["arm"])
         status = robot.wait_for_diagnosis("holding: plan ran out")
         assert len(robot.commands["arm"]) == before

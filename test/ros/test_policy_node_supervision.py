@@ -196,14 +196,29 @@ def test_simulated_time_may_be_chosen_after_configure(stand: Stand) -> None:
     assert stand.set_parameters(use_sim_time=False).successful
 
 
-def test_a_controller_is_asked_for_its_parameters_and_what_does_not_fit_is_said_once(tmp_path: Path) -> None:
+def test_a_controller_is_asked_for_its_parameters_however_late_it_comes_and_again_when_it_comes_back(
+    tmp_path: Path,
+) -> None:
+    def finding(expected: str) -> None:
+        def is_found() -> bool:
+            values = {pair.key: pair.value for pair in robot.wait_for_diagnosis("commanding").values}
+            return expected in values.get("controller arm", "")
+
+        wait_until(is_found, 15.0, f"no finding: {expected}")
+
     with running_policy_node(tmp_path, robot_parameters()) as stand:
+        robot, absent = stand.robot, "it shows no parameters"
+        stand.node.wait_for_line(f"controller arm: {absent}")
+        finding(absent)
         controller = stand.participant.another_node("arm")  # its topic is /arm/command, so its services are in /arm
         controller.declare_parameter("joints", ARM)
         controller.declare_parameter("interpolate_from_desired_state", False)
         sentence = "each trajectory starts from where the arm is measured"
         stand.node.wait_for_line(f"controller arm: {sentence}")
-        status = stand.robot.wait_for_diagnosis("commanding")
-        values = {pair.key: pair.value for pair in status.values}
-        assert sentence in values["controller arm"]
+        finding(sentence)
         assert stand.node.text.count(sentence) == 1
+        stand.participant.remove(controller)
+        finding(absent)
+        controller = stand.participant.another_node("arm")
+        controller.declare_parameter("joints", [*reversed(ARM), "another"])
+        finding("it moves ")

@@ -172,9 +172,12 @@ def test_its_controllers_tell_their_parameters_as_the_distributions_do(
 def test_only_trajectory_controllers_have_parameters(start_robot: StartRobot, participant: Participant) -> None:
     start_robot(interface="position_stream")
     participant.publisher(Float64MultiArray, "/arm_controller/commands")
-    names = [name for name, _ in participant.node.get_node_names_and_namespaces()]
-    assert "sim_robot" in names
-    assert "arm_controller" not in names
+
+    def names() -> list[str]:
+        return [name for name, _ in participant.node.get_node_names_and_namespaces()]
+
+    wait_until(lambda: "sim_robot" in names(), 20.0, "the robot's node is not found")
+    assert "arm_controller" not in names()
 
 
 def test_no_command_at_all_is_an_error_not_a_failed_episode(start_robot: StartRobot) -> None:
