@@ -12,12 +12,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
+from act_inference_ros.observation import jpeg_header
 from act_inference_ros.program import exit_status
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.serving.model_config import (
     BACKENDS,
     DEVICES,
     IMAGE_ENCODINGS,
+    JPEG_HEADER_FILE,
     MODEL_FILE,
     PYTHON_FILE,
     ServingOptions,
@@ -34,6 +36,8 @@ PARITY_FILE = "parity.json"
 PRECISIONS = ("float32", "float16")
 MODEL_SOURCE = Path(__file__).with_name("triton_model.py")
 """What becomes model.py."""
+PYTHON_SOURCES = {PYTHON_FILE: MODEL_SOURCE, JPEG_HEADER_FILE: Path(jpeg_header.__file__)}
+"""What the Python backend runs: file beside the graph -> what is copied there."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def export_policy(
     """Export a checkpoint as the next version of `repository`/`options.name`.
 
     Nothing is written if the graph's numbers differ from local mode's by more than the precision allows, or for any
-    other failure. An exported version's files: model.onnx, parity.json, and model.py for the Python backend.
+    other failure. An exported version's files: model.onnx, parity.json, and PYTHON_SOURCES for the Python backend.
 
     Args:
         checkpoint: a LeRobot checkpoint directory, or a hub id `owner/name[@revision]`.
@@ -93,7 +97,8 @@ def export_policy(
             )
         (staged / PARITY_FILE).write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
         if options.backend == "python":
-            (staged / PYTHON_FILE).write_bytes(MODEL_SOURCE.read_bytes())
+            for name, source in PYTHON_SOURCES.items():
+                (staged / name).write_bytes(source.read_bytes())
         published = publish(staged, model, config, replace_config)
     if published.config_kept:
         log(f"{model / 'config.pbtxt'} differs from what these options give and was kept; --replace-config rewrites it")

@@ -14,6 +14,9 @@ from act_inference_ros.spec import PolicySpec
 CONFIG_FILE = "config.pbtxt"
 MODEL_FILE = "model.onnx"
 PYTHON_FILE = "model.py"
+JPEG_HEADER_FILE = "jpeg_header.py"
+"""What model.py imports from its own directory."""
+
 POLICY_SPEC = "policy_spec"
 IMAGE_ENCODING = "image_encoding"
 BACKENDS = ("python", "onnxruntime")

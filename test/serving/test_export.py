@@ -13,7 +13,7 @@ from act_inference_ros import InferenceClient
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.policy.load import LoadedPolicy
 from act_inference_ros.serving import export, exporting
-from act_inference_ros.serving.export import MODEL_SOURCE, export_policy
+from act_inference_ros.serving.export import PYTHON_SOURCES, export_policy
 from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt
 from test.checkpoints import golden_checkpoint, write_checkpoint
 from test.serving.serving_helpers import CAMERAS, ENVIRONMENT, observation, small_checkpoint
@@ -50,11 +50,17 @@ def test_a_checkpoint_of_lerobots_exports_with_its_parity_beside_it(
 ) -> None:
     exported = export_policy(str(golden_checkpoint("c_old_format")), tmp_path)
     version = tmp_path / "act_policy" / "1"
-    assert sorted(path.name for path in version.iterdir()) == ["model.onnx", "model.py", "parity.json"]
+    assert sorted(path.name for path in version.iterdir()) == [
+        "jpeg_header.py",
+        "model.onnx",
+        "model.py",
+        "parity.json",
+    ]
     assert [path.name for path in (tmp_path / "act_policy").iterdir() if path.name.startswith(".")] == []
     spec = exporting.load_policy(golden_checkpoint("c_old_format")).spec
     assert (tmp_path / "act_policy" / "config.pbtxt").read_text() == config_pbtxt(spec, ServingOptions())
-    assert (version / "model.py").read_bytes() == MODEL_SOURCE.read_bytes()
+    for name, source in PYTHON_SOURCES.items():
+        assert (version / name).read_bytes() == source.read_bytes()
     model = onnx.load(version / "model.onnx")
     assert (model.ir_version, model.opset_import[0].version) == (8, 18)  # what older servers load, too
     report = json.loads((version / "parity.json").read_text())
@@ -118,7 +124,8 @@ def test_the_committed_model_is_what_the_exporter_writes(tmp_path: Path) -> None
     committed = PROJECT / "model_repository" / "act_policy"
     spec = exporting.load_policy(tmp_path).spec
     assert (committed / "config.pbtxt").read_text() == config_pbtxt(spec, ServingOptions())
-    assert (committed / "1" / "model.py").read_bytes() == MODEL_SOURCE.read_bytes()
+    for name, source in PYTHON_SOURCES.items():
+        assert (committed / "1" / name).read_bytes() == source.read_bytes()
 
 
 def test_jpeg_images_need_the_python_backend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,8 @@
 """model.py on a real Triton: right numbers, batches, and answers to bad input."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from act_inference_ros.spec import PolicySpec
+from test import hostile_images as hostile
 from test.serving.conftest import Served
-from test.serving.serving_helpers import infer_inputs, needs_triton, observation
+from test.serving.serving_helpers import children_of, infer_inputs, needs_triton, observation
 
 pytestmark = needs_triton
 RAW, JPEG = "act_policy", "act_jpeg"
@@ -107,3 +110,30 @@ def test_a_bad_jpeg_is_refused(served: Served, fault: str) -> None:
     message = refused(served, [one], JPEG)
     assert f"{wrist}: " in message
     assert chunks(served, [jpeg_observation(served.local.spec)], JPEG).shape[0] == 1
+
+
+def peak_memory_kb(served: Served) -> int:
+    """The most that any process which runs a model has ever held, kB."""
+    peaks = []
+    for child in children_of(served.server.process.pid):
+        for line in Path(f"/proc/{child}/status").read_text().splitlines():
+            peaks += [int(line.split()[1])] if line.startswith("VmHWM:") else []
+    return max(peaks)
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded_and_others_are_answered(served: Served) -> None:
+    good, bad = jpeg_observation(served.local.spec), jpeg_observation(served.local.spec)
+    wrist = "observation.images.wrist"
+    bad[wrist] = hostile.jpeg_bomb(48, 40)
+    chunks(served, [good], JPEG)
+    peak = peak_memory_kb(served)
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        attacks = [pool.submit(refused, served, [bad], JPEG) for _ in range(20)]
+        neighbour = [chunks(served, [good], JPEG) for _ in range(5)]
+        messages = {attack.result() for attack in attacks}
+    assert time.monotonic() - began < 20.0  # decoding them would take a minute
+    assert all(np.isfinite(chunk).all() for chunk in neighbour)
+    assert len(messages) == 1
+    assert f"{wrist}: malformed JPEG, a marker ff 00" in messages.pop()
+    assert peak_memory_kb(served) - peak < 300_000  # one of them would take 1.5 GB
