@@ -15,8 +15,9 @@ from act_inference_ros.policy.graph import AffineMap
 from act_inference_ros.policy.load import LoadedPolicy, load_policy
 from act_inference_ros.serving.onnx_graph import OUTPUT, onnx_graph
 from act_inference_ros.serving.parity import Actions, Arrays, ParityReport, parity, parity_observations
+from act_inference_ros.serving.stated_identity import state_identity
 
-__all__ = ["compare", "load_policy", "onnx_graph"]
+__all__ = ["compare", "load_policy", "onnx_graph", "state_identity"]
 
 
 def compare(checkpoint: str, policy: LoadedPolicy, model: Path, precision: str) -> ParityReport:
