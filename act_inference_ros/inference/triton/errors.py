@@ -16,6 +16,7 @@ from act_inference_ros.errors import (
     RejectedError,
     RejectedInputError,
 )
+from act_inference_ros.inference.triton.options import MAX_RESPONSE_BYTES
 
 Code = grpc.StatusCode
 
@@ -81,11 +82,19 @@ TABLE = (
     Row(Code.INVALID_ARGUMENT, "", RejectedInputError, False, False, "it refuses this input"),
     Row(Code.UNAUTHENTICATED, "", RejectedError, True, False, "it refuses the token; check token_file, token_header"),
     Row(Code.PERMISSION_DENIED, "", RejectedError, True, False, "it refuses the token; check token_file, token_header"),
+    Row(
+        Code.RESOURCE_EXHAUSTED, f"vs. {MAX_RESPONSE_BYTES})", BadOutputError, True, False,
+        "its answer is larger than any chunk; that is no policy",
+    ),
     Row(Code.RESOURCE_EXHAUSTED, "", RejectedError, True, True, "it is out of memory, or refuses so large a message"),
     Row(Code.UNIMPLEMENTED, "", RejectedError, True, False, "that is not a Triton; check the address"),
     Row(
         Code.INTERNAL, "not healthy", NotReadyError, True, True,
         "the process that runs the model has died there; unload and load the model, or restart the server",
+    ),
+    Row(
+        Code.INTERNAL, "Exception deserializing response", BadOutputError, True, False,
+        "its answer is no message of Triton's; check the address",
     ),
     Row(Code.INTERNAL, "", RejectedError, True, False, "the model failed; its log on the server says more"),
 )  # fmt: skip

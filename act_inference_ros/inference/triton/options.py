@@ -16,6 +16,9 @@ DEFAULT_TIMEOUT_S = 1.0
 DEFAULT_WAIT_S = 10.0
 DEFAULT_TOKEN_HEADER = "triton-grpc-protocol-x-token"  # noqa: S105 - the name of a header
 """What a Triton started with `--grpc-restricted-protocol=...:x-token=SECRET` looks for."""
+MAX_RESPONSE_BYTES = 2**26
+"""Four times the largest chunk that a spec may have: what a server answers must not fill this machine's memory."""
+
 TLS_VARIABLE = "TRITON_TLS"
 TOKEN_VARIABLE = "TRITON_TOKEN"  # noqa: S105 - the name of a variable
 
