@@ -148,3 +148,10 @@ def test_an_answer_larger_than_any_chunk_does_not_fill_the_memory(method: str) -
         with pytest.raises(BadOutputError, match="larger than any chunk"):
             create(server)
     assert time.monotonic() - began < 20.0
+
+
+def test_what_a_server_says_is_repeated_shortly_and_gives_a_terminal_no_orders() -> None:
+    config = _config(lambda config: config.input.add(name="\x1b[2J\n" * 1000))
+    message = str(refusal(ModelConfig=config))
+    assert message.isprintable()
+    assert "?[2J" in message

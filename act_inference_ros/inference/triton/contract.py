@@ -13,6 +13,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from act_inference_ros.errors import BadOutputError, ConfigurationError, NotReadyError
 from act_inference_ros.inference.images import as_jpeg, as_pixels
+from act_inference_ros.inference.triton.errors import said
 from act_inference_ros.spec import PolicySpec
 
 SPEC_PARAMETER = "policy_spec"
@@ -25,9 +26,6 @@ POLICY_ID_BYTES = 32
 # Wire format of protobuf: the tags of fields of ModelInferRequest, wire type 2 (bytes).
 _ID_TAG = bytes([service_pb2.ModelInferRequest.ID_FIELD_NUMBER << 3 | 2])
 _RAW_TAG = bytes([service_pb2.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER << 3 | 2])
-
-MAX_SAID = 500
-"""Characters of what a server said that are repeated in a message."""
 
 _BYTES = {"FP32": 4, "UINT8": 1}
 """Bytes of one number."""
@@ -96,7 +94,7 @@ class Contract:
         came = {output.name: (output.datatype, list(output.shape)) for output in response.outputs}
         if came != expected or len(response.outputs) != len(expected):
             raise BadOutputError(
-                f"{source}: expected the output {_outputs_text(expected)}, got {_said(_outputs_text(came)) or 'none'}; "
+                f"{source}: expected the output {_outputs_text(expected)}, got {said(_outputs_text(came)) or 'none'}; "
                 "the model there has changed, or does not keep to its configuration"
             )
         contents = list(response.raw_output_contents)
@@ -104,7 +102,7 @@ class Contract:
         found = [len(content) for content in contents]
         if found != sizes:
             raise BadOutputError(
-                f"{source}: expected {_outputs_text(expected)} of {sizes} bytes, got {_said(str(found))}"
+                f"{source}: expected {_outputs_text(expected)} of {sizes} bytes, got {said(str(found))}"
             )
         read = dict(zip(came, contents, strict=True))
         flat = np.frombuffer(read[OUTPUT], "<f4").astype(np.float32)
@@ -178,7 +176,7 @@ def read_contract(config: Any, source: str) -> Contract:
     encoding = parameters.get(ENCODING_PARAMETER) or ENCODINGS[0]
     if encoding not in ENCODINGS:
         raise NotReadyError(
-            f"{source}: parameter {ENCODING_PARAMETER}: expected one of {ENCODINGS}, got {_said(encoding)}"
+            f"{source}: parameter {ENCODING_PARAMETER}: expected one of {ENCODINGS}, got {said(encoding)}"
         )
     if config.max_batch_size < 0:
         raise NotReadyError(f"{source}: expected max_batch_size from 0, got {config.max_batch_size}")
@@ -189,7 +187,7 @@ def read_contract(config: Any, source: str) -> Contract:
     problems = _differences("input", _expected_inputs(contract), config.input)
     problems += _differences("output", _unbatched(contract).outputs, config.output)
     if problems:
-        raise NotReadyError(f"{source}: the model does not fit its own {SPEC_PARAMETER}: {_said('; '.join(problems))}")
+        raise NotReadyError(f"{source}: the model does not fit its own {SPEC_PARAMETER}: {said('; '.join(problems))}")
     return contract
 
 
@@ -230,12 +228,6 @@ def _datatype(number: int) -> str:
     known = model_config_pb2.DataType.DESCRIPTOR.values_by_number.get(number)
     name = str(known.name).removeprefix("TYPE_") if known is not None else f"data type {number}"
     return "BYTES" if name == "STRING" else name
-
-
-def _said(text: str) -> str:
-    """What a server said, for a message: of bearable length, and nothing that a terminal would obey."""
-    shown = text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]} ... ({len(text)} characters)"
-    return "".join(character if character.isprintable() else "?" for character in shown)
 
 
 def _varint(number: int) -> bytes:

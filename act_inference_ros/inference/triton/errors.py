@@ -103,6 +103,9 @@ TABLE = (
     Row(Code.INTERNAL, "", RejectedError, True, False, "the model failed; its log on the server says more"),
 )  # fmt: skip
 
+MAX_SAID = 300
+"""Characters of what a server said that are repeated in a message."""
+
 _OTHER = Row(Code.UNKNOWN, "", RejectedError, True, False, "an unexpected answer; its log on the server says more")
 
 
@@ -133,8 +136,8 @@ class CallFailed(Exception):
     def of(cls, error: grpc.RpcError, address: str) -> CallFailed:
         """Look a gRPC error up in the table."""
         row = row_of(error)
-        details = " ".join((error.details() or "").split())
-        message = f"{address}: {row.meaning} [{error.code().name}: {details[:300]}]"
+        details = said(" ".join((error.details() or "").split()))
+        message = f"{address}: {row.meaning} [{error.code().name}: {details}]"
         return cls(row.error(message), row.elsewhere, row.passing, row)
 
     @classmethod
@@ -149,6 +152,12 @@ class CallFailed(Exception):
         kinds = [type(failed.error) for failed in failures]
         kind = next((kind for kind in _MOST_TELLING if kind in kinds), kinds[0])
         return kind("; ".join(messages))
+
+
+def said(text: str) -> str:
+    """Return what a server said, for a message: of bearable length, and nothing that a terminal would obey."""
+    shown = text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]} ... ({len(text)} characters)"
+    return "".join(character if character.isprintable() else "?" for character in shown)
 
 
 def row_of(error: grpc.RpcError) -> Row:
