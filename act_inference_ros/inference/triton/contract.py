@@ -151,7 +151,7 @@ class RequestEncoder:
         """Serialise a request with these inputs, as `Contract.encoded` returned them; its id is for traces and logs."""
         parts: list[Any] = [self._head]
         if request_id:
-            named = request_id.encode()
+            named = request_id.encode("utf-8", "replace")
             parts += [_ID_TAG, _varint(len(named)), named]
         for key in self._in_message:
             value = inputs[key]
