@@ -46,6 +46,14 @@ def png_bomb(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
 
 
+def png_with_more(size: int) -> bytes:
+    """A PNG of 16 x 24 whose packed pixels go on for `size` bytes after the last row."""
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(size // 2**20)) + packer.flush()
+    whole = png(16, 24)
+    return whole[:33] + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
+
+
 def honest_images() -> dict[str, bytes]:
     """Files as cameras and encoders write them, of several sizes and layouts, by name."""
     random = np.random.default_rng(7)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from act_inference_ros.errors import ObservationError
 from act_inference_ros.observation import optional
 from act_inference_ros.observation.jpeg_header import JPEG_START, JpegError, read_jpeg_header
-from act_inference_ros.observation.png_header import PNG_START, PngError, read_png_header
+from act_inference_ros.observation.png_header import PNG_START, PngError, check_png_pixels, read_png_header
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -53,7 +53,11 @@ def decode_bytes(data: bytes) -> Pixels:
     header = read_header(data)
     cv2 = optional.require_opencv(f"decoding a {header.format} image")
     try:
+        if header.format == "png":
+            check_png_pixels(data, read_png_header(data))
         bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except PngError as error:
+        raise ObservationError(f"image: {error}") from error
     except cv2.error as error:
         raise ObservationError(f"image: corrupt {header.format}: {error}") from error
     if bgr is None or bgr.shape != (header.height, header.width, 3):

@@ -1,19 +1,23 @@
 """No file makes the decoder come to another size than its header showed before decoding."""
 
+import io
 import resource
 import struct
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from act_inference_ros.errors import ObservationError
 from act_inference_ros.observation.compressed import decode_bytes, read_header
 from act_inference_ros.observation.images import is_jpeg_of_size
 from act_inference_ros.observation.jpeg_header import MAX_SCANS, MAX_SEGMENTS
+from act_inference_ros.observation.png_header import PngError, check_png_pixels, read_png_header
 from test import hostile_images as hostile
 
 CORPUS = Path(__file__).parents[1] / "data" / "hostile_images"
@@ -60,6 +64,7 @@ def test_bombs_are_refused_before_anything_is_decoded() -> None:
         hostile.jpeg_bomb(96, 96),
         hostile.resized_jpeg(JPEG, 16000, 16000),
         hostile.png_bomb(6000),
+        hostile.png_with_more(2**27),
         JPEG[:2] + b"\xff\xfe\x00\x02" * 200_000 + JPEG[2:],
         JPEG[:2] + b"\xff" * 4_000_000,
         JPEG[:-2] + b"\xff" * 4_000_000,
@@ -143,6 +148,49 @@ IHDR = PNG[8:33]
 def test_a_png_that_is_not_well_formed_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(ObservationError, match=message):
         read_header(data)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (8, 8), (24, 40), (3, 130)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1"])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_the_pixels_of_a_png_are_counted_right(size: tuple[int, int], mode: str, interlaced: bool) -> None:
+    data = _interlaced(size, mode) if interlaced else _plain(size, mode)
+    assert decode_bytes(data).shape == (*size, 3)
+    header = read_png_header(data)
+    assert header.interlaced is interlaced
+    with pytest.raises(PngError, match="fewer pixels"):
+        check_png_pixels(data, header._replace(height=size[0] + 1))
+    if size[0] > 1:
+        with pytest.raises(PngError, match="more pixels"):
+            check_png_pixels(data, header._replace(height=size[0] - 1))
+
+
+def _plain(size: tuple[int, int], mode: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((*size, 3), np.uint8)).convert(mode).save(file, "PNG")
+    return file.getvalue()
+
+
+def _interlaced(size: tuple[int, int], mode: str) -> bytes:
+    """A black Adam7 PNG, put together pass by pass: no encoder here writes one."""
+    plain = _plain(size, mode)
+    bits, colour = plain[24], plain[25]
+    per_pixel = bits * {0: 1, 2: 3, 3: 1, 6: 4}[colour]
+    rows = b""
+    for x0, y0, dx, dy in [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]:
+        columns, lines = len(range(x0, size[1], dx)), len(range(y0, size[0], dy))
+        rows += bytes(lines * (1 + (columns * per_pixel + 7) // 8)) if columns else b""
+    palette = hostile.png_chunk(b"PLTE", bytes(6)) if colour == 3 else b""
+    header = hostile.png_chunk(b"IHDR", plain[16:28] + b"\x01")
+    return plain[:8] + header + palette + hostile.png_chunk(b"IDAT", zlib.compress(rows)) + plain[-12:]
 
 
 def _container(kind: str) -> bytes:
