@@ -261,10 +261,11 @@ def _taken(cls: type, read: Any, needed: tuple[str, ...] = ()) -> dict[str, Any]
     known = {field.name: field.default is MISSING or field.name in needed for field in fields(cls)}
     missing = [name for name, must in known.items() if must and name not in read]
     unknown = sorted(set(read) - set(known))
-    if missing:
-        raise ConfigurationError(f"without {', '.join(missing)}")
-    if unknown:
-        raise _refused("fields", f"{', '.join(known)}, and no other", unknown)
+    if missing or unknown:
+        raise ConfigurationError(
+            f"expected the fields {', '.join(known)}; missing: {', '.join(missing) or 'none'}, "
+            f"unknown: {reprlib.repr(unknown) if unknown else 'none'}"
+        )
     return dict(read)
 
 
