@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # torch and onnx are imported when exporting begins, so that --help and mistakes are answered at once.
 
 PARITY_FILE = "parity.json"
+HUB_PREFIX = "hf:"
 PRECISIONS = ("float32", "float16")
 MODEL_SOURCE = Path(__file__).with_name("triton_model.py")
 """What becomes model.py."""
@@ -101,7 +102,7 @@ def export_policy(
             )
         provenance = {
             "policy_id": policy.spec.policy_id,
-            "checkpoint": Path(checkpoint).name,
+            "checkpoint": checkpoint_name(checkpoint),
             "exported_by": f"act_inference_ros {package_version()}".strip(),
         }
         facts = {**provenance, **report.as_json()}
@@ -115,6 +116,14 @@ def export_policy(
     log(f"policy {shown(policy.spec.policy_id)}")
     log(f"wrote {published.directory} ({options.backend} backend, {options.device}, {precision})")
     return Exported(published, report)
+
+
+def checkpoint_name(checkpoint: str) -> str:
+    """What to call a checkpoint where others read it: the last parts of its path, down from the training run."""
+    parts = Path(checkpoint).expanduser().absolute().parts if not checkpoint.startswith(HUB_PREFIX) else (checkpoint,)
+    if "checkpoints" in parts[:-1]:
+        return "/".join(parts[max(1, len(parts) - parts[::-1].index("checkpoints") - 2) :])
+    return "/".join(parts[-2:]) if parts[-1] == "pretrained_model" else parts[-1]
 
 
 def _tools() -> Any:
