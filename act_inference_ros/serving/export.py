@@ -23,6 +23,7 @@ from act_inference_ros.serving.model_config import (
     ServingOptions,
     config_pbtxt,
 )
+from act_inference_ros.serving.reference import PARITY_FILE, TOLERANCES, Reference
 from act_inference_ros.serving.repository import Published, check_model, publish
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 # torch and onnx are imported when exporting begins, so that --help and mistakes are answered at once.
 
-PARITY_FILE = "parity.json"
-PRECISIONS = ("float32", "float16")
+PRECISIONS = tuple(TOLERANCES)
 MODEL_SOURCE = Path(__file__).with_name("triton_model.py")
 """What becomes model.py."""
 
@@ -84,14 +84,16 @@ def export_policy(
         log("exporting to ONNX")
         (staged / MODEL_FILE).write_bytes(tools.onnx_graph(policy, precision).SerializeToString())
         log("comparing with local mode")
-        report: ParityReport = tools.compare(checkpoint, policy, staged / MODEL_FILE, precision)
+        reference: Reference = tools.local_reference(checkpoint, policy, precision)
+        report: ParityReport = tools.compare(reference, staged / MODEL_FILE)
         log(report.table())
         if not report.passed:
             raise ConfigurationError(
                 f"parity failed: the exported graph differs from local mode by {report.error:.1e} of an action's "
                 f"range, {report.tolerance:.0e} is allowed in {precision}; nothing was written"
             )
-        (staged / PARITY_FILE).write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+        parity = {**report.as_json(), "policy_id": reference.policy_id, "reference": reference.as_json()}
+        (staged / PARITY_FILE).write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
         if options.backend == "python":
             (staged / PYTHON_FILE).write_bytes(MODEL_SOURCE.read_bytes())
         published = publish(staged, model, config, replace_config)
