@@ -41,5 +41,13 @@ class RejectedError(InferenceError):
     """The server refused the request."""
 
 
+class RejectedInputError(RejectedError):
+    """The server refused the request because of its observation; another server would do the same."""
+
+
+class AnotherPolicyError(InferenceError):
+    """What answers is another policy than the one that this client began with; `accept_policy` goes on with it."""
+
+
 class BadOutputError(InferenceError):
     """The policy or server answered with a wrong name, dtype or shape, or a non-finite number."""

@@ -19,6 +19,9 @@ STATE_KEY = "observation.state"
 ENVIRONMENT_STATE_KEY = "observation.environment_state"
 IMAGE_PREFIX = "observation.images."
 
+SHOWN_DIGITS = 16
+"""How much of a policy_id is shown to people; all of it is compared."""
+
 Chunk: TypeAlias = npt.NDArray[np.float32]
 """An action chunk, float32 (chunk_size, action_dim), in the policy's units; row i is for t_obs + i / fps."""
 
@@ -52,6 +55,7 @@ class PolicySpec:
     `ignored_keys` may be present in an observation and have no influence: inputs that the checkpoint declares but
     ACT does not read, and `observation.state` for a policy without state (LeRobot itself wants it there).
     `state_key` and `environment_state_key` differ from the default only where the checkpoint renames them.
+    `policy_id` says which function it is that reads and writes these: 64 hexadecimal digits, empty where nobody knows.
     """
 
     chunk_size: int
@@ -64,6 +68,7 @@ class PolicySpec:
     ignored_keys: tuple[str, ...] = ()
     state_key: str = STATE_KEY
     environment_state_key: str = ENVIRONMENT_STATE_KEY
+    policy_id: str = ""
 
     @property
     def vectors(self) -> dict[str, int]:
@@ -132,6 +137,11 @@ class PolicySpec:
             return cls(images=images, ignored_keys=ignored, **fields)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigurationError(f"not a PolicySpec: {error} in {text[:200]!r}") from error
+
+
+def shown(policy_id: str) -> str:
+    """Return what people are shown of a policy_id."""
+    return policy_id[:SHOWN_DIGITS] or "unknown"
 
 
 def _checked_vector(key: str, value: Any, dim: int) -> npt.NDArray[np.float32]:

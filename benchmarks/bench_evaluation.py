@@ -35,11 +35,15 @@ class InstantBackend:
     source = "benchmark"
     takes_jpeg = False
     reconnects: int  # nobody asks for these two here
+    model_version = ""
     warm_up_s: float
     spec = PolicySpec(CHUNK_SIZE, 3, (ImageSpec("observation.images.top", HEIGHT, WIDTH),), state_dim=3)
 
-    def infer(self, inputs: Mapping[str, Any]) -> npt.NDArray[Any]:
+    def infer(self, inputs: Mapping[str, Any], request_id: str = "") -> npt.NDArray[Any]:
         return np.tile(inputs["observation.state"], (CHUNK_SIZE, 1))
+
+    def accept_policy(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

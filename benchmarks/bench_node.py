@@ -158,14 +158,18 @@ def play_node(cameras: int, samples: int) -> None:
         source = "the benchmark"
         takes_jpeg = False
         reconnects = 0
+        model_version = ""
         warm_up_s = 0.0
 
-        def infer(self, inputs: Any) -> Any:
+        def infer(self, inputs: Any, request_id: str = "") -> Any:
             began = time.perf_counter()
             first = next(inputs[image.key] for image in images)
             watch.sequence = int.from_bytes(first[0, 0].tobytes(), "little")
             watch.inference_s = time.perf_counter() - began
             return chunk
+
+        def accept_policy(self) -> None:
+            pass
 
         def close(self) -> None:
             pass

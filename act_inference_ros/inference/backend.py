@@ -22,6 +22,10 @@ class Backend(Protocol):
         """Where the policy runs, for messages."""
 
     @property
+    def model_version(self) -> str:
+        """The version of a server's model that computed the newest chunk; empty where there is none."""
+
+    @property
     def takes_jpeg(self) -> bool:
         """Whether images had better come as JPEG bytes; otherwise these are decoded here."""
 
@@ -33,8 +37,14 @@ class Backend(Protocol):
     def warm_up_s(self) -> float:
         """How long the slowest inference took by which the backend was tried before its first use, s."""
 
-    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> Any:
-        """Checked inputs in the order of `spec.keys` -> a chunk that is not checked yet."""
+    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes], request_id: str = "") -> Any:
+        """Checked inputs in the order of `spec.keys` -> a chunk that is not checked yet.
+
+        `request_id` names the request in a server's traces and logs.
+        """
+
+    def accept_policy(self) -> None:
+        """Go on with another policy, where `infer` raised AnotherPolicyError; `spec` has its policy_id afterwards."""
 
     def close(self) -> None:
         """Release everything; a second call does nothing."""

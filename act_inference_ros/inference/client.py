@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from os import PathLike
 from types import TracebackType
 from typing import Any
@@ -116,15 +117,24 @@ class InferenceClient:
     @classmethod
     def open(cls, options: ClientOptions) -> InferenceClient:
         """Load or connect to the policy that `options` name. Raises as `create` does."""
-        backend = BACKENDS[options.mode](options)
         if options.fallback and options.fallback != options.mode:
-            return cls(_with_fallback(backend, lambda: BACKENDS[options.fallback](options)))
-        return cls(backend)
+            return cls(_with_fallback(options))
+        return cls(BACKENDS[options.mode](options))
 
     @property
     def spec(self) -> PolicySpec:
         """What the policy reads and writes."""
         return self._backend.spec
+
+    @property
+    def policy_id(self) -> str:
+        """Which policy this is: 64 hexadecimal digits (see `policy.identity`); empty if the server does not say."""
+        return self.spec.policy_id
+
+    @property
+    def model_version(self) -> str:
+        """The version of a server's model that computed the newest chunk; empty in local mode."""
+        return self._backend.model_version
 
     @property
     def source(self) -> str:
@@ -146,16 +156,26 @@ class InferenceClient:
         """How long the slowest warm-up took, the fallback's included, s."""
         return self._backend.warm_up_s
 
-    def predict(self, observation: Observation) -> Chunk:
+    def predict(self, observation: Observation, *, request_id: str = "") -> Chunk:
         """The action chunk for one observation: float32 (chunk_size, action_dim), in the policy's units.
 
+        `request_id` names the request in a server's traces.
+
         Raises ObservationError if the observation is not what the policy reads, and an InferenceError if no valid
-        chunk could be computed: NotReadyError, InferenceTimeoutError, RejectedError or BadOutputError.
+        chunk could be computed: NotReadyError, InferenceTimeoutError, RejectedError, BadOutputError, or
+        AnotherPolicyError once a server has another policy than this client began with.
         """
         if self._closed:
             raise NotReadyError("the inference client is closed; create another one")
         inputs = self._backend.spec.check_observation(observation)
-        return self._backend.spec.check_chunk(self._backend.infer(inputs), self._backend.source)
+        return self._backend.spec.check_chunk(self._backend.infer(inputs, request_id), self._backend.source)
+
+    def accept_policy(self) -> None:
+        """Go on with the policy that the server has now; `policy_id` is its id afterwards.
+
+        For after AnotherPolicyError, when somebody has decided so. Raises an InferenceError where that is not possible.
+        """
+        self._backend.accept_policy()
 
     def close(self) -> None:
         """Release the policy or the connection; `predict` raises NotReadyError from now on."""
@@ -183,18 +203,21 @@ def _open_triton(options: ClientOptions) -> Backend:
     return backend
 
 
-def _with_fallback(primary: Backend, open_secondary: Callable[[], Backend]) -> Backend:
+def _with_fallback(options: ClientOptions) -> Backend:
     from act_inference_ros.inference.fallback import FallbackBackend
 
+    secondary = BACKENDS[options.fallback](options)
+    waits = [options.triton.wait_s]
+
+    def open_primary() -> Backend:
+        # Only the first time is a server worth waiting for: later the fallback computes meanwhile.
+        triton = replace(options.triton, wait_s=waits.pop() if waits else 0.0)
+        return BACKENDS[options.mode](replace(options, triton=triton))
+
     try:
-        secondary = open_secondary()
-        try:
-            return FallbackBackend(primary, secondary)
-        except BaseException:
-            secondary.close()
-            raise
+        return FallbackBackend(open_primary, secondary)
     except BaseException:
-        primary.close()
+        secondary.close()
         raise
 
 

@@ -4,96 +4,133 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy.typing as npt
 
 from act_inference_ros.errors import (
-    BadOutputError,
+    ActInferenceError,
+    AnotherPolicyError,
     ConfigurationError,
     InferenceError,
-    InferenceTimeoutError,
-    NotReadyError,
+    RejectedInputError,
 )
 from act_inference_ros.inference.backend import Backend
-from act_inference_ros.spec import PolicySpec
+from act_inference_ros.spec import PolicySpec, shown
 
 RETRY_S = 0.5
 """Between two looks whether the first backend works again."""
 
 _log = logging.getLogger(__name__)
 
+Inputs = Mapping[str, "npt.NDArray[Any] | bytes"]
+
 
 class FallbackBackend:
-    """Infers with `primary`; from its first failure on with `secondary`, until an inference works there again.
+    """Infers with the first backend; from its first failure on with the second, until an inference works there again.
 
     Whether it does is tried by a thread, with the newest inputs: no request waits for a server that may not answer.
-    Only what is not the input's fault makes it change over: NotReadyError and InferenceTimeoutError.
+    Every failure counts but that of a request which another server would refuse, too. Both must be the same policy, by
+    policy_id.
     """
 
-    def __init__(self, primary: Backend, secondary: Backend) -> None:
-        """Raises ConfigurationError, showing both sides, if the two do not have the same policy."""
-        ours, theirs = primary.spec, secondary.spec
-        differing = [f for f in PolicySpec.__dataclass_fields__ if getattr(ours, f) != getattr(theirs, f)]
-        if differing:
-            sides = "; ".join(f"{name}: {getattr(ours, name)} and {getattr(theirs, name)}" for name in differing)
-            raise ConfigurationError(
-                f"fallback: {primary.source} and {secondary.source} are different policies: {sides}"
-            )
-        self._primary = primary
+    def __init__(self, open_primary: Callable[[], Backend], secondary: Backend) -> None:
+        """Open the first backend; where it is not there (an InferenceError), begin with the second.
+
+        Raises ConfigurationError, showing both sides, if the two are not the same policy, and what `open_primary`
+        raises for a mistake.
+        """
+        self._open_primary = open_primary
         self._secondary = secondary
+        self._primary: Backend | None = None
         self._closed = threading.Event()
         self._lost = threading.Event()
-        self._newest: Mapping[str, npt.NDArray[Any] | bytes] = {}
+        self._why = ""
+        self._newest: Inputs = {}
+        try:
+            self._primary = self._opened()
+        except InferenceError as error:
+            self._lose(error)
         threading.Thread(target=self._look_after_primary, name="fallback", daemon=True).start()
 
     @property
     def spec(self) -> PolicySpec:
         """What both read and write."""
-        return self._primary.spec
+        return self._secondary.spec
 
     @property
     def source(self) -> str:
-        """Where chunks come from now."""
-        if self._lost.is_set():
-            return f"{self._secondary.source} (fallback: no answer from {self._primary.source})"
-        return self._primary.source
+        """Where chunks come from now, and why not from the first backend."""
+        primary = self._primary
+        if primary is None or self._lost.is_set():
+            return f"{self._secondary.source} (fallback: {self._why})"
+        return primary.source
+
+    @property
+    def model_version(self) -> str:
+        """The version of the model that computed the newest chunk; empty while it is the second backend."""
+        primary = self._primary
+        return "" if primary is None or self._lost.is_set() else primary.model_version
 
     @property
     def takes_jpeg(self) -> bool:
-        """As the first one; the second decodes."""
-        return self._primary.takes_jpeg
+        """As the first one, once it is there; the second decodes."""
+        return self._primary is not None and self._primary.takes_jpeg
 
     @property
     def reconnects(self) -> int:
         """How often a server answered again after it had not."""
-        return self._primary.reconnects
+        return 0 if self._primary is None else self._primary.reconnects
 
     @property
     def warm_up_s(self) -> float:
         """The slower of the two."""
-        return max(self._primary.warm_up_s, self._secondary.warm_up_s)
+        return max(0.0 if self._primary is None else self._primary.warm_up_s, self._secondary.warm_up_s)
 
-    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> Any:
-        """Checked inputs in the order of `spec.keys` -> a chunk that is not checked yet."""
+    def infer(self, inputs: Inputs, request_id: str = "") -> Any:
+        """Checked inputs in the order of `spec.keys` -> a chunk."""
         self._newest = inputs
-        if not self._lost.is_set():
+        primary = self._primary
+        if primary is not None and not self._lost.is_set():
             try:
-                return self._primary.infer(inputs)
-            except (NotReadyError, InferenceTimeoutError) as error:
+                return self.spec.check_chunk(primary.infer(inputs, request_id), primary.source)
+            except RejectedInputError:
+                raise
+            except InferenceError as error:
                 if self._closed.is_set():
                     raise
-                _log.warning("falling back to %s: %s", self._secondary.source, error)
-                self._lost.set()
-        return self._secondary.infer(inputs)
+                self._lose(error)
+        return self._secondary.infer(inputs, request_id)
+
+    def accept_policy(self) -> None:
+        """Raise AnotherPolicyError: what the second backend has cannot be exchanged."""
+        raise AnotherPolicyError(
+            f"the fallback has policy {shown(self.spec.policy_id)}: create another client to use another one"
+        )
 
     def close(self) -> None:
         """Release both."""
         self._closed.set()
         self._lost.set()  # so that the thread sees it
-        self._primary.close()
+        if self._primary is not None:
+            self._primary.close()
         self._secondary.close()
+
+    def _opened(self) -> Backend:
+        """Open the first backend, which must have the policy of the second. Raises as `open_primary`."""
+        primary = self._open_primary()
+        try:
+            _check_same_policy(primary, self._secondary)
+        except ConfigurationError:
+            primary.close()
+            raise
+        return primary
+
+    def _lose(self, error: Exception) -> None:
+        self._why = str(error)
+        _log.warning("falling back to %s: %s", self._secondary.source, error)
+        self._lost.set()
 
     def _look_after_primary(self) -> None:
         while not self._closed.is_set():
@@ -101,9 +138,38 @@ class FallbackBackend:
             if self._closed.wait(RETRY_S):
                 return
             try:
-                self.spec.check_chunk(self._primary.infer(self._newest), self._primary.source)
-            except (InferenceError, BadOutputError) as error:
-                _log.debug("still on the fallback: %s", error)
-                continue
-            _log.warning("back to %s", self._primary.source)
-            self._lost.clear()
+                self._try_primary()
+            except Exception as error:  # whatever it is: this thread is the only way back
+                self._note(error)
+
+    def _try_primary(self) -> None:
+        primary = self._primary
+        if primary is None:
+            primary = self._opened()
+            self._primary = primary
+            if self._closed.is_set():
+                primary.close()
+                return
+        if self._newest:
+            self.spec.check_chunk(primary.infer(self._newest, ""), primary.source)
+        _log.warning("back to %s", primary.source)
+        self._lost.clear()
+
+    def _note(self, error: Exception) -> None:
+        if isinstance(error, ActInferenceError):
+            self._why = str(error)
+            _log.debug("still on the fallback: %s", error)
+        else:
+            _log.exception("looking whether the server is back failed")
+
+
+def _check_same_policy(primary: Backend, secondary: Backend) -> None:
+    """Raise ConfigurationError, showing both sides, if the two are not, or cannot be known to be, the same policy."""
+    ours, theirs = primary.spec, secondary.spec
+    differing = [f for f in PolicySpec.__dataclass_fields__ if getattr(ours, f) != getattr(theirs, f)]
+    if differing:
+        sides = "; ".join(f"{name}: {getattr(ours, name)} and {getattr(theirs, name)}" for name in differing)
+        raise ConfigurationError(
+            f"fallback: {primary.source} and {secondary.source} are different policies: {sides}"
+            + ("" if ours.policy_id else "; the server does not say which one it has: export it again")
+        )

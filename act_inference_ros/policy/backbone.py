@@ -5,35 +5,13 @@ Source: torchvision/models/resnet.py and torchvision/ops/misc.py (FrozenBatchNor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from act_inference_ros.policy.resnets import RESNETS
+
 BATCH_NORM_EPS = 1e-5
-
-
-@dataclass(frozen=True)
-class ResNetLayout:
-    """How many blocks each of the four stages has, and whether they are bottlenecks."""
-
-    blocks: tuple[int, int, int, int]
-    bottleneck: bool
-
-    @property
-    def channels(self) -> int:
-        """Channels of the last feature map."""
-        return 2048 if self.bottleneck else 512
-
-
-RESNETS = {
-    "resnet18": ResNetLayout((2, 2, 2, 2), bottleneck=False),
-    "resnet34": ResNetLayout((3, 4, 6, 3), bottleneck=False),
-    "resnet50": ResNetLayout((3, 4, 6, 3), bottleneck=True),
-    "resnet101": ResNetLayout((3, 4, 23, 3), bottleneck=True),
-    "resnet152": ResNetLayout((3, 8, 36, 3), bottleneck=True),
-}
 
 
 class FrozenBatchNorm2d(nn.Module):

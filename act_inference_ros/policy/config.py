@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from act_inference_ros.errors import CheckpointError
-from act_inference_ros.policy.backbone import RESNETS
 from act_inference_ros.policy.checkpoint_files import CONFIG_FILE
+from act_inference_ros.policy.resnets import RESNETS
 from act_inference_ros.spec import ENVIRONMENT_STATE_KEY, STATE_KEY
 
 ACTION_KEY = "action"

@@ -7,7 +7,7 @@ model.safetensors; before February 2025 also with a config.json that has no `typ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from act_inference_ros.policy.checkpoint_files import WEIGHTS_FILE
 from act_inference_ros.policy.config import ACTION_KEY, IDENTITY, ActConfig, read_config
 from act_inference_ros.policy.graph import PolicyGraph
 from act_inference_ros.policy.hub import resolve_checkpoint
+from act_inference_ros.policy.identity import Normalization, policy_id
 from act_inference_ros.policy.network import ActNetwork
 from act_inference_ros.policy.normalization import (
     DEFAULT_EPS,
@@ -35,12 +36,9 @@ from act_inference_ros.policy.processors import (
     has_processors,
     read_pipelines,
 )
+from act_inference_ros.policy.tensor_names import LEGACY_STATISTICS, NETWORK, UNUSED_AT_INFERENCE
 from act_inference_ros.policy.tensors import TensorFile
 from act_inference_ros.spec import ENVIRONMENT_STATE_KEY, STATE_KEY, ImageSpec, PolicySpec
-
-_NETWORK = "model."
-_UNUSED_AT_INFERENCE = ("model.vae_encoder",)
-_LEGACY_STATISTICS = ("normalize_inputs.", "normalize_targets.", "unnormalize_outputs.")
 
 
 @dataclass(frozen=True)
@@ -63,20 +61,23 @@ def load_policy(checkpoint: str | PathLike[str]) -> LoadedPolicy:
         if has_processors(directory):
             pipelines = read_pipelines(directory)
             rename = pipelines.rename
-            inputs, action = _affines(config, pipelines.normalizer, pipelines.unnormalizer, directory)
+            inputs, action = _normalizations(config, pipelines.normalizer, pipelines.unnormalizer, directory)
         else:
-            inputs, action = _legacy_affines(config, weights)
+            inputs, action = _legacy_normalizations(config, weights)
         spec = _spec(config, rename, directory)
         network = load_network(config, weights)
-    return LoadedPolicy(spec, PolicyGraph(network, config, inputs, action))
+    spec = replace(spec, policy_id=policy_id(config, inputs, action, [weights.path]))
+    dims = _dims(config)
+    normalizers = {key: _normalizer(each, dims[key]) for key, each in inputs.items()}
+    return LoadedPolicy(spec, PolicyGraph(network, config, normalizers, _unnormalizer(action, config.action_dim)))
 
 
 def load_network(config: ActConfig, weights: TensorFile) -> ActNetwork:
     """The network with every parameter from the file; the VAE's are left there. Raises CheckpointError."""
     with torch.device("meta"):  # no memory and no random numbers for what is replaced at once
         network = ActNetwork(config)
-    wanted = {_NETWORK + name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    harmless = _UNUSED_AT_INFERENCE + _LEGACY_STATISTICS
+    wanted = {NETWORK + name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    harmless = UNUSED_AT_INFERENCE + LEGACY_STATISTICS
     unknown = [name for name in weights.names if name not in wanted and not name.startswith(harmless)]
     missing = [name for name in wanted if name not in weights.names]
     if unknown or missing:
@@ -84,7 +85,7 @@ def load_network(config: ActConfig, weights: TensorFile) -> ActNetwork:
             f"{weights.path}: expected the {len(wanted)} tensors of the network in config.json; "
             f"missing: {_shortened(missing)}; unknown: {_shortened(unknown)}"
         )
-    tensors = {name.removeprefix(_NETWORK): weights.read(name, shape) for name, shape in wanted.items()}
+    tensors = {name.removeprefix(NETWORK): weights.read(name, shape) for name, shape in wanted.items()}
     network.load_state_dict(tensors, strict=True, assign=True)
     return network
 
@@ -128,17 +129,25 @@ def _dims(config: ActConfig) -> dict[str, int]:
     return {key: shapes[key][0] for key in config.read_keys}
 
 
-def _affines(
+def _normalizer(how: Normalization, dim: int) -> Affine:
+    return normalizer(how.mode, dim, how.statistics, how.eps, legacy=how.adds_eps)
+
+
+def _unnormalizer(how: Normalization, dim: int) -> Affine:
+    return unnormalizer(how.mode, dim, how.statistics, how.eps, legacy=how.adds_eps)
+
+
+def _normalizations(
     config: ActConfig, pre: NormalizerStep, post: NormalizerStep, directory: Path
-) -> tuple[dict[str, Affine], Affine]:
-    """Normalisers of the inputs and the un-normaliser of the action, as the processor files say."""
+) -> tuple[dict[str, Normalization], Normalization]:
+    """How the inputs are normalised and the action is un-normalised, as the processor files say."""
     dims = _dims(config)
     modes = {key: pre.modes.get(key, IDENTITY) for key in dims}
     read = _read_processor_statistics(pre, modes, dims, directory / PREPROCESSOR_FILE)
-    inputs = {key: normalizer(modes[key], dim, read[key], pre.eps) for key, dim in dims.items()}
+    inputs = {key: Normalization(modes[key], pre.eps, read[key]) for key in dims}
     mode, dim = post.modes[ACTION_KEY], config.action_dim
     action = _read_processor_statistics(post, {ACTION_KEY: mode}, {ACTION_KEY: dim}, directory / POSTPROCESSOR_FILE)
-    return inputs, unnormalizer(mode, dim, action[ACTION_KEY], post.eps)
+    return inputs, Normalization(mode, post.eps, action[ACTION_KEY])
 
 
 def _read_processor_statistics(
@@ -152,7 +161,7 @@ def _read_processor_statistics(
         return {key: _statistics(file, f"{key}.", mode, dims[key]) for key, mode in modes.items()}
 
 
-def _legacy_affines(config: ActConfig, weights: TensorFile) -> tuple[dict[str, Affine], Affine]:
+def _legacy_normalizations(config: ActConfig, weights: TensorFile) -> tuple[dict[str, Normalization], Normalization]:
     """The same from the buffers inside model.safetensors, with the formulas of that time."""
 
     def read(module: str, key: str, dim: int) -> tuple[str, dict[str, Vector]]:
@@ -167,9 +176,9 @@ def _legacy_affines(config: ActConfig, weights: TensorFile) -> tuple[dict[str, A
     inputs = {}
     for key, dim in _dims(config).items():
         mode, statistics = read("normalize_inputs", key, dim)
-        inputs[key] = normalizer(mode, dim, statistics, DEFAULT_EPS, legacy=True)
+        inputs[key] = Normalization(mode, DEFAULT_EPS, statistics, adds_eps=True)
     mode, statistics = read("unnormalize_outputs", ACTION_KEY, config.action_dim)
-    return inputs, unnormalizer(mode, config.action_dim, statistics, DEFAULT_EPS, legacy=True)
+    return inputs, Normalization(mode, DEFAULT_EPS, statistics, adds_eps=True)
 
 
 def _statistics(file: TensorFile, prefix: str, mode: str, dim: int) -> dict[str, Vector]:

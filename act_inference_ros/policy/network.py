@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from act_inference_ros.policy.backbone import RESNETS, ResNet
+from act_inference_ros.policy.backbone import ResNet
 from act_inference_ros.policy.config import ActConfig
 from act_inference_ros.policy.kernels import PLAIN, Kernels
+from act_inference_ros.policy.resnets import RESNETS
 
 
 class Attention(nn.Module):

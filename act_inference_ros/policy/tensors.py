@@ -16,12 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from act_inference_ros.errors import CheckpointError
-
-_RENAMED = {"encoder_robot_and_latent_pos_embed": "encoder_1d_feature_pos_embed"}
-"""Parameter names before LeRobot's pull request 314 (July 2024) -> today's."""
-
-_COMPILED = "_orig_mod."
-"""What torch.compile puts into the names of a module trained under it."""
+from act_inference_ros.policy.tensor_names import todays_name
 
 
 class TensorFile:
@@ -37,7 +32,7 @@ class TensorFile:
             raise CheckpointError(f"{path}: expected a whole safetensors file, found: {error}") from error
         self._stored_names: dict[str, str] = {}
         for stored in self._file.keys():  # noqa: SIM118  # not a mapping
-            name = _todays_name(stored)
+            name = todays_name(stored)
             if name in self._stored_names:
                 raise CheckpointError(f"{path}: {name}: expected once, found {stored} and {self._stored_names[name]}")
             self._stored_names[name] = stored
@@ -69,8 +64,3 @@ class TensorFile:
             bad = tensor[~tensor.isfinite()].flatten()[0].item()
             raise CheckpointError(f"{self.path}: {name}: expected finite numbers, found {bad}")
         return tensor
-
-
-def _todays_name(name: str) -> str:
-    parts = name.replace(_COMPILED, "").split(".")
-    return ".".join(_RENAMED.get(part, part) for part in parts)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
 from act_inference_ros.program import exit_status
 from act_inference_ros.program.signals import StopSignals
+from act_inference_ros.program.version import package_version
 from act_inference_ros.serving.model_config import (
     BACKENDS,
     DEVICES,
@@ -25,6 +26,7 @@ from act_inference_ros.serving.model_config import (
 )
 from act_inference_ros.serving.reference import PARITY_FILE, TOLERANCES, Reference
 from act_inference_ros.serving.repository import Published, check_model, publish
+from act_inference_ros.spec import shown
 
 if TYPE_CHECKING:
     from act_inference_ros.serving.parity import ParityReport
@@ -82,7 +84,9 @@ def export_policy(
     with TemporaryDirectory(prefix="export_policy-") as scratch:
         staged = Path(scratch)
         log("exporting to ONNX")
-        (staged / MODEL_FILE).write_bytes(tools.onnx_graph(policy, precision).SerializeToString())
+        graph = tools.onnx_graph(policy, precision)
+        tools.state_identity(graph, policy.spec.policy_id)
+        (staged / MODEL_FILE).write_bytes(graph.SerializeToString())
         log("comparing with local mode")
         reference: Reference = tools.local_reference(checkpoint, policy, precision)
         report: ParityReport = tools.compare(reference, staged / MODEL_FILE)
@@ -92,13 +96,19 @@ def export_policy(
                 f"parity failed: the exported graph differs from local mode by {report.error:.1e} of an action's "
                 f"range, {report.tolerance:.0e} is allowed in {precision}; nothing was written"
             )
-        parity = {**report.as_json(), "policy_id": reference.policy_id, "reference": reference.as_json()}
-        (staged / PARITY_FILE).write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
+        provenance = {
+            "policy_id": policy.spec.policy_id,
+            "checkpoint": Path(checkpoint).name,
+            "exported_by": f"act_inference_ros {package_version()}".strip(),
+        }
+        facts = {**provenance, **report.as_json(), "reference": reference.as_json()}
+        (staged / PARITY_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         if options.backend == "python":
             (staged / PYTHON_FILE).write_bytes(MODEL_SOURCE.read_bytes())
-        published = publish(staged, model, config, replace_config)
+        published = publish(staged, model, config, provenance, replace_config)
     if published.config_kept:
         log(f"{model / 'config.pbtxt'} differs from what these options give and was kept; --replace-config rewrites it")
+    log(f"policy {shown(policy.spec.policy_id)}")
     log(f"wrote {published.directory} ({options.backend} backend, {options.device}, {precision})")
     return Exported(published, report)
 

@@ -13,8 +13,9 @@ from act_inference_ros.serving.local_reference import local_reference
 from act_inference_ros.serving.onnx_graph import OUTPUT, onnx_graph
 from act_inference_ros.serving.parity import ParityReport, parity
 from act_inference_ros.serving.reference import Actions, Arrays, Reference
+from act_inference_ros.serving.stated_identity import state_identity
 
-__all__ = ["compare", "load_policy", "local_reference", "onnx_graph"]
+__all__ = ["compare", "load_policy", "local_reference", "onnx_graph", "state_identity"]
 
 
 def compare(reference: Reference, model: Path) -> ParityReport:

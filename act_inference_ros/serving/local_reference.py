@@ -21,7 +21,7 @@ def local_reference(checkpoint: str, policy: LoadedPolicy, precision: str) -> Re
             return client.predict({key: rows[0] for key, rows in inputs.items()})[np.newaxis]
 
         observations = reference_observations(policy.spec, *_data(policy))
-        return make_reference(policy.spec, client.policy_id, precision, observations, local, _spread(policy))
+        return make_reference(policy.spec, precision, observations, local, _spread(policy))
 
 
 def _data(policy: LoadedPolicy) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:

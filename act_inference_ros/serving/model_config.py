@@ -5,8 +5,10 @@ Source: Triton's model_config.proto. Written as text, readable and with comments
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.spec import PolicySpec
@@ -16,6 +18,9 @@ MODEL_FILE = "model.onnx"
 PYTHON_FILE = "model.py"
 POLICY_SPEC = "policy_spec"
 IMAGE_ENCODING = "image_encoding"
+VERSIONS = "policy_versions"
+POLICY_ID_OUTPUT = "policy_id"
+POLICY_ID_BYTES = 32
 BACKENDS = ("python", "onnxruntime")
 DEVICES = ("cpu", "gpu")
 IMAGE_ENCODINGS = ("raw", "jpeg")
@@ -74,9 +79,11 @@ def config_pbtxt(spec: PolicySpec, options: ServingOptions) -> str:
         _head(options),
         "# One observation, less the batch dimension; names are LeRobot's feature keys.\n" + _inputs(spec, options),
         "# The action chunk in the units of the policy's data set; row i is for the observation's time + i / fps.\n"
-        f'output [\n  {{ name: "action", data_type: TYPE_FP32, dims: [ {spec.chunk_size}, {spec.action_dim} ] }}\n]',
+        "# Beside it, which policy computed it (sha256).\n"
+        f'output [\n  {{ name: "action", data_type: TYPE_FP32, dims: [ {spec.chunk_size}, {spec.action_dim} ] }},\n'
+        f'  {{ name: "{POLICY_ID_OUTPUT}", data_type: TYPE_UINT8, dims: [ {POLICY_ID_BYTES} ] }}\n]',
         "# Read by the client when it connects: what the policy reads and writes.\n"
-        + _parameter(POLICY_SPEC, spec.to_json())
+        + _parameter(POLICY_SPEC, replace(spec, policy_id="").to_json())  # versions may differ in that
         + "\n# raw: images are uint8 RGB. jpeg: one JPEG file each.\n"
         + _parameter(IMAGE_ENCODING, options.image_encoding),
         _threads(options),
@@ -89,6 +96,30 @@ def config_pbtxt(spec: PolicySpec, options: ServingOptions) -> str:
     if options.image_encoding == "raw":  # model.py warms the graph up itself; Triton has no JPEG to send
         sections.append(_warm_up(spec, options))
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def with_versions(text: str, versions: Mapping[str, Mapping[str, str]]) -> str:
+    """A config.pbtxt that says of each version what it is: its policy_id, its checkpoint, and what exported it.
+
+    Nothing else in the text is looked at. Without versions it stays as it is.
+    """
+    if not versions:
+        return text
+    line = _parameter(VERSIONS, json.dumps(versions, sort_keys=True))
+    known = _parameter_pattern(VERSIONS).search(text)
+    if known is not None:
+        return text[: known.start()] + line + text[known.end() :]
+    note = f"# What each version was exported from; the output {POLICY_ID_OUTPUT} says which one answers."
+    return f"{text}\n{note}\n{line}\n"
+
+
+def read_versions(text: str) -> dict[str, dict[str, str]]:
+    """What `with_versions` wrote into a text: version -> its provenance; empty if that is not there."""
+    try:
+        versions = json.loads(_read_parameter(text, VERSIONS) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return versions if isinstance(versions, dict) else {}
 
 
 def read_served_contract(text: str) -> ServedContract | None:
@@ -169,8 +200,12 @@ def _parameter(key: str, value: str) -> str:
 
 
 def _read_parameter(text: str, key: str) -> str | None:
-    found = re.search(rf'key:\s*"{key}"\s*,?\s*value:?\s*{{\s*string_value:\s*{_STRING}', text)
+    found = _parameter_pattern(key).search(text)
     return re.sub(r"\\(.)", r"\1", found[1][1:-1]) if found else None
+
+
+def _parameter_pattern(key: str) -> re.Pattern[str]:
+    return re.compile(rf'parameters:?\s*{{\s*key:\s*"{key}"\s*,?\s*value:?\s*{{\s*string_value:\s*{_STRING}\s*}}\s*}}')
 
 
 def _quoted(text: str) -> str:

@@ -42,13 +42,17 @@ class Reference:
     """
 
     spec: PolicySpec
-    policy_id: str
     precision: str
     tolerance: float
     observations: Mapping[str, Arrays]
     actions: Actions
     ranges: npt.NDArray[np.float64]
     seed: int = SEED
+
+    @property
+    def policy_id(self) -> str:
+        """Which policy this is, 64 hexadecimal digits."""
+        return self.spec.policy_id
 
     def errors(self, chunks: npt.NDArray[Any], rows: Sequence[int]) -> npt.NDArray[np.float64]:
         """Differences as a fraction of the action's range, same shape as `chunks`; infinite where not finite.
@@ -74,7 +78,6 @@ class Reference:
 
 def make_reference(
     spec: PolicySpec,
-    policy_id: str,
     precision: str,
     observations: Mapping[str, Arrays],
     local: Callable[[Arrays], Actions],
@@ -92,7 +95,7 @@ def make_reference(
     floor = RANGE_FLOOR * np.maximum(np.abs(spread), np.abs(actions).max(axis=0))
     ranges = np.maximum(np.ptp(actions, axis=0), floor).astype(np.float64)
     ranges[ranges == 0] = np.finfo(np.float32).tiny  # only zeros were wanted: only zeros will do
-    return Reference(spec, policy_id, precision, TOLERANCES[precision], kept, wanted, ranges)
+    return Reference(spec, precision, TOLERANCES[precision], kept, wanted, ranges)
 
 
 def reference_observations(
@@ -152,12 +155,10 @@ def _reference(fields: dict[str, Any]) -> Reference:
     tolerance = float(fields["tolerance"])
     if ranges.shape != (spec.action_dim,) or not (ranges > 0).all() or not 0 < tolerance < 1:
         raise ValueError(f"expected {spec.action_dim} ranges above 0 and a tolerance between 0 and 1")
-    policy_id = str(fields["policy_id"])
-    if not re.fullmatch(r"[0-9a-f]{64}", policy_id):
-        raise ValueError(f"expected a policy_id of 64 hexadecimal digits, got {policy_id!r}")
+    if not re.fullmatch(r"[0-9a-f]{64}", spec.policy_id) or fields["policy_id"] != spec.policy_id:
+        raise ValueError(f"expected a policy_id of 64 hexadecimal digits, got {fields['policy_id']!r}")
     return Reference(
         spec=spec,
-        policy_id=policy_id,
         precision=str(fields["precision"]),
         tolerance=tolerance,
         observations=observations,

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.serving.model_config import CONFIG_FILE, PYTHON_FILE, read_served_contract
+from act_inference_ros.serving.model_config import (
+    CONFIG_FILE,
+    PYTHON_FILE,
+    read_served_contract,
+    read_versions,
+    with_versions,
+)
 
 
 @dataclass(frozen=True)
@@ -45,21 +52,29 @@ def check_model(model: Path, config: str) -> None:
             )
 
 
-def publish(staged: Path, model: Path, config: str, replace_config: bool = False) -> Published:
+def publish(
+    staged: Path, model: Path, config: str, provenance: Mapping[str, str], replace_config: bool = False
+) -> Published:
     """Move the files in `staged` to a new version of `model`, for `check_model` has nothing against it.
 
     The config.pbtxt of a model that has versions is kept as it is (it may have been tuned by hand), unless
-    `replace_config`. A server that watches the repository never sees half a file or half a version: each is written
-    beside its place under a name that Triton ignores, then renamed. Raises ConfigurationError if it cannot be written.
+    `replace_config`. Only what it says of its versions is kept up to date: `provenance` is said of this one. A server
+    that watches the repository never sees half a file or half a version: each is written beside its place under a name
+    that Triton ignores, then renamed. Raises ConfigurationError if it cannot be written.
     """
     try:
         model.mkdir(parents=True, exist_ok=True)
         path = model / CONFIG_FILE
         there = path.read_text(encoding="utf-8") if path.is_file() else None
         keep = there is not None and bool(exported_versions(model)) and not replace_config
-        if not keep and there != config:
-            _write(path, config)
-        version = _move_in(staged, model)
+        version = max(exported_versions(model), default=0) + 1
+        known = {} if there is None or version == 1 else read_versions(there)
+        config = with_versions(config, known)
+        text = there if keep and there is not None else config
+        text = with_versions(text, known | {str(version): dict(provenance)})
+        if text != there:
+            _write(path, text)
+        _move_in(staged, model, version)
     except OSError as error:
         raise ConfigurationError(f"cannot write {model}: {error}") from error
     return Published(model / str(version), version, config_kept=keep and there != config)
@@ -75,20 +90,18 @@ def _is_free(version: Path) -> bool:
     return {path.name for path in version.iterdir()} <= {PYTHON_FILE, "__pycache__"}
 
 
-def _move_in(staged: Path, model: Path) -> int:
-    """Rename a copy of `staged` to the next free version; one without a policy is free, too."""
+def _move_in(staged: Path, model: Path, version: int) -> None:
+    """Rename a copy of `staged` to a free version; one without a policy is free, too."""
     scratch = Path(mkdtemp(prefix=".export-", dir=model))  # a rename must stay within one file system
     try:
         complete = scratch / "complete"
         shutil.copytree(staged, complete)
         for path in (complete, *complete.iterdir()):
             path.chmod(0o755 if path.is_dir() else 0o644)  # a server is often another user
-        version = max(exported_versions(model), default=0) + 1
         place = model / str(version)
         if place.exists():
             place.rename(scratch / "empty")
         complete.rename(place)
-        return version
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -21,10 +21,18 @@ from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.images import as_jpeg, as_pixels
 from act_inference_ros.inference.options import ClientOptions
 from act_inference_ros.inference.triton.channel import TritonChannel
-from act_inference_ros.inference.triton.contract import OUTPUT, Contract, read_contract, spec_differences
+from act_inference_ros.inference.triton.contract import (
+    OUTPUT,
+    POLICY_ID,
+    POLICY_ID_BYTES,
+    Contract,
+    read_contract,
+    spec_differences,
+)
 from act_inference_ros.inference.triton.errors import CallFailed
 from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.serving.reference import Arrays, Reference
+from act_inference_ros.spec import shown
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class ServedReport:
     address: str
     model: str
     version: str
-    policy_id: str
+    policy_ids: tuple[str, ...]
     observations: tuple[int, int]
     largest_batch: int
     errors: tuple[float, ...]
@@ -70,9 +78,10 @@ def check_server(options: TritonOptions, address: str, reference: Reference, req
     with InferenceClient.open(ClientOptions(mode="triton", triton=options)) as client:
         served = _ServedModel(options, address)
         try:
-            differences = spec_differences(reference.spec, served.contract.spec)
+            differences = spec_differences(replace(reference.spec, policy_id=""), served.contract.spec)
             if differences:
-                return served.report(reference, client.policy_id, (f"another policy: {differences}",))
+                served.policy_ids.add(client.policy_id)
+                return served.report(reference, (f"another policy: {differences}",))
             rows = _comparable(reference, served.contract)
             for size in range(1, served.largest_batch + 1):
                 served.compare_batch(reference, rows, size)
@@ -80,7 +89,9 @@ def check_server(options: TritonOptions, address: str, reference: Reference, req
                 _ask(served, client, reference, rows, clients, requests)
                 for clients in sorted({1, served.largest_batch})
             ]
-            return served.report(reference, client.policy_id, (), len(rows), tuple(latencies))
+            served.policy_ids.add(client.policy_id)
+            served.versions.add(client.model_version)
+            return served.report(reference, (), len(rows), tuple(latencies))
         except CallFailed as failed:
             raise failed.error from failed
         finally:
@@ -106,6 +117,7 @@ class _ServedModel:
             raise
         self.largest_batch = max(1, int(config.max_batch_size))
         self.versions: set[str] = set()
+        self.policy_ids: set[str] = set()
         self.errors = np.zeros(self.contract.spec.action_dim)
 
     @property
@@ -123,7 +135,7 @@ class _ServedModel:
             self._request([everything[row] for row in chosen]), self._deadline(batch_size=size)
         )
         self.versions.add(response.model_version)
-        self.note(reference, self._chunks(response, size), chosen)
+        self.note(reference, self._read(response, size), chosen)
 
     def note(self, reference: Reference, chunks: npt.NDArray[np.float32], rows: Sequence[int]) -> None:
         """Take the errors of these chunks (n, chunk_size, action_dim) into account."""
@@ -132,7 +144,6 @@ class _ServedModel:
     def report(
         self,
         reference: Reference,
-        policy_id: str,
         problems: tuple[str, ...],
         compared: int = 0,
         latencies: tuple[Latency, ...] = (),
@@ -141,16 +152,19 @@ class _ServedModel:
             address=self._address,
             model=self._options.model,
             version=", ".join(sorted(self.versions)),
-            policy_id=policy_id,
+            policy_ids=tuple(sorted(self.policy_ids)),
             observations=(compared, len(reference.observations)),
             largest_batch=self.largest_batch,
             errors=tuple(float(error) for error in self.errors) if compared else (),
             latencies=latencies,
-            problems=(*_identity_problems(reference, policy_id), *problems, *self._problems(reference)),
+            problems=(*problems, *self._problems(reference)),
         )
 
     def _problems(self, reference: Reference) -> list[str]:
         problems = []
+        if self.policy_ids != {reference.policy_id}:
+            said = ", ".join(map(shown, sorted(self.policy_ids)))
+            problems.append(f"it says it serves policy {said}, the reference is policy {shown(reference.policy_id)}")
         if len(self.versions) > 1:
             problems.append(f"the model changed while it was checked: versions {', '.join(sorted(self.versions))}")
         if not self.errors.max(initial=0.0) <= reference.tolerance:
@@ -170,28 +184,29 @@ class _ServedModel:
             shape = self.contract.shape(key)[1:] if self.contract.batched else self.contract.shape(key)
             request.inputs.add(name=key, datatype=self.contract.datatype(key), shape=[*batch, *shape])
             request.raw_input_contents.append(b"".join(_content(one[key]) for one in encoded))
-        request.outputs.add(name=OUTPUT)
+        for name in self.contract.outputs:
+            request.outputs.add(name=name)
         serialized: bytes = request.SerializeToString()
         return serialized
 
-    def _chunks(self, response: Any, size: int) -> npt.NDArray[np.float32]:
-        spec = self.contract.spec
-        shape = [*([size] if self.contract.batched else []), spec.chunk_size, spec.action_dim]
-        came = [(output.name, output.datatype, list(output.shape)) for output in response.outputs]
-        if came != [(OUTPUT, "FP32", shape)] or len(response.raw_output_contents) != 1:
-            raise BadOutputError(f"{self.source}: expected the output {OUTPUT} FP32 {shape}, got {came}")
-        flat = np.frombuffer(response.raw_output_contents[0], "<f4").astype(np.float32)
-        return flat.reshape(size, spec.chunk_size, spec.action_dim)
+    def _read(self, response: Any, size: int) -> npt.NDArray[np.float32]:
+        """The chunks of a batch (size, chunk_size, action_dim); notes which policies computed them."""
+        expected = {
+            name: (datatype, [size, *shape[1:]] if self.contract.batched else shape)
+            for name, (datatype, shape) in self.contract.outputs.items()
+        }
+        came = {output.name: (output.datatype, list(output.shape)) for output in response.outputs}
+        if came != expected or len(response.raw_output_contents) != len(response.outputs):
+            raise BadOutputError(f"{self.source}: expected the outputs {expected}, got {came}")
+        read = {o.name: raw for o, raw in zip(response.outputs, response.raw_output_contents, strict=True)}
+        if POLICY_ID in read:
+            rows = np.frombuffer(read[POLICY_ID], np.uint8).reshape(size, POLICY_ID_BYTES)
+            self.policy_ids.update(row.tobytes().hex() for row in rows)
+        flat = np.frombuffer(read[OUTPUT], "<f4").astype(np.float32)
+        return flat.reshape(size, self.contract.spec.chunk_size, self.contract.spec.action_dim)
 
     def _deadline(self, batch_size: int = 1) -> float:
         return time.monotonic() + self._options.timeout_s * batch_size
-
-
-def _identity_problems(reference: Reference, policy_id: str) -> list[str]:
-    if policy_id and policy_id == reference.policy_id:
-        return []
-    said = policy_id[:16] or "none"
-    return [f"it says it serves policy {said}, the reference is policy {reference.policy_id[:16] or 'without an id'}"]
 
 
 def _comparable(reference: Reference, contract: Contract) -> list[int]:

@@ -54,6 +54,7 @@ class KnowingBackend:
     takes_jpeg = False
     warm_up_s = 0.0
     reconnects: int  # nobody asks for it here
+    model_version = ""
 
     def __init__(self, function: Motion = motion, spec: PolicySpec | None = None) -> None:
         self.function = function
@@ -62,12 +63,15 @@ class KnowingBackend:
         )
         self.failing: Exception | None = None
 
-    def infer(self, inputs: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+    def infer(self, inputs: Mapping[str, Any], request_id: str = "") -> npt.NDArray[np.float32]:
         if self.failing is not None:
             raise self.failing
         step = int.from_bytes(inputs["observation.images.top"][0, 0].tobytes(), "little")
         times = START_S + (step + np.arange(CHUNK_SIZE)) / FPS
         return self.function(times).astype(np.float32)
+
+    def accept_policy(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

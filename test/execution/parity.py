@@ -154,6 +154,7 @@ class Backend:
     source = "test"
     takes_jpeg = False
     reconnects = 0
+    model_version = ""
     spec = SPEC
 
     def __init__(self, schedule: Schedule, pass_time: Callable[[float], None]) -> None:
@@ -161,12 +162,15 @@ class Backend:
         self._inferences = iter(schedule.inferences)
         self._pass_time = pass_time
 
-    def infer(self, _: Any) -> Any:
+    def infer(self, _: Any, request_id: str = "") -> Any:
         inference = next(self._inferences)
         self._pass_time(inference.takes_s)
         if isinstance(inference.rows, Exception):
             raise inference.rows
         return inference.rows.astype(np.float32)
+
+    def accept_policy(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -2,17 +2,21 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from act_inference_ros.errors import (
+    AnotherPolicyError,
+    BadOutputError,
     ConfigurationError,
-    InferenceError,
     InferenceTimeoutError,
     NotReadyError,
+    ObservationError,
     RejectedError,
+    RejectedInputError,
 )
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.fallback import FallbackBackend
@@ -29,18 +33,24 @@ class Stub:
     takes_jpeg = True
     warm_up_s = 0.0
     reconnects = 4
+    model_version = ""
 
     def __init__(self, number: float, spec: PolicySpec = SPEC) -> None:
         self.number = number
         self.spec = spec
         self.source = f"backend {number:g}"
-        self.error: InferenceError | None = None
+        self.error: Exception | None = None
         self.closed = False
+        self.asked = threading.Event()
 
-    def infer(self, _inputs: object) -> npt.NDArray[np.float32]:
+    def infer(self, inputs: object, request_id: str = "") -> npt.NDArray[np.float32]:
+        self.asked.set()
         if self.error is not None:
             raise self.error
         return np.full((2, 3), self.number, np.float32)
+
+    def accept_policy(self) -> None:
+        pass
 
     def close(self) -> None:
         self.closed = True
@@ -53,7 +63,7 @@ def backends() -> tuple[Stub, Stub]:
 
 @pytest.fixture
 def client(backends: tuple[Stub, Stub]) -> Iterator[InferenceClient]:
-    with InferenceClient(FallbackBackend(*backends)) as client:
+    with InferenceClient(FallbackBackend(lambda: backends[0], backends[1])) as client:
         yield client
 
 
@@ -61,24 +71,89 @@ def number(client: InferenceClient) -> float:
     return float(client.predict(OBSERVATION)[0, 0])
 
 
-@pytest.mark.parametrize("error", [NotReadyError("gone"), InferenceTimeoutError("late")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotReadyError("gone"),
+        InferenceTimeoutError("late"),
+        RejectedError("the model failed"),
+        BadOutputError("no number"),
+        AnotherPolicyError("new weights"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_the_second_computes_from_the_first_failure_until_the_first_works_again(
-    client: InferenceClient, backends: tuple[Stub, Stub], error: InferenceError
+    client: InferenceClient, backends: tuple[Stub, Stub], error: Exception
 ) -> None:
     assert number(client) == 1.0
     backends[0].error = error
     assert number(client) == 2.0
     assert number(client) == 2.0
-    assert "backend 2 (fallback: no answer from backend 1)" in client.source
+    assert client.source == f"backend 2 (fallback: {error})"
     backends[0].error = None
     wait_until(lambda: number(client) == 1.0, 5.0, "still on the fallback")
     assert client.source == "backend 1"
 
 
 def test_what_the_input_is_to_blame_for_stays_an_error(client: InferenceClient, backends: tuple[Stub, Stub]) -> None:
-    backends[0].error = RejectedError("not this one")
-    with pytest.raises(RejectedError):
+    backends[0].error = RejectedInputError("not this one")
+    with pytest.raises(RejectedInputError):
         client.predict(OBSERVATION)
+    backends[0].error = ObservationError("a JPEG that ends too early")
+    with pytest.raises(ObservationError):
+        client.predict(OBSERVATION)
+    assert client.source == "backend 1"
+
+
+def test_a_chunk_that_is_no_number_is_computed_again_by_the_second(
+    client: InferenceClient, backends: tuple[Stub, Stub]
+) -> None:
+    backends[0].number = float("nan")
+    assert number(client) == 2.0
+
+
+def test_the_way_back_is_found_after_an_error_that_nobody_foresaw(
+    client: InferenceClient, backends: tuple[Stub, Stub]
+) -> None:
+    backends[0].error = NotReadyError("gone")
+    assert number(client) == 2.0
+    for error in (ObservationError("a JPEG that ends too early"), ZeroDivisionError("unforeseen")):
+        backends[0].error = error
+        backends[0].asked.clear()
+        assert backends[0].asked.wait(5.0)
+    backends[0].error = None
+    wait_until(lambda: number(client) == 1.0, 5.0, "still on the fallback")
+
+
+def test_a_first_one_that_is_not_there_at_the_start_is_used_once_it_is(backends: tuple[Stub, Stub]) -> None:
+    there = threading.Event()
+
+    def open_primary() -> Stub:
+        if there.is_set():
+            return backends[0]
+        raise NotReadyError("no server yet")
+
+    with InferenceClient(FallbackBackend(open_primary, backends[1])) as client:
+        assert number(client) == 2.0
+        assert client.source == "backend 2 (fallback: no server yet)"
+        there.set()
+        wait_until(lambda: number(client) == 1.0, 5.0, "still on the fallback")
+
+
+def test_another_policy_that_comes_later_is_not_used(backends: tuple[Stub, Stub]) -> None:
+    there = threading.Event()
+    other = Stub(3.0, replace(SPEC, policy_id="ab" * 32))
+
+    def open_primary() -> Stub:
+        if there.is_set():
+            return other
+        raise NotReadyError("no server yet")
+
+    with InferenceClient(FallbackBackend(open_primary, backends[1])) as client:
+        there.set()
+        wait_until(lambda: "different policies" in client.source, 5.0, "nobody looked")
+        assert number(client) == 2.0
+        assert other.closed
 
 
 def test_a_first_one_that_answers_nonsense_is_not_gone_back_to(
@@ -88,12 +163,9 @@ def test_a_first_one_that_answers_nonsense_is_not_gone_back_to(
     assert number(client) == 2.0
     backends[0].number = float("nan")
     backends[0].error = None
-    asked = threading.Event()
-    infer = backends[0].infer
-    backends[0].infer = lambda inputs: (asked.set(), infer(inputs))[1]  # type: ignore[assignment,func-returns-value,method-assign]  # spied on
-    assert asked.wait(5.0)
-    asked.clear()
-    assert asked.wait(5.0)  # so the first answer was weighed
+    for _ in range(3):  # so an answer without an error was weighed
+        backends[0].asked.clear()
+        assert backends[0].asked.wait(5.0)
     assert number(client) == 2.0
 
 
@@ -104,12 +176,18 @@ def test_images_are_wanted_as_the_first_one_wants_them(client: InferenceClient) 
 
 def test_two_different_policies_are_refused_with_both_sides() -> None:
     with pytest.raises(ConfigurationError, match=r"backend 1 and backend 2 .* action_dim: 3 and 4"):
-        FallbackBackend(Stub(1.0), Stub(2.0, PolicySpec(chunk_size=2, action_dim=4, state_dim=3)))
+        FallbackBackend(lambda: Stub(1.0), Stub(2.0, replace(SPEC, action_dim=4)))
+
+
+def test_other_weights_of_the_same_shapes_are_refused_with_both_sides() -> None:
+    ours, theirs = "ab" * 32, "cd" * 32
+    with pytest.raises(ConfigurationError, match=f"policy_id: {ours} and {theirs}"):
+        FallbackBackend(lambda: Stub(1.0, replace(SPEC, policy_id=ours)), Stub(2.0, replace(SPEC, policy_id=theirs)))
 
 
 def test_close_releases_both_and_ends_the_thread(backends: tuple[Stub, Stub]) -> None:
     before = set(threading.enumerate())
-    client = InferenceClient(FallbackBackend(*backends))
+    client = InferenceClient(FallbackBackend(lambda: backends[0], backends[1]))
     (thread,) = set(threading.enumerate()) - before
     client.close()
     thread.join(5.0)

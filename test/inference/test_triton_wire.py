@@ -38,7 +38,7 @@ def test_a_request_with_pixels() -> None:
         (KEYS[2], "UINT8", [1, 7, 9, 3]),
     ]
     assert list(request.raw_input_contents) == [given[key].tobytes() for key in KEYS]
-    assert [output.name for output in request.outputs] == ["action"]
+    assert [output.name for output in request.outputs] == ["action", "policy_id"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 123, 124, 16379, 16380, 3_000_000])
@@ -80,12 +80,15 @@ class TestOutput:
         shape: tuple[int, ...] = (1, 20, 14),
         size: int = 20 * 14 * 4,
     ) -> service_pb2.ModelInferResponse:
-        response = service_pb2.ModelInferResponse(raw_output_contents=[bytes(size)])
+        response = service_pb2.ModelInferResponse(raw_output_contents=[bytes(size), bytes(range(32))])
         response.outputs.add(name=name, datatype=datatype, shape=shape)
+        response.outputs.add(name="policy_id", datatype="UINT8", shape=(1, 32))
         return response
 
     def test_the_right_one_is_taken(self) -> None:
-        assert self.contract.chunk_of(self.response(), "here").shape == (20, 14)
+        answer = self.contract.answer_of(self.response(), "here")
+        assert answer.chunk.shape == (20, 14)
+        assert answer.policy_id == bytes(range(32)).hex()
 
     @pytest.mark.parametrize(
         "wrong",
@@ -102,14 +105,14 @@ class TestOutput:
     )
     def test_any_other_is_refused(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(BadOutputError, match="here: expected"):
-            self.contract.chunk_of(self.response(**wrong), "here")
+            self.contract.answer_of(self.response(**wrong), "here")
 
     def test_none_or_two_are_refused(self) -> None:
         two = self.response()
         two.MergeFrom(self.response())
         for response in (two, service_pb2.ModelInferResponse()):
             with pytest.raises(BadOutputError):
-                self.contract.chunk_of(response, "here")
+                self.contract.answer_of(response, "here")
 
 
 class Refusal(grpc.RpcError):  # type: ignore[misc]  # Any: grpc has no types

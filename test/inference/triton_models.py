@@ -60,17 +60,22 @@ def write_model(
     instances: int = 1,
     batching: bool = False,
     stands_still: bool = False,
+    policy_id: str = "",
+    version: int = 1,
 ) -> Path:
     """Write a model, and return the repository.
 
     `always` is a fault that needs no order, `replaced` changes the text of config.pbtxt. One that stands still takes no
-    orders: its chunk is the observed state.
+    orders: its chunk is the observed state. With a `policy_id` every answer of this `version` states it.
     """
     directory = repository / name
-    (directory / "1").mkdir(parents=True, exist_ok=True)
-    (directory / "1" / "model.py").write_text(_MODEL)
-    (directory / "1" / "model.onnx").touch()  # TritonServer serves no policy without one
+    place = directory / str(version)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "model.py").write_text(_MODEL.replace("POLICY_ID", repr(policy_id)))
+    (place / "model.onnx").touch()  # TritonServer serves no policy without one
     config = _config(spec, name, encoding, instances, batching)
+    if policy_id:
+        config += f"output {{ {_tensor('policy_id', 'TYPE_UINT8', [32])} }}\n"
     config += _parameter("always", str(int(always))) + _parameter("stands_still", str(int(stands_still)))
     for text, other in (replaced or {}).items():
         assert text in config
@@ -130,7 +135,7 @@ class TritonPythonModel:
         state = pb.get_input_tensor_by_name(request, "observation.state").as_numpy()
         if self.stands_still:
             chunk = np.repeat(state[:, None, :], self.chunk_shape[0], axis=1)
-            return pb.InferenceResponse(output_tensors=[pb.Tensor("action", chunk)])
+            return self.response(chunk)
         echo, fault, delay_s = state[0, :3]
         time.sleep(float(delay_s))
         fault = self.always or int(fault)
@@ -153,5 +158,12 @@ class TritonPythonModel:
         elif fault == 5:
             error = pb.TritonError("not this one", pb.TritonError.INVALID_ARG)
             return pb.InferenceResponse(error=error)
-        return pb.InferenceResponse(output_tensors=[pb.Tensor("action", chunk)])
+        return self.response(chunk)
+
+    def response(self, chunk):
+        tensors = [pb.Tensor("action", chunk)]
+        if POLICY_ID:
+            row = np.frombuffer(bytes.fromhex(POLICY_ID), np.uint8)
+            tensors.append(pb.Tensor("policy_id", np.repeat(row[None], len(chunk), axis=0)))
+        return pb.InferenceResponse(output_tensors=tensors)
 """

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from act_inference_ros.policy.backbone import RESNETS, ResNet
+from act_inference_ros.policy.backbone import ResNet
 from act_inference_ros.policy.kernels import POINTWISE
 from act_inference_ros.policy.load import load_policy
+from act_inference_ros.policy.resnets import RESNETS
 from act_inference_ros.spec import ENVIRONMENT_STATE_KEY
 from test.checkpoints import (
     CAMERA,

@@ -58,6 +58,7 @@ class PolicyStandIn:
     source = "the stand-in"
     takes_jpeg = False
     reconnects = 0
+    model_version = ""
     warm_up_s = 0.0
 
     def __init__(self, options: Options) -> None:
@@ -69,7 +70,7 @@ class PolicyStandIn:
         )
         self.spec = PolicySpec(options.chunk_size, options.joints, images=images, state_dim=options.joints)
 
-    def infer(self, inputs: Mapping[str, Any]) -> npt.NDArray[Any]:
+    def infer(self, inputs: Mapping[str, Any], request_id: str = "") -> npt.NDArray[Any]:
         behaviour = max(int(inputs[image.key][0, 0, 0]) for image in self.spec.images)
         times = np.arange(self._options.chunk_size)[:, None] / self._options.fps
         chunk = (inputs[self.spec.state_key] + self._options.ahead + times * self._options.speed).astype(np.float32)
@@ -90,6 +91,9 @@ class PolicyStandIn:
         while self._torch and time.monotonic() < over:
             self._torch.nn.functional.conv2d(self._torch.zeros(1, 16, 96, 128), self._torch.zeros(16, 16, 3, 3))
         time.sleep(max(0.0, over - time.monotonic()))
+
+    def accept_policy(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

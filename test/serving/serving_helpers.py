@@ -57,7 +57,7 @@ def camera_checkpoint(directory: Path) -> str:
 
 def serve_otherwise(version: Path, repository: Path, spec: PolicySpec, options: ServingOptions) -> None:
     """Publish an exported version's files once more, under other options."""
-    publish(version, repository / options.name, config_pbtxt(spec, options))
+    publish(version, repository / options.name, config_pbtxt(spec, options), {"policy_id": spec.policy_id})
 
 
 def observation(spec: PolicySpec, seed: int = 0) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -31,7 +32,10 @@ WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from act_inference_ros
 
 @dataclass
 class Servers:
-    """`right` serves what was exported; `wrong` the same config.pbtxt with another policy's graph."""
+    """`right` serves what was exported, `wrong` other weights under the same config.pbtxt.
+
+    `wrong`'s act_policy says that it is another policy, its act_jpeg says that it is the right one.
+    """
 
     checkpoint: str
     other_checkpoint: str
@@ -55,8 +59,11 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     spec = read_reference(parity).spec
     serve_otherwise(version, root / "right", spec, jpeg)
     shutil.copytree(root / "right", root / "wrong")
-    for model in ("act_policy", "act_jpeg"):
-        shutil.copy(others / "model.onnx", root / "wrong" / model / "1" / "model.onnx")
+    shutil.copy(others / "model.onnx", root / "wrong" / "act_policy" / "1" / "model.onnx")
+    liar = onnx.load(others / "model.onnx")
+    [stated] = [tensor for tensor in liar.graph.initializer if tensor.name == "stated_identity/row"]
+    stated.raw_data = bytes.fromhex(read_reference(parity).policy_id)
+    onnx.save(liar, root / "wrong" / "act_jpeg" / "1" / "model.onnx")
     with TritonProcess(root / "right") as right, TritonProcess(root / "wrong") as wrong:
         right.wait_ready(DEADLINE_S)
         wrong.wait_ready(DEADLINE_S)
@@ -105,6 +112,7 @@ def test_other_weights_of_the_same_shapes_do_not_pass(
     assert main([*options, "--server", f"{right},{wrong}"]) == 1
     said = capsys.readouterr()
     assert f"NOT OK: {model} on {wrong}: it computes other actions: action " in said.err
+    assert ("it says it serves policy" in said.err) is (model == "act_policy")
     assert right not in said.err
     assert said.out.count("OK: ") == 1
     assert said.out.count(f"compared     {compared} of 8 observations") == 3
@@ -144,7 +152,7 @@ def test_a_model_that_is_not_there_is_one_line(servers: Servers, capsys: pytest.
     assert "no model nothing" in line
 
 
-SPEC = PolicySpec(6, 2, images=(ImageSpec("observation.images.top", 10, 12),), state_dim=3)
+SPEC = PolicySpec(6, 2, images=(ImageSpec("observation.images.top", 10, 12),), state_dim=3, policy_id="a" * 64)
 
 
 def written(path: Path, **changes: Any) -> Path:
@@ -152,7 +160,7 @@ def written(path: Path, **changes: Any) -> Path:
     one = {"observation.state": np.arange(3.0)}
     observations = reference_observations(SPEC, one, one)
     chunks = iter(np.random.default_rng(0).normal(size=(8, 1, 6, 2)).astype(np.float32))
-    reference = make_reference(SPEC, "a" * 64, "float32", observations, lambda _: next(chunks), np.ones(2))
+    reference = make_reference(SPEC, "float32", observations, lambda _: next(chunks), np.ones(2))
     fields: dict[str, Any] = {
         "observations": list(reference.observations),
         "ranges": list(reference.ranges),

@@ -29,7 +29,8 @@ def test_tensors_are_named_and_ordered_as_the_specification() -> None:
     assert [tensor.name for tensor in config.input] == list(SPEC.keys)
     assert [list(tensor.dims) for tensor in config.input] == [[14], [3], [480, 640, 3], [240, 320, 3]]
     assert [tensor.data_type for tensor in config.input] == [11, 11, 2, 2]  # TYPE_FP32, TYPE_UINT8
-    [action] = config.output
+    action, policy_id = config.output
+    assert (policy_id.name, list(policy_id.dims)) == ("policy_id", [32])
     assert (action.name, action.data_type, list(action.dims)) == ("action", 11, [50, 14])
     assert (config.name, config.backend, config.max_batch_size) == ("act_policy", "python", 4)
     assert config.HasField("dynamic_batching")

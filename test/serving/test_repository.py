@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt
+from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt, read_versions, with_versions
 from act_inference_ros.serving.parity import ParityReport, parity
 from act_inference_ros.serving.reference import make_reference
 from act_inference_ros.serving.repository import check_model, exported_versions, publish
@@ -16,6 +16,7 @@ from act_inference_ros.spec import PolicySpec
 
 SPEC = PolicySpec(chunk_size=4, action_dim=2, state_dim=3)
 CONFIG = config_pbtxt(SPEC, ServingOptions())
+PROVENANCE = {"policy_id": "ab" * 32, "checkpoint": "pretrained_model", "exported_by": "act_inference_ros 1.2.3"}
 
 
 @pytest.fixture
@@ -29,10 +30,10 @@ def staged(tmp_path: Path) -> Path:
 
 def test_each_export_is_the_next_version(staged: Path, tmp_path: Path) -> None:
     model = tmp_path / "m"
-    assert [publish(staged, model, CONFIG).version for _ in range(3)] == [1, 2, 3]
+    assert [publish(staged, model, CONFIG, PROVENANCE).version for _ in range(3)] == [1, 2, 3]
     (model / "2").rename(tmp_path / "elsewhere")
     (model / "notes").mkdir()
-    assert publish(staged, model, CONFIG).version == 4
+    assert publish(staged, model, CONFIG, PROVENANCE).version == 4
     assert exported_versions(model) == [1, 3, 4]
 
 
@@ -42,21 +43,33 @@ def test_a_version_that_only_waits_for_a_policy_is_filled(staged: Path, tmp_path
     (waiting / "model.py").write_text("old")
     (tmp_path / "m" / "config.pbtxt").write_text(config_pbtxt(PolicySpec(9, 9, state_dim=9), ServingOptions()))
     check_model(tmp_path / "m", CONFIG)
-    assert publish(staged, tmp_path / "m", CONFIG).version == 1
+    assert publish(staged, tmp_path / "m", CONFIG, PROVENANCE).version == 1
     assert (waiting / "model.py").read_text() == "new"
-    assert (tmp_path / "m" / "config.pbtxt").read_text() == CONFIG
+    assert (tmp_path / "m" / "config.pbtxt").read_text() == with_versions(CONFIG, {"1": PROVENANCE})
 
 
 def test_a_config_tuned_by_hand_is_kept_unless_told_otherwise(staged: Path, tmp_path: Path) -> None:
     model = tmp_path / "m"
-    publish(staged, model, CONFIG)
-    tuned = CONFIG.replace("count: 1", "count: 2")
+    publish(staged, model, CONFIG, PROVENANCE)
+    tuned = (model / "config.pbtxt").read_text().replace("count: 1", "count: 2")
     (model / "config.pbtxt").write_text(tuned)
     check_model(model, CONFIG)
-    assert publish(staged, model, CONFIG).config_kept is True
-    assert (model / "config.pbtxt").read_text() == tuned
-    assert publish(staged, model, CONFIG, replace_config=True).config_kept is False
-    assert (model / "config.pbtxt").read_text() == CONFIG
+    assert publish(staged, model, CONFIG, PROVENANCE).config_kept is True
+    assert (model / "config.pbtxt").read_text() == with_versions(tuned, {"1": PROVENANCE, "2": PROVENANCE})
+    assert publish(staged, model, CONFIG, PROVENANCE, replace_config=True).config_kept is False
+    versions = {version: PROVENANCE for version in "123"}
+    assert (model / "config.pbtxt").read_text() == with_versions(CONFIG, versions)
+
+
+def test_each_version_says_what_it_was_exported_from(staged: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    other = {"policy_id": "cd" * 32, "checkpoint": 'it\'s "another"', "exported_by": ""}
+    publish(staged, model, CONFIG, PROVENANCE)
+    publish(staged, model, CONFIG, other)
+    text = (model / "config.pbtxt").read_text()
+    assert read_versions(text) == {"1": PROVENANCE, "2": other}
+    assert text.count("policy_versions") == 1
+    check_model(model, CONFIG)
 
 
 def test_somebody_elses_model_is_not_touched(tmp_path: Path) -> None:
@@ -69,7 +82,7 @@ def test_somebody_elses_model_is_not_touched(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_written_is_one_line(staged: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="cannot write"):
-        publish(staged, tmp_path / "file" / "m", CONFIG)
+        publish(staged, tmp_path / "file" / "m", CONFIG, PROVENANCE)
 
 
 def compare(wanted: npt.NDArray[Any], got: npt.NDArray[Any], spread: tuple[float, ...] = (1.0, 1.0)) -> ParityReport:
@@ -77,7 +90,6 @@ def compare(wanted: npt.NDArray[Any], got: npt.NDArray[Any], spread: tuple[float
     observations = {"one": {"observation.state": np.zeros((1, 3), np.float32)}}
     reference = make_reference(
         SPEC,
-        "0" * 64,
         "float32",
         observations,
         local=lambda rows: wanted[None].astype(np.float32),

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from act_inference_ros.evaluation.runs import Film, Run, simulation_result
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.triton.options import DEFAULT_MODEL, DEFAULT_SERVER
 from act_inference_ros.program.progress import progress_bar
+from act_inference_ros.program.version import package_version
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.parameter_file import unit_texts
 from act_inference_ros.spec import PolicySpec
@@ -172,7 +172,7 @@ def run_settings(
         max_velocity={joint.name: joint.max_velocity for joint in configuration.action.joints},
         max_acceleration={joint.name: joint.max_acceleration for joint in configuration.action.joints},
         max_deviation={joint.name: joint.max_deviation for joint in configuration.action.joints},
-        package_version=_version(),
+        package_version=package_version(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **more,
     )
@@ -186,10 +186,3 @@ def _films(episodes: Sequence[Episode]) -> list[Film]:
         for which, found in chosen.items()
         for episode in found
     ]
-
-
-def _version() -> str:
-    try:
-        return metadata.version("act_inference_ros")
-    except metadata.PackageNotFoundError:
-        return ""

@@ -61,6 +61,11 @@ class TorchEngine:
         return f"the policy on {self._device}"
 
     @property
+    def model_version(self) -> str:
+        """There is no server."""
+        return ""
+
+    @property
     def takes_jpeg(self) -> bool:
         """The network takes pixels."""
         return False
@@ -75,7 +80,7 @@ class TorchEngine:
         """How long the last warm-up took, s."""
         return self._warm_up_s
 
-    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> npt.NDArray[np.float32]:
+    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes], request_id: str = "") -> npt.NDArray[np.float32]:
         """Checked inputs -> float32 (chunk_size, action_dim)."""
         images = {image.key: image for image in self._spec.images}
         arrays = [as_pixels(images[key], x) if key in images else np.asarray(x) for key, x in inputs.items()]
@@ -87,6 +92,9 @@ class TorchEngine:
                 return self._chunk(tensors)
             except RuntimeError as error:
                 raise InferenceError(f"{self.source} failed: {_first_line(error)}") from error
+
+    def accept_policy(self) -> None:
+        """It is the one that was loaded, and stays so."""
 
     def close(self) -> None:
         """Let go of the network, after the chunk that is being computed."""

@@ -8,20 +8,24 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.errors import BadOutputError, InferenceError, NotReadyError
-from act_inference_ros.inference.triton.contract import Contract
+from act_inference_ros.errors import InferenceError, NotReadyError
+from act_inference_ros.inference.triton.contract import Contract, spec_differences
 from act_inference_ros.inference.triton.errors import CallFailed
+from act_inference_ros.inference.triton.hedge import Hedge
 from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.inference.triton.remote_server import RemoteServer
 from act_inference_ros.spec import PolicySpec
 
 RETRY_S = 0.1
 """Between two looks whether a server is there."""
+RENEW_S = 5.0
+"""How old a connection may become while requests are made: replicas that came since are found by a new one."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +33,9 @@ _log = logging.getLogger(__name__)
 class TritonBackend:
     """A policy on Triton, agreed upon and tried once: every server that answered has computed a valid chunk.
 
-    Requests go to the servers in turn; where one fails another is asked within the same deadline, which is safe, for
-    inference changes nothing. Servers that fail are asked last, and tried by a thread until an inference works there.
+    Requests go to the servers in turn; where one fails or is late another is asked within the same deadline, which is
+    safe, for inference changes nothing. Servers that fail are asked last, and tried by a thread until an inference
+    works there. Every answer says which policy computed it, and one of another policy is a failure.
     """
 
     def __init__(self, options: TritonOptions) -> None:
@@ -46,6 +51,9 @@ class TritonBackend:
         # Also when the program ends without close: a server would keep its shared memory until another client came.
         self._release = weakref.finalize(self, _close_all, self._servers)
         self._turn = itertools.count()
+        self._answered: RemoteServer = self._servers[0]
+        self._asked = False
+        """Whether there was a request since the connections were renewed."""
         try:
             contract = self._agree(time.monotonic() + options.wait_s)
         except BaseException:
@@ -53,18 +61,23 @@ class TritonBackend:
             raise
         self._spec = contract.spec
         self._takes_jpeg = contract.jpeg
-        if len(self._servers) > 1:
-            threading.Thread(target=self._look_after_servers, name="triton_servers", daemon=True).start()
+        self._hedge = Hedge(options.timeout_s, self.warm_up_s, len(self._servers))
+        threading.Thread(target=self._look_after_servers, name="triton_servers", daemon=True).start()
 
     @property
     def spec(self) -> PolicySpec:
-        """What the policy reads and writes, as the server told."""
+        """What the policy reads and writes, and which policy it is, as the server told."""
         return self._spec
 
     @property
     def source(self) -> str:
         """Model and servers, for messages."""
         return f"model {self._options.model} on {', '.join(self._options.addresses)}"
+
+    @property
+    def model_version(self) -> str:
+        """The version of the model that computed the newest chunk."""
+        return self._answered.version
 
     @property
     def takes_jpeg(self) -> bool:
@@ -81,20 +94,31 @@ class TritonBackend:
         """How long the slowest server took for the inference by which it was tried, s."""
         return max(server.probe_s for server in self._servers)
 
-    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes]) -> npt.NDArray[np.float32]:
+    def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes], request_id: str = "") -> npt.NDArray[np.float32]:
         """Checked inputs -> float32 (chunk_size, action_dim), within `timeout_s` or not at all."""
+        if self._closed.is_set():
+            raise NotReadyError("the inference client is closed; create another one")
+        self._asked = True
         deadline = time.monotonic() + self._options.timeout_s
-        failures: list[CallFailed] = []
-        for server in self._in_turn():
-            if self._closed.is_set():
-                raise NotReadyError("the inference client is closed; create another one")
-            try:
-                return server.infer(inputs, deadline)
-            except CallFailed as failed:
-                failures.append(failed)
-                if not failed.elsewhere or time.monotonic() >= deadline:
-                    break
-        raise CallFailed.together(failures) from failures[-1].__cause__
+        servers = self._in_turn()
+        chunk, self._answered = self._hedge.first_answer(
+            servers, lambda server: server.infer(inputs, deadline, request_id), deadline
+        )
+        return chunk
+
+    def accept_policy(self) -> None:
+        """Go on with the policy that the servers have now.
+
+        Raises an InferenceError if none answers, or if what it reads and writes is not the same.
+        """
+        for server in self._servers:
+            server.expected = None
+        contract = self._agree(time.monotonic() + self._options.timeout_s)
+        differences = spec_differences(replace(self._spec, policy_id=contract.spec.policy_id), contract.spec)
+        if differences:
+            self._expect(self._spec)
+            raise NotReadyError(f"{self.source}: another kind of policy: {differences}; create another client")
+        self._spec = contract.spec
 
     def close(self) -> None:
         """Release connections and shared memory; a request in flight ends with NotReadyError."""
@@ -106,6 +130,10 @@ class TritonBackend:
         first = next(self._turn) % len(self._servers)
         rotated = self._servers[first:] + self._servers[:first]
         return sorted(rotated, key=lambda server: not server.answers)
+
+    def _expect(self, spec: PolicySpec) -> None:
+        for server in self._servers:
+            server.expected = spec
 
     def _agree(self, end: float) -> Contract:
         """Try every server until one has the policy; the others must then have the same."""
@@ -119,13 +147,9 @@ class TritonBackend:
                 except CallFailed as failed:
                     failures.append(failed)
                     continue
-                except BadOutputError as error:
-                    failures.append(CallFailed(error, passing=False))
-                    continue
                 if agreed is None:
                     agreed = contract
-                    for each in self._servers:
-                        each.expected = contract.spec
+                    self._expect(contract.spec)
             if agreed is not None:
                 for failure in failures:
                     _log.warning("going on without a server: %s", failure)
@@ -139,13 +163,21 @@ class TritonBackend:
 
     def _look_after_servers(self) -> None:
         """Ask servers that failed, apart from requests: one that does not answer would cost a request its deadline."""
+        renewed = time.monotonic()
         while not self._closed.wait(RETRY_S):
+            several = len(self._servers) > 1
             for server in self._servers:
-                if not server.answers:
+                if several and not server.answers:
                     try:
                         server.probe(time.monotonic() + self._options.timeout_s)
                     except (CallFailed, InferenceError) as error:
                         _log.debug("%s: still not there: %s", server.address, error)
+            if self._asked and time.monotonic() > renewed + max(RENEW_S, 2 * self._options.timeout_s):
+                self._asked = False
+                for server in self._servers:
+                    if server.answers:
+                        server.renew(time.monotonic() + self._options.timeout_s)
+                renewed = time.monotonic()
 
 
 def _close_all(servers: Sequence[RemoteServer]) -> None:

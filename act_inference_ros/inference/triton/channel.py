@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import threading
 import time
 from typing import Any
 
@@ -12,7 +14,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from act_inference_ros.errors import ConfigurationError, NotReadyError
 from act_inference_ros.inference.triton.errors import CallFailed
 from act_inference_ros.inference.triton.options import TritonOptions
-from act_inference_ros.inference.triton.security import channel_credentials, read_token
+from act_inference_ros.inference.triton.security import channel_credentials, is_loopback, read_token
 
 CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -25,8 +27,12 @@ CHANNEL_OPTIONS = (
     ("grpc.dns_min_time_between_resolutions_ms", 500),
     # A new channel is to be a new connection, not the shared one that no longer answers.
     ("grpc.use_local_subchannel_pool", 1),
+    # A name may stand for several replicas: each gets its share.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
 )
 _INFER = f"/{service_pb2.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/ModelInfer"
+
+_log = logging.getLogger(__name__)
 
 
 class TritonChannel:
@@ -38,7 +44,13 @@ class TritonChannel:
         self._options = options
         self._credentials = channel_credentials(options)
         self._token = read_token(options)
-        self._open()
+        if self._token and not options.secure and not is_loopback(address):
+            _log.warning("%s: the token is sent without encryption, for everybody on the way to read; set tls", address)
+        self._lock = threading.Lock()  # guards which channel is used, which are retired, and whether all are closed
+        self._closed = False
+        self._retired: list[grpc.Channel] = []
+        """Connections that were replaced; calls may still be under way on them."""
+        self._use(self._new_channel())
 
     def call(self, method: str, request: Any, deadline: float) -> Any:
         """Call a method of Triton's service by name. `deadline` on the monotonic clock, s. Raises CallFailed."""
@@ -49,10 +61,31 @@ class TritonChannel:
         return self._call(self._infer, request, deadline)
 
     def reconnect(self) -> None:
-        """Begin a new connection."""
-        old = self._channel
-        self._open()
-        old.close()
+        """Begin a new connection; calls in flight end."""
+        with self._lock:
+            old, self._retired = [self._channel, *self._retired], []
+            self._use(self._new_channel())
+        for channel in old:
+            channel.close()
+
+    def renew(self, deadline: float) -> None:
+        """Begin a new connection if it is there by `deadline`, else keep the old one; calls in flight go on.
+
+        The connection before the old one is closed: give each more time than a call may take.
+        """
+        new = self._new_channel()
+        try:
+            grpc.channel_ready_future(new).result(timeout=max(0.0, deadline - time.monotonic()))
+        except (grpc.FutureTimeoutError, grpc.RpcError):
+            new.close()
+            return
+        with self._lock:
+            over, self._retired = self._retired, [self._channel]
+            self._use(new)
+            if self._closed:
+                over = [*over, *self._retired, new]
+        for channel in over:
+            channel.close()
 
     def renew_token(self) -> None:
         """Take the token that its file holds now; the old one if that cannot be read."""
@@ -61,13 +94,19 @@ class TritonChannel:
 
     def close(self) -> None:
         """End the connection."""
-        self._channel.close()
+        with self._lock:
+            self._closed = True
+            channels = [self._channel, *self._retired]
+        for channel in channels:
+            channel.close()
 
-    def _open(self) -> None:
+    def _new_channel(self) -> grpc.Channel:
         if self._credentials is None:
-            self._channel = grpc.insecure_channel(self.address, CHANNEL_OPTIONS)
-        else:
-            self._channel = grpc.secure_channel(self.address, self._credentials, CHANNEL_OPTIONS)
+            return grpc.insecure_channel(self.address, CHANNEL_OPTIONS)
+        return grpc.secure_channel(self.address, self._credentials, CHANNEL_OPTIONS)
+
+    def _use(self, channel: grpc.Channel) -> None:
+        self._channel = channel
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         # Requests are serialised by RequestEncoder.
         self._infer = self._channel.unary_unary(_INFER, response_deserializer=service_pb2.ModelInferResponse.FromString)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,15 @@ SPEC_PARAMETER = "policy_spec"
 ENCODING_PARAMETER = "image_encoding"
 ENCODINGS = ("raw", "jpeg")
 OUTPUT = "action"
+POLICY_ID = "policy_id"
+POLICY_ID_BYTES = 32
 
-# Wire format of protobuf: the tag of field `raw_input_contents` of ModelInferRequest, wire type 2 (bytes).
+# Wire format of protobuf: the tags of fields of ModelInferRequest, wire type 2 (bytes).
+_ID_TAG = bytes([service_pb2.ModelInferRequest.ID_FIELD_NUMBER << 3 | 2])
 _RAW_TAG = bytes([service_pb2.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER << 3 | 2])
+
+_BYTES = {"FP32": 4, "UINT8": 1}
+"""Bytes of one number."""
 
 Inputs = Mapping[str, "npt.NDArray[Any] | bytes"]
 
@@ -35,12 +42,25 @@ class SharedImage:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """A chunk, float32 (chunk_size, action_dim), the model's version that computed it, and its policy_id, or ""."""
+
+    chunk: npt.NDArray[np.float32]
+    version: str
+    policy_id: str
+
+
+@dataclass(frozen=True)
 class Contract:
-    """A policy as a Triton model: `jpeg` images instead of pixels; `batched` tensors begin with a batch dimension."""
+    """A policy as a Triton model: `jpeg` images instead of pixels; `batched` tensors begin with a batch dimension.
+
+    With `states_id` each answer says which policy computed it. The spec does not: versions of a model share it.
+    """
 
     spec: PolicySpec
     jpeg: bool
     batched: bool
+    states_id: bool = True
 
     def shape(self, key: str) -> list[int]:
         """The shape of an input on the wire."""
@@ -61,21 +81,34 @@ class Contract:
             encoded[image.key] = as_jpeg(image, value) if self.jpeg else as_pixels(image, value)
         return encoded
 
-    def chunk_of(self, response: Any, source: str) -> npt.NDArray[np.float32]:
-        """Return the response's action, float32 (chunk_size, action_dim). Raises BadOutputError for anything else."""
-        expected = [*self._batch, self.spec.chunk_size, self.spec.action_dim]
-        came = [(output.name, output.datatype, list(output.shape)) for output in response.outputs]
-        if came != [(OUTPUT, "FP32", expected)]:
+    @property
+    def outputs(self) -> dict[str, tuple[str, list[int]]]:
+        """Name -> data type and shape on the wire."""
+        chunk = {OUTPUT: ("FP32", [*self._batch, self.spec.chunk_size, self.spec.action_dim])}
+        return chunk | ({POLICY_ID: ("UINT8", [*self._batch, POLICY_ID_BYTES])} if self.states_id else {})
+
+    def answer_of(self, response: Any, source: str) -> Answer:
+        """Read a response. Raises BadOutputError if it does not have just the outputs of this contract."""
+        expected = self.outputs
+        came = {output.name: (output.datatype, list(output.shape)) for output in response.outputs}
+        if came != expected or len(response.outputs) != len(expected):
             raise BadOutputError(
-                f"{source}: expected the output {OUTPUT} FP32 {expected}, got "
-                f"{', '.join(f'{name} {datatype} {shape}' for name, datatype, shape in came) or 'none'}; "
+                f"{source}: expected the output {_outputs_text(expected)}, got {_outputs_text(came) or 'none'}; "
                 "the model there has changed, or does not keep to its configuration"
             )
-        sizes = [len(content) for content in response.raw_output_contents]
-        if sizes != [4 * int(np.prod(expected))]:
-            raise BadOutputError(f"{source}: expected {OUTPUT} of {expected} float32 numbers, got {sizes} bytes")
-        flat = np.frombuffer(response.raw_output_contents[0], "<f4").astype(np.float32)
-        return flat.reshape(self.spec.chunk_size, self.spec.action_dim)
+        contents = list(response.raw_output_contents)
+        sizes = [_BYTES[kind] * math.prod(shape) for kind, shape in came.values()]
+        if [len(content) for content in contents] != sizes:
+            raise BadOutputError(
+                f"{source}: expected {_outputs_text(expected)} of {sizes} bytes, got {[len(each) for each in contents]}"
+            )
+        read = dict(zip(came, contents, strict=True))
+        flat = np.frombuffer(read[OUTPUT], "<f4").astype(np.float32)
+        return Answer(
+            flat.reshape(self.spec.chunk_size, self.spec.action_dim),
+            response.model_version,
+            read.get(POLICY_ID, b"").hex(),
+        )
 
     @property
     def _batch(self) -> list[int]:
@@ -89,7 +122,15 @@ class RequestEncoder:
     them once; through protobuf's own messages it would be three times.
     """
 
-    def __init__(self, contract: Contract, model: str, version: str, shared: Mapping[str, SharedImage] | None = None):
+    def __init__(
+        self,
+        contract: Contract,
+        model: str,
+        version: str,
+        shared: Mapping[str, SharedImage] | None = None,
+        timeout_s: float = 0.0,
+    ) -> None:
+        """`timeout_s`: how long a request may wait in the server's queue, s; 0 for as long as the server allows."""
         self._in_message = [key for key in contract.spec.keys if key not in (shared or {})]
         request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
         for key in contract.spec.keys:
@@ -98,12 +139,18 @@ class RequestEncoder:
                 tensor.parameters["shared_memory_region"].string_param = shared[key].region
                 tensor.parameters["shared_memory_byte_size"].int64_param = shared[key].size
                 tensor.parameters["shared_memory_offset"].int64_param = shared[key].offset
-        request.outputs.add(name=OUTPUT)
+        if timeout_s > 0.0:
+            request.parameters["timeout"].int64_param = round(timeout_s * 1e6)
+        for name in contract.outputs:
+            request.outputs.add(name=name)
         self._head = request.SerializeToString()
 
-    def encode(self, inputs: Inputs) -> bytes:
-        """Serialise a request with these inputs, as `Contract.encoded` returned them."""
+    def encode(self, inputs: Inputs, request_id: str = "") -> bytes:
+        """Serialise a request with these inputs, as `Contract.encoded` returned them; its id is for traces and logs."""
         parts: list[Any] = [self._head]
+        if request_id:
+            named = request_id.encode()
+            parts += [_ID_TAG, _varint(len(named)), named]
         for key in self._in_message:
             value = inputs[key]
             if isinstance(value, bytes):  # a Triton BYTES element: its length, then itself
@@ -127,9 +174,12 @@ def read_contract(config: Any, source: str) -> Contract:
     encoding = parameters.get(ENCODING_PARAMETER) or ENCODINGS[0]
     if encoding not in ENCODINGS:
         raise NotReadyError(f"{source}: parameter {ENCODING_PARAMETER}: expected one of {ENCODINGS}, got {encoding!r}")
-    contract = Contract(spec, jpeg=encoding == "jpeg", batched=config.max_batch_size > 0)
+    states_id = any(output.name == POLICY_ID for output in config.output)
+    contract = Contract(
+        replace(spec, policy_id=""), encoding == "jpeg", batched=config.max_batch_size > 0, states_id=states_id
+    )
     problems = _differences("input", _expected_inputs(contract), config.input)
-    problems += _differences("output", {OUTPUT: ("FP32", [spec.chunk_size, spec.action_dim])}, config.output)
+    problems += _differences("output", _unbatched(contract).outputs, config.output)
     if problems:
         raise NotReadyError(f"{source}: the model does not fit its own {SPEC_PARAMETER}: {'; '.join(problems)}")
     return contract
@@ -142,8 +192,17 @@ def spec_differences(ours: PolicySpec, theirs: PolicySpec) -> str:
 
 
 def _expected_inputs(contract: Contract) -> dict[str, tuple[str, list[int]]]:
-    unbatched = Contract(contract.spec, contract.jpeg, batched=False)
+    unbatched = _unbatched(contract)
     return {key: (unbatched.datatype(key), unbatched.shape(key)) for key in contract.spec.keys}
+
+
+def _unbatched(contract: Contract) -> Contract:
+    """As a model's configuration describes it."""
+    return replace(contract, batched=False)
+
+
+def _outputs_text(outputs: Mapping[str, tuple[str, list[int]]]) -> str:
+    return ", ".join(f"{name} {datatype} {shape}" for name, (datatype, shape) in outputs.items())
 
 
 def _differences(kind: str, expected: Mapping[str, tuple[str, list[int]]], tensors: Sequence[Any]) -> list[str]:

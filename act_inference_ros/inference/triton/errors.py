@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import grpc
 
-from act_inference_ros.errors import InferenceError, InferenceTimeoutError, NotReadyError, RejectedError
+from act_inference_ros.errors import (
+    AnotherPolicyError,
+    BadOutputError,
+    InferenceError,
+    InferenceTimeoutError,
+    NotReadyError,
+    RejectedError,
+    RejectedInputError,
+)
 
 Code = grpc.StatusCode
 
@@ -70,7 +78,7 @@ TABLE = (
         "no answer within the deadline, a late one is dropped; is the server overloaded, or the deadline too short?",
     ),
     Row(Code.CANCELLED, "", NotReadyError, True, True, "the connection was closed meanwhile"),
-    Row(Code.INVALID_ARGUMENT, "", RejectedError, False, False, "it refuses this input"),
+    Row(Code.INVALID_ARGUMENT, "", RejectedInputError, False, False, "it refuses this input"),
     Row(Code.UNAUTHENTICATED, "", RejectedError, True, False, "it refuses the token; check token_file, token_header"),
     Row(Code.PERMISSION_DENIED, "", RejectedError, True, False, "it refuses the token; check token_file, token_header"),
     Row(Code.RESOURCE_EXHAUSTED, "", RejectedError, True, True, "it is out of memory, or refuses so large a message"),
@@ -83,6 +91,17 @@ TABLE = (
 )  # fmt: skip
 
 _OTHER = Row(Code.UNKNOWN, "", RejectedError, True, False, "an unexpected answer; its log on the server says more")
+
+
+_MOST_TELLING = (
+    RejectedInputError,
+    AnotherPolicyError,
+    BadOutputError,
+    RejectedError,
+    InferenceTimeoutError,
+    NotReadyError,
+)
+"""What passes by itself comes last."""
 
 
 class CallFailed(Exception):
@@ -112,9 +131,11 @@ class CallFailed(Exception):
 
     @classmethod
     def together(cls, failures: Sequence[CallFailed]) -> InferenceError:
-        """One error for what several servers said: of the first one's kind."""
+        """One error for what several servers said, of the kind that most wants somebody to act."""
         messages = dict.fromkeys(str(failed) for failed in failures)
-        return type(failures[0].error)("; ".join(messages))
+        kinds = [type(failed.error) for failed in failures]
+        kind = next((kind for kind in _MOST_TELLING if kind in kinds), kinds[0])
+        return kind("; ".join(messages))
 
 
 def row_of(error: grpc.RpcError) -> Row:

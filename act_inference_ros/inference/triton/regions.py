@@ -49,7 +49,7 @@ class Regions:
             if is_stale(name):
                 self._unregister(name, deadline)
 
-    def infer(self, inputs: Inputs, deadline: float) -> Any | None:
+    def infer(self, inputs: Inputs, deadline: float, request_id: str = "") -> Any | None:
         """Return the ModelInferResponse; None if there is no region to be had. Raises CallFailed."""
         try:
             taken = self._take()
@@ -60,7 +60,7 @@ class Regions:
         region, encoder = taken
         try:
             region.write(inputs)
-            request = encoder.encode(inputs)
+            request = encoder.encode(inputs, request_id)
             if not region.registered:
                 self._register(region, deadline)
             return self._channel.infer(request, deadline)
@@ -88,7 +88,9 @@ class Regions:
                 return None
             region = Region(self.contract.spec.images)
             self._made += 1
-        return region, RequestEncoder(self.contract, self._options.model, self._options.version, region.images)
+        options = self._options
+        encoder = RequestEncoder(self.contract, options.model, options.version, region.images, options.timeout_s)
+        return region, encoder
 
     def _give_back(self, taken: tuple[Region, RequestEncoder]) -> None:
         with self._lock:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 
-from act_inference_ros.errors import BadOutputError, InferenceTimeoutError, NotReadyError, RejectedError
+from act_inference_ros.errors import (
+    AnotherPolicyError,
+    BadOutputError,
+    InferenceTimeoutError,
+    NotReadyError,
+    RejectedError,
+)
 from act_inference_ros.inference.triton.channel import TritonChannel
 from act_inference_ros.inference.triton.contract import (
+    Answer,
     Contract,
     Inputs,
     RequestEncoder,
@@ -30,10 +38,13 @@ from act_inference_ros.inference.triton.errors import (
 )
 from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.inference.triton.regions import Regions
-from act_inference_ros.spec import PolicySpec
+from act_inference_ros.spec import PolicySpec, shown
 
 TIMEOUTS_BEFORE_RECONNECT = 3
 """A connection whose other end vanished without a word only shows as silence; a new one finds out."""
+
+PROBE_ID = "probe"
+"""The request id of an inference that is no robot's."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +68,10 @@ class RemoteServer:
         self._regions: Regions | None = None
         self._share = options.shared_memory != "off"
         self._agreed: tuple[Contract, RequestEncoder] | None = None
-        self._version = ""
+        self.version = ""
+        """Of the model, as the last answer said it."""
+        self.policy_id = ""
+        """As the last answer said it; empty for a model that states none."""
         self._timeouts = 0
         self.probe_s = 0.0
         """How long the inference of the last probe took, s."""
@@ -66,28 +80,33 @@ class RemoteServer:
         self._closed = False
         self._lock = threading.Lock()  # guards the making of an agreement: one thread asks, the others wait for it
 
-    def infer(self, inputs: Inputs, deadline: float) -> npt.NDArray[np.float32]:
-        """Return the chunk, not checked for finite numbers. Raises CallFailed, BadOutputError or ObservationError."""
+    def infer(self, inputs: Inputs, deadline: float, request_id: str = "") -> npt.NDArray[np.float32]:
+        """Return a valid chunk of the expected policy. Raises CallFailed or ObservationError."""
         began = time.monotonic()
         try:
             try:
-                chunk, version = self._infer(inputs, deadline)
+                answer = self._infer(inputs, deadline, request_id)
             except CallFailed as failed:
                 if failed.row is not UNKNOWN_REGION:
                     raise
-                self._agreed = None  # it was started again: agree, register and ask once more
-                chunk, version = self._infer(inputs, deadline)
+                self._agreed = None  # it was started again, or is another one: agree, register and ask once more
+                answer = self._infer(inputs, deadline, request_id)
+            self._check_identity(answer)
         except CallFailed as failed:
             self._note_failure(failed)
             raise
-        except BadOutputError:
-            self._agreed = None
-            raise
-        self._note_answer(version, began)
-        return chunk
+        except BadOutputError as error:
+            bad = CallFailed(error, passing=False)
+            self._note_failure(bad)
+            raise bad from error
+        self._note_answer(answer.version, began)
+        return answer.chunk
 
     def probe(self, deadline: float) -> Contract:
-        """Infer on an observation of zeros, for what a server says of its health proves nothing. Raises as `infer`."""
+        """Infer on an observation of zeros, for what a server says of its health proves nothing. Raises as `infer`.
+
+        The spec of the contract has the policy_id that was stated.
+        """
         try:
             contract, _ = self._agree(deadline)
         except CallFailed as failed:
@@ -97,9 +116,19 @@ class RemoteServer:
         zeros: dict[str, Any] = {key: np.zeros(dim, np.float32) for key, dim in spec.vectors.items()}
         zeros |= {image.key: np.zeros(image.shape, np.uint8) for image in spec.images}
         began = time.monotonic()
-        spec.check_chunk(self.infer(zeros, deadline), f"model {self._options.model} on {self.address}")
+        self.infer(zeros, deadline, PROBE_ID)
         self.probe_s = time.monotonic() - began
-        return contract
+        return replace(contract, spec=replace(spec, policy_id=self.policy_id))
+
+    def late(self) -> None:
+        """Note that another server had to be asked, because this one took too long."""
+        if self.answers:
+            self.answers = False
+            self._lost_at = time.monotonic()
+
+    def renew(self, deadline: float) -> None:
+        """Begin a new connection beside the one in use: what is behind an address may have grown or moved."""
+        self._channel.renew(deadline)
 
     def close(self) -> None:
         """Release shared memory and connection."""
@@ -109,15 +138,31 @@ class RemoteServer:
             regions.close()
         self._channel.close()
 
-    def _infer(self, inputs: Inputs, deadline: float) -> tuple[npt.NDArray[np.float32], str]:
-        """Return the chunk, and the model's version that computed it."""
+    def _infer(self, inputs: Inputs, deadline: float, request_id: str) -> Answer:
         contract, encoder = self._agree(deadline)
         encoded = contract.encoded(inputs)
         regions = self._regions
-        response = regions.infer(encoded, deadline) if regions is not None else None
+        response = regions.infer(encoded, deadline, request_id) if regions is not None else None
         if response is None:
-            response = self._channel.infer(encoder.encode(encoded), deadline)
-        return contract.chunk_of(response, f"model {self._options.model} on {self.address}"), response.model_version
+            response = self._channel.infer(encoder.encode(encoded, request_id), deadline)
+        answer = contract.answer_of(response, self._source)
+        contract.spec.check_chunk(answer.chunk, self._source)
+        return answer
+
+    def _check_identity(self, answer: Answer) -> None:
+        """Raise CallFailed for a chunk of another policy than the expected one."""
+        self.policy_id = answer.policy_id
+        expected = self.expected
+        if expected is not None and answer.policy_id != expected.policy_id:
+            message = (
+                f"{self.address}: model {self._options.model} version {answer.version} is policy "
+                f"{shown(answer.policy_id)} now, this client began with {shown(expected.policy_id)}"
+            )
+            raise CallFailed(AnotherPolicyError(message), passing=False)
+
+    @property
+    def _source(self) -> str:
+        return f"model {self._options.model} on {self.address}"
 
     def _agree(self, deadline: float) -> tuple[Contract, RequestEncoder]:
         agreed = self._agreed
@@ -129,7 +174,9 @@ class RemoteServer:
             if self._agreed is None:
                 self._channel.renew_token()
                 contract = self._read_contract(deadline)
-                encoder = RequestEncoder(contract, self._options.model, self._options.version)
+                encoder = RequestEncoder(
+                    contract, self._options.model, self._options.version, timeout_s=self._options.timeout_s
+                )
                 self._start_sharing(contract, deadline)
                 self._agreed = contract, encoder
             return self._agreed
@@ -150,10 +197,12 @@ class RemoteServer:
                 raise CallFailed(RejectedError(f"{self.address}: {reason}"), passing=False) from failed
             raise
         try:
-            contract = read_contract(answer.config, f"model {self._options.model} on {self.address}")
+            contract = read_contract(answer.config, self._source)
         except NotReadyError as error:
             raise CallFailed(error, passing=False) from error
-        differences = spec_differences(self.expected or contract.spec, contract.spec)
+        # A configuration is common to all versions of a model: each answer itself says which policy it is of.
+        expected = replace(self.expected or contract.spec, policy_id="")
+        differences = spec_differences(expected, contract.spec)
         if differences:
             raise CallFailed(
                 NotReadyError(
@@ -212,11 +261,9 @@ class RemoteServer:
 
     def _note_answer(self, version: str, began: float) -> None:
         self._timeouts = 0
-        self.probe_s = 0.0
-        """How long the inference of the last probe took, s."""
-        if version != self._version:  # another version may be another policy: look before the next one
-            self._agreed = None if self._version else self._agreed
-            self._version = version
+        if version != self.version:  # another version may be configured otherwise: look before the next one
+            self._agreed = None if self.version else self._agreed
+            self.version = version
         # A server that drains still answers what it was asked before it began to refuse.
         if not self.answers and began > self._lost_at:
             self.answers = True
@@ -227,7 +274,7 @@ class RemoteServer:
 
     def _note_failure(self, failed: CallFailed) -> None:
         self._agreed = None
-        if self.answers and isinstance(failed.error, (NotReadyError, InferenceTimeoutError)):
+        if self.answers and failed.elsewhere:
             self.answers = False
             self._lost_at = time.monotonic()
             _log.warning("lost a server, trying on: %s", failed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import ssl
 from pathlib import Path
@@ -37,6 +38,17 @@ def channel_credentials(options: TritonOptions) -> grpc.ChannelCredentials | Non
             f"its unencrypted key in PEM format: {error}"
         ) from error
     return grpc.ssl_channel_credentials(roots, key, certificate)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether host:port is on this machine by its name, so that nobody else can listen in."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def read_token(options: TritonOptions) -> str | None:

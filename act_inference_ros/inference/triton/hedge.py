@@ -1,0 +1,86 @@
+"""Hedge: when the first server is late a second one is asked, and the first answer counts."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from statistics import median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.inference.triton.errors import CallFailed
+from act_inference_ros.inference.triton.remote_server import RemoteServer
+
+LATE = 3.0
+"""A server is late that takes so many times as long as answers usually take."""
+SHORTEST_S = 0.05
+"""No server is called late before this."""
+REMEMBERED = 50
+THREADS_PER_SERVER = 8
+"""A request to a server that is frozen keeps its thread until its deadline."""
+
+Chunk = npt.NDArray[np.float32]
+
+
+class Hedge:
+    """Asks one server, then others. `usual_s`: how long an answer takes at first, s; `timeout_s`: of each request."""
+
+    def __init__(self, timeout_s: float, usual_s: float, n_servers: int) -> None:
+        self._timeout_s = timeout_s
+        self._took: deque[float] = deque([usual_s], maxlen=REMEMBERED)
+        self._pool: ThreadPoolExecutor | None = None
+        if n_servers > 1:
+            self._pool = ThreadPoolExecutor(THREADS_PER_SERVER * n_servers, thread_name_prefix="triton_request")
+
+    @property
+    def late_s(self) -> float:
+        """After how long a server is late, s: in any case early enough to leave another one half of the time."""
+        return min(max(SHORTEST_S, LATE * median(self._took)), 0.5 * self._timeout_s)
+
+    def first_answer(
+        self, servers: Sequence[RemoteServer], ask: Callable[[RemoteServer], Chunk], deadline: float
+    ) -> tuple[Chunk, RemoteServer]:
+        """Return the first chunk, and the server it is from.
+
+        Raises what `CallFailed.together` makes of the failures if no server has one by `deadline` (monotonic clock,
+        s), and whatever else `ask` raises.
+        """
+        if self._pool is None:
+            return self._alone(servers[0], ask)
+        waiting, asked = list(servers), dict[Future[Chunk], tuple[RemoteServer, float]]()
+        failures: list[CallFailed] = []
+        while True:
+            if waiting:
+                server = waiting.pop(0)
+                asked[self._pool.submit(ask, server)] = server, time.monotonic()
+            until = min(deadline, time.monotonic() + self.late_s) if waiting else deadline
+            done, _ = wait(asked, max(0.0, until - time.monotonic()), FIRST_COMPLETED)
+            for future in done:
+                server, began = asked.pop(future)
+                try:
+                    chunk = future.result()
+                except CallFailed as failed:
+                    failures.append(failed)
+                    if not failed.elsewhere:
+                        raise CallFailed.together(failures) from failed
+                else:
+                    self._took.append(time.monotonic() - began)
+                    for late, since in asked.values():
+                        if time.monotonic() - since > self.late_s:
+                            late.late()
+                    return chunk, server
+            if time.monotonic() >= deadline:
+                failures += [CallFailed.timed_out(server.address) for server, _ in asked.values()]
+                raise CallFailed.together(failures)
+            if not asked and not waiting:
+                raise CallFailed.together(failures) from failures[-1]
+
+    def _alone(self, server: RemoteServer, ask: Callable[[RemoteServer], Any]) -> tuple[Chunk, RemoteServer]:
+        try:
+            return ask(server), server
+        except CallFailed as failed:
+            raise CallFailed.together([failed]) from failed.__cause__

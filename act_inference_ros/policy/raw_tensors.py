@@ -1,0 +1,70 @@
+"""The tensors of a safetensors file as they are stored: names, types, shapes and bytes. Needs neither torch nor numpy.
+
+Source of the format: a length (8 bytes, little-endian), a JSON object of that length, then the tensors' bytes, which
+the object places by offsets from its own end.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from act_inference_ros.errors import CheckpointError
+
+LARGEST_HEADER_BYTES = 100_000_000
+"""The limit that safetensors itself keeps to."""
+
+
+@dataclass(frozen=True)
+class RawTensor:
+    """One stored tensor: its type in safetensors' words (F32, BF16 ...), its shape, and its bytes, little-endian."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    content: memoryview
+
+
+@contextmanager
+def raw_tensors(path: Path) -> Iterator[list[RawTensor]]:
+    """Give the tensors of a file, mapped into memory: their bytes are valid only within the `with` block.
+
+    Raises CheckpointError for a file that is not whole. What is in the tensors is not looked at.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            whole = memoryview(mapped)
+            tensors: list[RawTensor] = []
+            try:
+                tensors += _tensors(path, whole)
+                yield tensors
+            finally:
+                for tensor in tensors:
+                    tensor.content.release()
+                whole.release()
+    except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+        raise CheckpointError(f"{path}: expected a whole safetensors file, found: {error}") from error
+
+
+def _tensors(path: Path, whole: memoryview) -> list[RawTensor]:
+    length = int.from_bytes(whole[:8], "little")
+    if length > min(LARGEST_HEADER_BYTES, len(whole) - 8):
+        raise CheckpointError(f"{path}: expected a header of at most {len(whole) - 8} bytes, found {length}")
+    try:
+        header = json.loads(bytes(whole[8 : 8 + length]))
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        return [_tensor(name, entry, whole[8 + length :]) for name, entry in entries.items()]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: expected the header of a safetensors file, found: {error}") from error
+
+
+def _tensor(name: str, entry: Any, contents: memoryview) -> RawTensor:
+    begin, end = entry["data_offsets"]
+    if not 0 <= begin <= end <= len(contents):
+        raise ValueError(f"{name} from {begin} to {end} of {len(contents)} bytes")
+    return RawTensor(name, str(entry["dtype"]), tuple(int(size) for size in entry["shape"]), contents[begin:end])
