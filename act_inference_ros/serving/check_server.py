@@ -43,8 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with StopSignals().interrupting():
             return _check(given)
-    except InferenceError as error:
-        return _fail(f"NOT OK: {error}", exit_status.FAULT)
     except ActInferenceError as error:
         return _fail(error, exit_status.MISTAKE)
     except KeyboardInterrupt:
@@ -63,7 +61,11 @@ def _check(given: argparse.Namespace) -> int:
         raise MissingDependencyError(f"check_server needs {error.name}: pip install 'tritonclient[grpc]'") from error
     status = exit_status.OK
     for address in options.addresses:  # each by itself: a client would spread its requests over them
-        report = check_server(options, address, reference, given.requests)
+        try:
+            report = check_server(options, address, reference, given.requests)
+        except InferenceError as error:
+            status = _fail(f"NOT OK: {error}", exit_status.FAULT)
+            continue
         _print(report, reference)
         for problem in report.problems:
             _fail(f"NOT OK: {report.model} on {address}: {problem}", exit_status.NOT_MET)

@@ -1,7 +1,7 @@
 """Asks a server for what it serves and compares it with a reference, on the server's own hardware.
 
-Every batch size up to the model's largest is computed once, so a GPU has chosen its kernels for each afterwards. Then
-many clients ask at once, as robots do.
+Every batch size up to the model's largest is computed as often as there are instances, so that a GPU has chosen its
+kernels for each. Then many clients ask at once, as robots do.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ class _ServedModel:
             self.close()
             raise
         self.largest_batch = max(1, int(config.max_batch_size))
+        self.instances = sum(max(1, group.count) * max(1, len(group.gpus)) for group in config.instance_group) or 1
         self.versions: set[str] = set()
         self.policy_ids: set[str] = set()
         self.errors = np.zeros(self.contract.spec.action_dim)
@@ -128,14 +129,16 @@ class _ServedModel:
         self._channel.close()
 
     def compare_batch(self, reference: Reference, rows: Sequence[int], size: int) -> None:
-        """Compare one request with a batch of `size` observations."""
+        """Compare requests with a batch of `size` observations each: one for each instance, at the same time."""
         chosen = [rows[(size + i) % len(rows)] for i in range(size)]  # each observation comes to every place
         everything = list(reference.observations.values())
-        response = self._channel.infer(
-            self._request([everything[row] for row in chosen]), self._deadline(batch_size=size)
-        )
-        self.versions.add(response.model_version)
-        self.note(reference, self._read(response, size), chosen)
+        request = self._request([everything[row] for row in chosen])
+        deadline = self._deadline(batch_size=size * self.instances)
+        with ThreadPoolExecutor(self.instances) as pool:
+            responses = list(pool.map(lambda _: self._channel.infer(request, deadline), range(self.instances)))
+        for response in responses:
+            self.versions.add(response.model_version)
+            self.note(reference, self._read(response, size), chosen)
 
     def note(self, reference: Reference, chunks: npt.NDArray[np.float32], rows: Sequence[int]) -> None:
         """Take the errors of these chunks (n, chunk_size, action_dim) into account."""

@@ -19,9 +19,10 @@ from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.serving.check_server import main
 from act_inference_ros.serving.export import export_policy
 from act_inference_ros.serving.model_config import ServingOptions
-from act_inference_ros.serving.reference import make_reference, read_reference, reference_observations
+from act_inference_ros.serving.reference import read_reference, reference_observations
 from act_inference_ros.serving.triton_process import TritonProcess
-from act_inference_ros.spec import ImageSpec, PolicySpec
+from test.inference.triton_process import free_port
+from test.serving.references import SPEC, written
 from test.serving.serving_helpers import DEADLINE_S, camera_checkpoint, needs_triton, serve_otherwise, small_checkpoint
 
 LARGEST_BATCH = 3
@@ -51,7 +52,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     weights = load_file(root / "other" / "model.safetensors")
     weights[OTHER_WEIGHTS] = weights[OTHER_WEIGHTS] * np.float32(1.01)
     save_file(weights, root / "other" / "model.safetensors")
-    raw = ServingOptions(max_batch_size=LARGEST_BATCH)
+    raw = ServingOptions(max_batch_size=LARGEST_BATCH, instances=2)
     jpeg = ServingOptions(name="act_jpeg", image_encoding="jpeg", max_batch_size=LARGEST_BATCH)
     version = export_policy(checkpoint, root / "right", raw).published.directory
     others = export_policy(other, root / "others", raw).published.directory
@@ -144,33 +145,27 @@ def test_a_tolerance_of_ones_own_is_what_decides(servers: Servers, capsys: pytes
 
 
 @needs_triton
+def test_a_server_that_does_not_answer_is_not_the_last_one_to_be_asked(
+    servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--parity", str(servers.parity), "--requests", "1", "--wait-s", "0.5"]
+    nobody = f"127.0.0.1:{free_port()}"
+    assert main([*options, "--server", f"{nobody},{servers.right.address}"]) == 1
+    said = capsys.readouterr()
+    [line] = said.err.splitlines()
+    assert line.startswith("check_server: NOT OK: ")
+    assert nobody in line
+    assert f"act_policy version 1 on {servers.right.address}" in said.out
+    assert "OK: " not in said.out
+
+
+@needs_triton
 def test_a_model_that_is_not_there_is_one_line(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--parity", str(servers.parity), "--server", servers.right.address]
     assert main([*options, "--model", "nothing", "--wait-s", "0.2"]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("check_server: NOT OK: ")
     assert "no model nothing" in line
-
-
-SPEC = PolicySpec(6, 2, images=(ImageSpec("observation.images.top", 10, 12),), state_dim=3, policy_id="a" * 64)
-
-
-def written(path: Path, **changes: Any) -> Path:
-    """A parity.json as the exporter writes it, with other fields."""
-    one = {"observation.state": np.arange(3.0)}
-    observations = reference_observations(SPEC, one, one)
-    chunks = iter(np.random.default_rng(0).normal(size=(8, 1, 6, 2)).astype(np.float32))
-    reference = make_reference(SPEC, "float32", observations, lambda _: next(chunks), np.ones(2))
-    fields: dict[str, Any] = {
-        "observations": list(reference.observations),
-        "ranges": list(reference.ranges),
-        "tolerance": reference.tolerance,
-        "precision": reference.precision,
-        "policy_id": reference.policy_id,
-        "reference": reference.as_json(),
-    }
-    path.write_text(json.dumps({key: value for key, value in {**fields, **changes}.items() if value is not None}))
-    return path
 
 
 def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:

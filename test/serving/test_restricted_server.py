@@ -10,10 +10,12 @@ import pytest
 
 from act_inference_ros import InferenceClient
 from act_inference_ros.errors import RejectedError
+from act_inference_ros.serving.check_server import main
 from test.inference.certificates import issue, make_authority
 from test.inference.triton_models import observation, policy_spec, write_model
 from test.inference.triton_process import RunningTriton
 from test.serving.deployed_flags import PROJECT, compose_script, flags_of, kubernetes_script
+from test.serving.references import written
 from test.serving.serving_helpers import needs_triton
 
 grpc = pytest.importorskip("grpc", reason="tritonclient[grpc] is not installed")
@@ -111,6 +113,20 @@ def test_a_robot_with_the_token_infers(restricted: Restricted) -> None:
     for shared_memory in ("on", "off"):
         with restricted.client(token_file=restricted.files / "token", shared_memory=shared_memory) as client:
             assert client.predict(observation(SPEC, 5.0))[0, 0] == 5.0
+
+
+@needs_triton
+def test_check_server_comes_in_as_a_robot_does(
+    restricted: Restricted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = restricted.files
+    arguments = ["--parity", str(written(tmp_path / "parity.json")), "--server", restricted.server.address]
+    arguments += ["--ca-file", str(files / "ca.pem"), "--key-file", str(files / "robot.key")]
+    arguments += ["--certificate-file", str(files / "robot.pem")]
+    assert main(arguments) == 1
+    assert "wants a token" in capsys.readouterr().err
+    assert main([*arguments, "--token-file", str(files / "token")]) == 1
+    assert "another policy: chunk_size " in capsys.readouterr().err  # it was read
 
 
 @needs_triton
