@@ -58,7 +58,7 @@ def _check(given: argparse.Namespace) -> int:
     try:
         from act_inference_ros.serving.served_check import check_server
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(f"check_server needs {error.name}: pip install 'tritonclient[grpc]'") from error
+        raise MissingDependencyError(f"asking a server needs {error.name}: pip install 'tritonclient[grpc]'") from error
     status = exit_status.OK
     for address in options.addresses:  # each by itself: a client would spread its requests over them
         try:
