@@ -26,6 +26,7 @@ from act_inference_ros.serving.model_config import (
     ServingOptions,
     config_pbtxt,
 )
+from act_inference_ros.serving.reference import PARITY_FILE, TOLERANCES, Reference
 from act_inference_ros.serving.repository import Published, check_model, publish
 from act_inference_ros.spec import shown
 
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
 
 # torch and onnx are imported when exporting begins, so that --help and mistakes are answered at once.
 
-PARITY_FILE = "parity.json"
 HUB_PREFIX = "hf:"
-PRECISIONS = ("float32", "float16")
+PRECISIONS = tuple(TOLERANCES)
 MODEL_SOURCE = Path(__file__).with_name("triton_model.py")
 """What becomes model.py."""
 PYTHON_SOURCES = {PYTHON_FILE: MODEL_SOURCE, JPEG_HEADER_FILE: Path(jpeg_header.__file__)}
@@ -93,7 +93,8 @@ def export_policy(
         tools.state_identity(graph, policy.spec.policy_id)
         (staged / MODEL_FILE).write_bytes(graph.SerializeToString())
         log("comparing with local mode")
-        report: ParityReport = tools.compare(checkpoint, policy, staged / MODEL_FILE, precision)
+        reference: Reference = tools.local_reference(checkpoint, policy, precision)
+        report: ParityReport = tools.compare(reference, staged / MODEL_FILE)
         log(report.table())
         if not report.passed:
             raise ConfigurationError(
@@ -105,7 +106,7 @@ def export_policy(
             "checkpoint": checkpoint_name(checkpoint),
             "exported_by": f"act_inference_ros {package_version()}".strip(),
         }
-        facts = {**provenance, **report.as_json()}
+        facts = {**provenance, **report.as_json(), "reference": reference.as_json()}
         (staged / PARITY_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         if options.backend == "python":
             for name, source in PYTHON_SOURCES.items():

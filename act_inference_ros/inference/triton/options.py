@@ -99,3 +99,8 @@ def chosen(name: str, given: str | int | PathLike[str] | None) -> str:
     """Return an option of `TritonOptions` as text: the given value, else the environment's, else the default."""
     default: str = getattr(TritonOptions, name)
     return text_of(name, given) or os.environ.get(FROM_ENVIRONMENT[name], "") or default
+
+
+def chosen_tls(given: bool) -> bool:
+    """Whether to encrypt: wanted here, or by the environment."""
+    return given or os.environ.get(TLS_VARIABLE, "") not in ("", "0")
