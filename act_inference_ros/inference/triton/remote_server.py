@@ -35,6 +35,7 @@ from act_inference_ros.inference.triton.errors import (
     UNKNOWN_REGION,
     WRONG_TOKEN,
     CallFailed,
+    said,
 )
 from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.inference.triton.regions import Regions
@@ -220,7 +221,7 @@ class RemoteServer:
         there = [f"{m.name} {f'version {m.version} ' if m.version else ''}{m.state or 'not loaded'}" for m in models]
         may_come = any(m.name == self._options.model and m.state != "READY" for m in models)
         return CallFailed(
-            NotReadyError(f"{self.address}: no model {wanted} is ready there; there are: {', '.join(there) or 'none'}"),
+            NotReadyError(f"{self.address}: no model {wanted} is ready there; there are: {said(', '.join(there)) or 'none'}"),
             passing=may_come,
         )
 
