@@ -193,7 +193,7 @@ class _OnnxruntimeWithoutADriver:
     def get_available_providers(self) -> list[str]:
         return ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 
-    def InferenceSession(self, path: str, options: Any, providers: list[Any], **_: Any) -> Any:  # noqa: N802
+    def InferenceSession(self, path: str, options: Any, providers: list[Any], **_: Any) -> Any:
         session = self._onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         self.wanted = providers
         session.get_providers = lambda: self._used
