@@ -20,6 +20,7 @@ from act_inference_ros.errors import ConfigurationError, NotReadyError
 from act_inference_ros.program.shared_memory import in_use_by
 from act_inference_ros.serving.export import export_policy
 from act_inference_ros.serving.exporting import load_policy
+from act_inference_ros.serving.model_config import MAX_QUEUE_SIZE as MAX_QUEUE
 from act_inference_ros.serving.remains import remove_abandoned
 from act_inference_ros.serving.triton_process import TritonProcess
 from test.serving.serving_helpers import (
@@ -321,3 +322,31 @@ def test_a_signal_before_the_server_is_ready_leaves_nothing_behind(command: subp
 def test_under_explicit_control_models_come_when_they_are_asked_for(repository: Path) -> None:
     with TritonProcess(repository, extra_flags=["--model-control-mode=explicit"]) as server:
         assert server.wait_ready(DEADLINE_S) == []
+
+
+@needs_triton
+def test_a_policy_that_hangs_refuses_requests_instead_of_piling_them_up(checkpoint: str, repository: Path) -> None:
+    import tritonclient.grpc as grpc
+
+    one = infer_inputs([observation(load_policy(checkpoint).spec)])
+    refused, late, done = [], [], threading.Event()
+    with TritonProcess(repository) as server:
+        server.wait_ready(DEADLINE_S)
+        with grpc.InferenceServerClient(server.address) as client:
+            (stub,) = stubs_of(server.process.pid)
+
+            def note(result: Any, error: Any) -> None:
+                if error is not None:
+                    (refused if "maximum queue size" in error.message() else late).append(error.message())
+                if refused:
+                    done.set()
+
+            os.kill(stub, signal.SIGSTOP)
+            try:
+                calls = [client.async_infer("act_policy", one, note, timeout=30_000_000) for _ in range(2 * MAX_QUEUE)]
+                assert done.wait(DEADLINE_S)
+                assert len(refused) <= MAX_QUEUE
+            finally:
+                for call in calls:
+                    call.cancel()
+        server.stop(deadline_s=0.5)
