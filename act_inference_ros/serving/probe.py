@@ -32,7 +32,7 @@ class ProbeError(Exception):
 
 
 class RefusedError(ProbeError):
-    """The policy itself refused the request: it lives."""
+    """The request was refused: by the policy itself, which so shows that it lives, or for a model that is not there."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Probe:
                 text = error.read().decode(errors="replace")[:300]
             message = f"{request.selector}: {error.code} {text}".strip()
             if error.code == _REJECTED_BY_MODEL:
-                raise RefusedError(message) from error
+                raise RefusedError(message, passing=True) from error
             raise ProbeError(message, passing=error.code in _ABOUT_THE_MOMENT) from error
         except (OSError, HTTPException) as error:
             timed_out = isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)

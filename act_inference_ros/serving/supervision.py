@@ -82,8 +82,9 @@ class Supervision:
         self._watched: dict[Model, _Watched] = {}
         self._attempts = 0
         self._mended_at = time.monotonic()
-        self.reloaded = False
-        """Whether a model was loaded anew since the server started; what it was before may delay the server's end."""
+        self.ends_in_order = True
+        """Whether the server can be expected to end when it is told to: it is not being mended, and it does not still
+        wait for the dead processes of a model that has been loaded anew."""
 
     def run(self) -> None:
         """Look and mend until a stop signal comes. Raises StoppedBySignal then, and NotReadyError if it gives up."""
@@ -173,6 +174,7 @@ class Supervision:
         began = time.monotonic()
         loaded = {model.name for model in self._watched}
         reason = str(fault)
+        self.ends_in_order = False
         while True:
             if self._attempts == ATTEMPTS:
                 raise NotReadyError(f"{reason}; given up after {ATTEMPTS} attempts to mend it")
@@ -192,6 +194,7 @@ class Supervision:
                 reason = str(error)
                 continue
             break
+        self.ends_in_order = not reload
         self._watched.clear()
         self._mended_at = time.monotonic()
         what = "Triton" if fault.model is None else fault.model
@@ -199,7 +202,6 @@ class Supervision:
 
     def _reload(self, model: Model) -> None:
         """Unload and load a model; its processes are killed first, for one that hangs would not let itself unload."""
-        self.reloaded = True
         with self._signals.interrupting():
             for pid in _stubs(self._server.process.pid, model.name):
                 with contextlib.suppress(ProcessLookupError):
@@ -210,7 +212,6 @@ class Supervision:
 
     def _restart(self, loaded: set[str]) -> None:
         self._server.restart()  # not to be interrupted
-        self.reloaded = False
         with self._signals.interrupting():
             self._server.wait_ready(self._ready_deadline_s)
             if self._server.loads_on_demand:

@@ -54,9 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StoppedBySignal:
         stopped = True
     status = server.stop()
-    if stopped and (status == -signal.SIGINT or (status == -signal.SIGKILL and supervision.reloaded)):
-        # Told to end before it was ready for that; or it waits for ever for the processes that a model had before.
-        status = exit_status.OK
+    if stopped and (status == -signal.SIGINT or not supervision.ends_in_order):
+        status = exit_status.OK  # told to end before it was ready for that, or what was wrong has been said
     if status != 0:  # the log is kept, for it says more than one line can
         print(f"error: Triton ended with status {status}; log: {log_file}", file=sys.stderr)
     elif given.log_file is None:

@@ -329,7 +329,9 @@ def test_a_policy_that_hangs_refuses_requests_instead_of_piling_them_up(checkpoi
     import tritonclient.grpc as grpc
 
     one = infer_inputs([observation(load_policy(checkpoint).spec)])
-    refused, late, done = [], [], threading.Event()
+    refused: list[str] = []
+    late: list[str] = []
+    done = threading.Event()
     with TritonProcess(repository) as server:
         server.wait_ready(DEADLINE_S)
         with grpc.InferenceServerClient(server.address) as client:

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.inference.triton.contract import SharedImage
-from act_inference_ros.program.shared_memory import CLIENT_REGION_PREFIX as PREFIX
-from act_inference_ros.program.shared_memory import create_locked, remove_unlocked
+from act_inference_ros.program.shared_memory import CLIENT_REGION_PREFIX, create_locked, remove_unlocked
 from act_inference_ros.spec import ImageSpec
 
 DIRECTORY = Path("/dev/shm")  # noqa: S108 - where shm_open keeps its objects on Linux
+PREFIX = CLIENT_REGION_PREFIX
 
 
 class Region:
