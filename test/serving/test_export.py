@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
 from act_inference_ros import InferenceClient
 from act_inference_ros.errors import ConfigurationError
@@ -72,6 +73,18 @@ def test_a_checkpoint_of_lerobots_exports_with_its_parity_beside_it(
     assert [batch["batch_size"] for batch in report["batches"]] == [1, 8]
     assert 0 < report["error"] < 1e-4
     assert exported.parity.table() in capsys.readouterr().out
+
+
+def test_the_graph_tells_nothing_of_the_machine_that_exported_it(tmp_path: Path) -> None:
+    exported = export_policy(small_checkpoint(tmp_path / "checkpoint"), tmp_path / "repository")
+    model = onnx.load(exported.published.directory / "model.onnx")
+    for weights in model.graph.initializer:
+        weights.ClearField("raw_data")  # any bytes may be in there
+    text = str(model)
+    for trace in (str(PROJECT), str(Path(torch.__file__).parents[1]), ".py", "File ", "/home", "/tmp", "\\\\"):  # noqa: S108
+        assert trace not in text, trace
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+    assert model.doc_string.startswith("ACT policy, float32")  # what we say of it ourselves stays
 
 
 def test_float16_is_the_networks_only_and_has_a_parity_of_its_own(tmp_path: Path) -> None:

@@ -220,9 +220,9 @@ class RemoteServer:
         models = self._channel.call("RepositoryIndex", service_pb2.RepositoryIndexRequest(), deadline).models
         there = [f"{m.name} {f'version {m.version} ' if m.version else ''}{m.state or 'not loaded'}" for m in models]
         may_come = any(m.name == self._options.model and m.state != "READY" for m in models)
+        listed = said(", ".join(there)) or "none"
         return CallFailed(
-            NotReadyError(f"{self.address}: no model {wanted} is ready there; there are: {said(', '.join(there)) or 'none'}"),
-            passing=may_come,
+            NotReadyError(f"{self.address}: no model {wanted} is ready there; there are: {listed}"), passing=may_come
         )
 
     def _start_sharing(self, contract: Contract, deadline: float) -> None:

@@ -18,6 +18,7 @@ import triton_python_backend_utils as pb_utils
 OUTPUT = "action"
 POLICY_ID = "policy_id"
 """The graph's second output: the same bytes for each row, which say what policy it is."""
+GPU_PROVIDERS = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 
 
 class BadInput(Exception):
@@ -46,7 +47,7 @@ class TritonPythonModel:
         path = os.path.join(args["model_repository"], args["model_version"], "model.onnx")
         if not os.path.isfile(path):
             raise pb_utils.TritonModelException(f"{path} is missing: export a policy with export_policy")
-        self.session = onnxruntime.InferenceSession(path, _session_options(config, parameters), _providers(args))
+        self.session = _session(path, _session_options(config, parameters), args)
         zeros = {i.name: np.zeros([1, *i.shape[1:]], _NUMPY_TYPES[i.type]) for i in self.session.get_inputs()}
         self.policy_id = self.session.run([POLICY_ID], zeros)[0]
         self._run(zeros)
@@ -157,15 +158,23 @@ def _cores() -> int:
         return cores
 
 
-def _providers(args: dict[str, str]) -> list[Any]:
+def _session(path: str, options: onnxruntime.SessionOptions, args: dict[str, str]) -> Any:
+    """A session on the device that config.pbtxt wants. onnxruntime itself goes on without a GPU and only logs that."""
     if args["model_instance_kind"] != "GPU":
-        return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+    cuda = ("CUDAExecutionProvider", {"device_id": int(args["model_instance_device_id"])})
+    session = onnxruntime.InferenceSession(path, options, [cuda, "CPUExecutionProvider"], enable_fallback=0)
+    used = session.get_providers()  # onnxruntime.get_available_providers() is only what it was compiled with
+    if not GPU_PROVIDERS.intersection(used):
+        if cuda[0] in onnxruntime.get_available_providers():
+            remedy = "CUDA does not work here: check the driver, and the versions of CUDA and cuDNN it needs"
+        else:
+            remedy = "it was compiled without CUDA: pip install onnxruntime-gpu"
         raise pb_utils.TritonModelException(
-            "config.pbtxt wants a GPU, but this Python's onnxruntime has no CUDA: pip install onnxruntime-gpu, "
-            "or export with --device cpu"
+            f"config.pbtxt wants a GPU, but onnxruntime {onnxruntime.__version__} runs on {', '.join(used)}; "
+            f"{remedy}, or export with --device cpu"
         )
-    return [("CUDAExecutionProvider", {"device_id": int(args["model_instance_device_id"])}), "CPUExecutionProvider"]
+    return session
 
 
 def _error(message: str, code: int) -> Any:
