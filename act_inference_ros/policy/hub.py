@@ -8,6 +8,7 @@ from pathlib import Path
 
 from act_inference_ros.errors import CheckpointError, MissingDependencyError
 from act_inference_ros.policy.checkpoint_files import CONFIG_FILE
+from act_inference_ros.policy.refusals import shown
 
 _HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
 _TRAINING_SUBDIRECTORY = "pretrained_model"
@@ -20,16 +21,20 @@ def resolve_checkpoint(checkpoint: str | PathLike[str]) -> Path:
     CheckpointError if there is neither, MissingDependencyError if a download needs huggingface_hub.
     """
     name = fspath(checkpoint)
-    path = Path(name).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(name).expanduser()
+        is_directory, exists = path.is_dir(), path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, not to be looked at, no such user, a null
+        raise CheckpointError(f"{shown(repr(name))}: expected a checkpoint directory; found {shown(error)}") from error
+    if is_directory:
         nested = path / _TRAINING_SUBDIRECTORY
         return nested if nested.is_dir() and not (path / CONFIG_FILE).exists() else path
-    if path.exists():
+    if exists:
         raise CheckpointError(f"{path}: expected a checkpoint directory, found a file; give the directory it is in")
     match = _HUB_ID.fullmatch(name)
     if match is None:
         raise CheckpointError(
-            f"{name or '(empty)'}: expected a checkpoint directory or a hub id owner/name, found neither"
+            f"{shown(name) or '(empty)'}: expected a checkpoint directory or a hub id owner/name, found neither"
         )
     return _download(match["id"], match["revision"])
 
