@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-from act_inference_ros.policy.checkpoint_files import WEIGHTS_FILE
 from act_inference_ros.policy.config import ActConfig, read_config
 from act_inference_ros.policy.dataset_statistics import dims, legacy_normalizations, processor_normalizations
 from act_inference_ros.policy.graph import PolicyGraph
 from act_inference_ros.policy.hub import resolve_checkpoint
 from act_inference_ros.policy.identity import Normalization, policy_id
+from act_inference_ros.policy.layouts import weight_files
 from act_inference_ros.policy.normalization import Affine, normalizer, unnormalizer
 from act_inference_ros.policy.processors import PREPROCESSOR_FILE, has_processors, read_pipelines
 from act_inference_ros.policy.refusals import refusal
@@ -34,14 +34,15 @@ class LoadedPolicy:
 
 
 def load_policy(checkpoint: str | PathLike[str]) -> LoadedPolicy:
-    """Load a checkpoint: a directory (or one that holds `pretrained_model/`), or a hub id `owner/name[@revision]`.
+    """Load a checkpoint: a directory, a training's output directory, or a hub id `hf:owner/name[@revision]`.
 
     Raises CheckpointError naming the file, the thing in it, what was expected and what was found.
     """
     directory = resolve_checkpoint(checkpoint)
+    files = weight_files(directory)
     config = read_config(directory)
     rename: Mapping[str, str] = {}
-    with TensorFiles(directory / WEIGHTS_FILE) as weights:
+    with TensorFiles(*files) as weights:
         if has_processors(directory):
             pipelines = read_pipelines(directory)
             rename = pipelines.rename
