@@ -39,11 +39,29 @@ def processor_normalizations(
     pre, post = pipelines.normalizer, pipelines.unnormalizer
     lengths = dims(config)
     modes = {key: pre.modes.get(key, IDENTITY) for key in lengths}
+    modes |= dict.fromkeys(left_as_they_are(config, pipelines), IDENTITY)
     read = _from_state_file(pre, modes, lengths, directory / PREPROCESSOR_FILE)
     inputs = {key: Normalization(modes[key], pre.eps, read[key]) for key in lengths}
     mode, length = post.modes[ACTION_KEY], config.action_dim
     action = _from_state_file(post, {ACTION_KEY: mode}, {ACTION_KEY: length}, directory / POSTPROCESSOR_FILE)
     return inputs, Normalization(mode, post.eps, action[ACTION_KEY])
+
+
+def left_as_they_are(config: ActConfig, pipelines: Pipelines) -> dict[str, str]:
+    """The inputs that LeRobot does not normalise though a mode is set: the policy's key -> the data set's.
+
+    When a policy is fine-tuned with --rename_map, LeRobot up to 0.6.1 stores the statistics under the name that the
+    data set has. Its normaliser looks for the policy's name, and passes on what it has no statistics for as it is: in
+    training, too. Source: LeRobot's processor/normalize_processor.py and scripts/lerobot_train.py.
+    """
+    step = pipelines.normalizer
+    old_names = {key: old for old, key in pipelines.rename.items() if old != key and key in config.read_keys}
+    asked = {key: old for key, old in old_names.items() if step.modes.get(key, IDENTITY) != IDENTITY}
+    if not asked or step.state_file is None:
+        return {}
+    with TensorFiles(step.state_file) as file:
+        known = {name.rpartition(".")[0] for name in file.names}
+    return {key: old for key, old in asked.items() if old in known and key not in known}
 
 
 def _from_state_file(

@@ -11,8 +11,14 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
+from act_inference_ros.policy import policy_warnings
 from act_inference_ros.policy.config import ActConfig, read_config
-from act_inference_ros.policy.dataset_statistics import dims, legacy_normalizations, processor_normalizations
+from act_inference_ros.policy.dataset_statistics import (
+    dims,
+    left_as_they_are,
+    legacy_normalizations,
+    processor_normalizations,
+)
 from act_inference_ros.policy.graph import PolicyGraph
 from act_inference_ros.policy.hub import resolve_checkpoint
 from act_inference_ros.policy.identity import Normalization, policy_id
@@ -27,10 +33,14 @@ from act_inference_ros.spec import ENVIRONMENT_STATE_KEY, STATE_KEY, ImageSpec, 
 
 @dataclass(frozen=True)
 class LoadedPolicy:
-    """A policy ready to run: what it reads and writes, and the function itself (on the CPU, float32)."""
+    """A policy ready to run: what it reads and writes, and the function itself (on the CPU, float32).
+
+    `warnings` has a line for each thing that is odd about it, though it runs; they were logged when it was loaded.
+    """
 
     spec: PolicySpec
     graph: PolicyGraph
+    warnings: tuple[str, ...] = ()
 
 
 def load_policy(checkpoint: str | PathLike[str]) -> LoadedPolicy:
@@ -42,11 +52,14 @@ def load_policy(checkpoint: str | PathLike[str]) -> LoadedPolicy:
     files = weight_files(directory)
     config = read_config(directory)
     rename: Mapping[str, str] = {}
+    warnings: list[str] = []
     with TensorFiles(*files) as weights:
         if has_processors(directory):
             pipelines = read_pipelines(directory)
             rename = pipelines.rename
             inputs, action = processor_normalizations(config, pipelines, directory)
+            unchanged = left_as_they_are(config, pipelines)
+            warnings += [policy_warnings.left_as_it_is(key, old) for key, old in unchanged.items()]
         else:
             inputs, action = legacy_normalizations(config, weights)
         spec = _spec(config, rename, directory)
@@ -54,7 +67,11 @@ def load_policy(checkpoint: str | PathLike[str]) -> LoadedPolicy:
     spec = replace(spec, policy_id=policy_id(config, inputs, action, weights.paths))
     lengths = dims(config)
     normalizers = {key: _normalizer(each, lengths[key]) for key, each in inputs.items()}
-    return LoadedPolicy(spec, PolicyGraph(network, config, normalizers, _unnormalizer(action, config.action_dim)))
+    graph = PolicyGraph(network, config, normalizers, _unnormalizer(action, config.action_dim))
+    vectors = {key: normalizers[key] for key in config.read_keys if key in (STATE_KEY, ENVIRONMENT_STATE_KEY)}
+    warnings += policy_warnings.of_constant_entries(vectors)
+    policy_warnings.say(directory, warnings)
+    return LoadedPolicy(spec, graph, tuple(warnings))
 
 
 def _spec(config: ActConfig, rename: Mapping[str, str], directory: Path) -> PolicySpec:

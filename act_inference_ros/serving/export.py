@@ -93,7 +93,9 @@ def export_policy(
         if not report.passed:
             raise ConfigurationError(
                 f"parity failed: the exported graph differs from local mode by {report.error:.1e} of an action's "
-                f"range, {report.tolerance:.0e} is allowed in {precision}; nothing was written"
+                f"range, {report.tolerance:.0e} is allowed in {precision}; "
+                + "".join(f"{warning}; " for warning in policy.warnings)
+                + "nothing was written"
             )
         provenance = {
             "policy_id": policy.spec.policy_id,

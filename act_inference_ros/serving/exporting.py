@@ -13,6 +13,7 @@ from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.policy.graph import AffineMap
 from act_inference_ros.policy.load import LoadedPolicy, load_policy
+from act_inference_ros.policy.normalization import REALISTIC_ERROR, constant_entries
 from act_inference_ros.serving.onnx_graph import OUTPUT, onnx_graph
 from act_inference_ros.serving.parity import Actions, Arrays, ParityReport, parity, parity_observations
 from act_inference_ros.serving.stated_identity import state_identity
@@ -52,6 +53,9 @@ def _data(policy: LoadedPolicy) -> tuple[dict[str, npt.NDArray[Any]], dict[str, 
         assert isinstance(affine, AffineMap)  # noqa: S101  # for the type checker
         spreads[key] = 1.0 / affine.scale.double().numpy()
         centres[key] = affine.shift.double().numpy() - affine.offset.double().numpy() * spreads[key]
+        # What did not move in the data is measured elsewhere on the robot, and must be computed alike there, too.
+        still = constant_entries(affine.scale.numpy())
+        spreads[key][still] = np.maximum(spreads[key][still], REALISTIC_ERROR)
     return centres, spreads
 
 
