@@ -45,6 +45,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
+            "check_server = act_inference_ros.serving.check_server:main",
             "eval_policy = act_inference_ros.evaluation.cli.eval_policy:main",
             "export_policy = act_inference_ros.serving.export:main",
             "policy_node = act_inference_ros.ros.policy.policy_node:main",

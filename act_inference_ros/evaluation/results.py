@@ -28,7 +28,8 @@ COMPLETE, PARTIAL, FAILED = "complete", "partial", "failed"
 class RunSettings:
     """What produced the numbers; two runs with equal settings but for one are compared in that one.
 
-    `mode` is local or triton; `policy` the checkpoint, or model@server; `bags` the bags as given. `truth` is what was
+    `mode` is local or triton; `policy` the checkpoint, or model@server, `policy_id` which
+    policy that was (64 hexadecimal digits; empty where nobody knows); `bags` the bags as given. `truth` is what was
     asked for (auto, commands or state; each episode says what was used); `latency` the rule for a chunk's arrival
     (`0`, seconds, or `measured`); `joints` the action's joints in the policy's order, `units` what the policy counts
     them in, as `policy = scale * ros + offset` or the shorthand. `max_plan_age_s` is 0 where it goes by the inference;
@@ -38,6 +39,7 @@ class RunSettings:
 
     mode: str
     policy: str
+    policy_id: str = ""
     bags: tuple[str, ...] = ()
     parameter_files: tuple[str, ...] = ()
     truth: str = "auto"

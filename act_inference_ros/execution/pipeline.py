@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from act_inference_ros.control.commander import Commander
+from act_inference_ros.errors import AnotherPolicyError
 from act_inference_ros.execution.controller_state import ControllerState
 from act_inference_ros.execution.inference_statistics import InferenceStatistics
 from act_inference_ros.execution.operator import Operator
@@ -161,8 +162,17 @@ class Pipeline:
     def failed(self, taken: Taken, error: Exception, now: float) -> None:
         """No chunk could be computed."""
         self.statistics.failed(error)
-        if taken.generation == self.supervisor.generation:
+        if taken.generation != self.supervisor.generation:
+            return
+        if isinstance(error, AnotherPolicyError):
+            self.supervisor.found_another_policy(now, str(error))
+        else:
             self.supervisor.fail(now, str(error))
+
+    def take_policy_acceptance(self) -> bool:
+        """Return, once, whether somebody has accepted another policy."""
+        accepted, self.supervisor.policy_accepted = self.supervisor.policy_accepted, False
+        return accepted
 
     def _begin_anew_if_told(self) -> None:
         """Forget what was taken if the plan was forgotten or the clock jumped: times may be of another clock."""

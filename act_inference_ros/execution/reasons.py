@@ -13,6 +13,7 @@ TOO_OLD = "plan too old"
 NOT_FOLLOWING = "does not follow"
 INFERENCE_FAILED = "inference failed"
 SLOWED = "slowed down"
+ANOTHER_POLICY = "another policy"
 INTERNAL_FAULT = "internal fault"
 
 NOT_ENABLED = "not enabled"

@@ -56,6 +56,8 @@ class Supervisor(Transitions):
         self._refusal: Refusal | None = None
         self._now = -math.inf
         self._last_tick: float | None = None
+        self.policy_accepted = False
+        """Somebody has cleared the stop for another policy: whoever computes chunks may go on with it."""
         self._let_one_pass = False
         self._take(configuration)
 
@@ -194,6 +196,14 @@ class Supervisor(Transitions):
                 return
             if self._judge(now):
                 self._hold(now, reasons.INFERENCE_FAILED, detail)
+
+    def found_another_policy(self, now: float, detail: str) -> None:
+        """Stop because what computes chunks is another policy than before: a person has to look at it first."""
+        with self._guarded(now):
+            if self.look_at_clock(now) or self.state not in RUNNING:
+                return
+            self._end_motion(now, reasons.ANOTHER_POLICY)
+            self._settle(now, State.STOPPED, reasons.ANOTHER_POLICY, f"{detail}; ~/clear_stop accepts it")
 
     def fault(self, now: float, error: BaseException, unsent: bool = False) -> None:
         """Hold for good: something unforeseen happened on the way to the arm. Never raises.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from os import PathLike
@@ -18,9 +17,9 @@ from act_inference_ros.inference.triton.options import (
     DEFAULT_TIMEOUT_S,
     DEFAULT_TOKEN_HEADER,
     DEFAULT_WAIT_S,
-    TLS_VARIABLE,
     TritonOptions,
     chosen,
+    chosen_tls,
 )
 from act_inference_ros.spec import Chunk, Observation, PolicySpec
 
@@ -105,7 +104,7 @@ class InferenceClient:
                 timeout_s=timeout_s,
                 wait_s=wait_s,
                 shared_memory=shared_memory,
-                tls=tls or os.environ.get(TLS_VARIABLE, "") not in ("", "0"),
+                tls=chosen_tls(tls),
                 ca_file=chosen("ca_file", ca_file),
                 certificate_file=chosen("certificate_file", certificate_file),
                 key_file=chosen("key_file", key_file),

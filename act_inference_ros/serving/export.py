@@ -24,6 +24,7 @@ from act_inference_ros.serving.model_config import (
     ServingOptions,
     config_pbtxt,
 )
+from act_inference_ros.serving.reference import PARITY_FILE, TOLERANCES, Reference
 from act_inference_ros.serving.repository import Published, check_model, publish
 from act_inference_ros.spec import shown
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 # torch and onnx are imported when exporting begins, so that --help and mistakes are answered at once.
 
-PARITY_FILE = "parity.json"
-PRECISIONS = ("float32", "float16")
+HUB_PREFIX = "hf:"
+PRECISIONS = tuple(TOLERANCES)
 MODEL_SOURCE = Path(__file__).with_name("triton_model.py")
 """What becomes model.py."""
 
@@ -88,7 +89,8 @@ def export_policy(
         tools.state_identity(graph, policy.spec.policy_id)
         (staged / MODEL_FILE).write_bytes(graph.SerializeToString())
         log("comparing with local mode")
-        report: ParityReport = tools.compare(checkpoint, policy, staged / MODEL_FILE, precision)
+        reference: Reference = tools.local_reference(checkpoint, policy, precision)
+        report: ParityReport = tools.compare(reference, staged / MODEL_FILE)
         log(report.table())
         if not report.passed:
             raise ConfigurationError(
@@ -99,10 +101,10 @@ def export_policy(
             )
         provenance = {
             "policy_id": policy.spec.policy_id,
-            "checkpoint": Path(checkpoint).name,
+            "checkpoint": checkpoint_name(checkpoint),
             "exported_by": f"act_inference_ros {package_version()}".strip(),
         }
-        facts = {**provenance, **report.as_json()}
+        facts = {**provenance, **report.as_json(), "reference": reference.as_json()}
         (staged / PARITY_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         if options.backend == "python":
             (staged / PYTHON_FILE).write_bytes(MODEL_SOURCE.read_bytes())
@@ -112,6 +114,14 @@ def export_policy(
     log(f"policy {shown(policy.spec.policy_id)}")
     log(f"wrote {published.directory} ({options.backend} backend, {options.device}, {precision})")
     return Exported(published, report)
+
+
+def checkpoint_name(checkpoint: str) -> str:
+    """What to call a checkpoint where others read it: the last parts of its path, down from the training run."""
+    parts = Path(checkpoint).expanduser().absolute().parts if not checkpoint.startswith(HUB_PREFIX) else (checkpoint,)
+    if "checkpoints" in parts[:-1]:
+        return "/".join(parts[max(1, len(parts) - parts[::-1].index("checkpoints") - 2) :])
+    return "/".join(parts[-2:]) if parts[-1] == "pretrained_model" else parts[-1]
 
 
 def _tools() -> Any:

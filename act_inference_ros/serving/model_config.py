@@ -71,6 +71,7 @@ class ServedContract:
     backend: str
     image_encoding: str
     spec: PolicySpec
+    outputs: tuple[str, ...]
 
 
 def config_pbtxt(spec: PolicySpec, options: ServingOptions) -> str:
@@ -129,9 +130,14 @@ def read_served_contract(text: str) -> ServedContract | None:
     if backend is None or spec is None or encoding is None:
         return None
     try:
-        return ServedContract(backend[1][1:-1], encoding, PolicySpec.from_json(spec))
+        return ServedContract(backend[1][1:-1], encoding, PolicySpec.from_json(spec), _outputs(text))
     except ConfigurationError:
         return None
+
+
+def _outputs(text: str) -> tuple[str, ...]:
+    """The names of the outputs, as far as they are this package's."""
+    return tuple(name for name in ("action", POLICY_ID_OUTPUT) if re.search(rf'name:\s*"{name}"', text))
 
 
 def _head(options: ServingOptions) -> str:

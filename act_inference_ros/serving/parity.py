@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from act_inference_ros.spec import PolicySpec
+from act_inference_ros.serving.reference import Actions, Arrays, Reference
 
 BATCH_SIZES = (1, 8)
-N_OBSERVATIONS = 8
-TOLERANCES = {"float32": 1e-4, "float16": 2e-2}
-"""Largest error that is let pass, as a fraction of the action's range, by the network's precision."""
-
-RANGE_FLOOR = 1e-2
-
-Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
-"""Key -> a batch of raw inputs, the batch dimension first."""
-Actions: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -75,98 +65,28 @@ class ParityReport:
         return {**asdict(self), "error": self.error, "passed": self.passed}
 
 
-def parity(
-    spec: PolicySpec,
-    precision: str,
-    observations: Mapping[str, Arrays],
-    exported: Callable[[Arrays], Actions],
-    local: Callable[[Arrays], Actions],
-    spread: npt.NDArray[np.floating[Any]],
-) -> ParityReport:
-    """Compare two ways to compute the same policy.
-
-    An error counts as a fraction of the range of that action: largest less smallest value in all chunks local mode
-    gives. A range below RANGE_FLOOR of the data's spread or of the largest magnitude counts as that, because float32
-    resolves no more: an action that never moves may still differ by a rounding.
-
-    Args:
-        spec: of the policy.
-        precision: of the export; decides the tolerance.
-        observations: name -> one observation, each input with a batch dimension of 1.
-        exported: a batch of inputs -> actions (batch, chunk_size, action_dim).
-        local: one observation -> actions (1, chunk_size, action_dim).
-        spread: of each action in the data set, (action_dim,).
-    """
-    everything = [{key: rows[key] for key in spec.keys} for rows in observations.values()]
-    wanted = np.concatenate([local(one) for one in everything])
-    actions = wanted.reshape(-1, spec.action_dim)
-    floor = RANGE_FLOOR * np.maximum(np.abs(spread), np.abs(actions).max(axis=0))
-    ranges = np.maximum(np.ptp(actions, axis=0), floor).astype(np.float64)
-    ranges[ranges == 0] = np.finfo(np.float32).tiny  # only zeros were wanted: only zeros will do
-    batches, errors = [], np.zeros(spec.action_dim)
+def parity(reference: Reference, exported: Callable[[Arrays], Actions]) -> ParityReport:
+    """Compare an exported graph (a batch of inputs -> actions) with the reference, in batches of BATCH_SIZES."""
+    everything = list(reference.observations.values())
+    batches, errors = [], np.zeros(reference.spec.action_dim)
     for size in BATCH_SIZES:
         pieces = [everything[start : start + size] for start in range(0, len(everything), size)]
-        got = np.concatenate([exported(_stacked(piece)) for piece in pieces])
-        difference = np.abs(got.astype(np.float64) - wanted)
-        difference[~np.isfinite(difference)] = np.inf
-        relative = difference / ranges
+        got = np.concatenate([exported(stacked(piece)) for piece in pieces])
+        relative = reference.errors(got, range(len(everything)))
         _, step, action = (int(index) for index in np.unravel_index(relative.argmax(), relative.shape))
-        batches.append(BatchParity(size, float(relative.max()), float(difference.max()), action, step))
+        absolute = float((relative * reference.ranges).max())
+        batches.append(BatchParity(size, float(relative.max()), absolute, action, step))
         errors = np.maximum(errors, relative.max(axis=(0, 1)))
     return ParityReport(
-        precision=precision,
-        tolerance=TOLERANCES[precision],
-        observations=tuple(observations),
+        precision=reference.precision,
+        tolerance=reference.tolerance,
+        observations=tuple(reference.observations),
         batches=tuple(batches),
-        ranges=tuple(float(value) for value in ranges),
+        ranges=tuple(float(value) for value in reference.ranges),
         errors=tuple(float(value) for value in errors),
     )
 
 
-def parity_observations(
-    spec: PolicySpec, centres: Mapping[str, npt.NDArray[Any]], spreads: Mapping[str, npt.NDArray[Any]], seed: int = 0
-) -> dict[str, Arrays]:
-    """Name -> observation: four random ones, then black, white, gradients and a checkerboard.
-
-    Vectors lie around the data's `centres`, by key, within a few of its `spreads`, each (dim,).
-    """
-    random = np.random.default_rng(seed)
-
-    def vectors(z: Callable[[int], npt.NDArray[Any]]) -> Arrays:
-        return {
-            key: (centres[key] + spreads[key] * z(dim)).astype(np.float32)[np.newaxis]
-            for key, dim in spec.vectors.items()
-        }
-
-    def noise(height: int, width: int) -> npt.NDArray[Any]:
-        return random.integers(0, 256, (height, width, 3))
-
-    patterns: dict[str, tuple[Callable[[int, int], npt.NDArray[Any]], Callable[[int], npt.NDArray[Any]]]] = {
-        **{f"random {i}": (noise, random.standard_normal) for i in range(N_OBSERVATIONS // 2)},
-        "black, mean state": (lambda h, w: np.zeros((h, w, 3)), np.zeros),
-        "white, low state": (lambda h, w: np.full((h, w, 3), 255), lambda dim: np.full(dim, -2.0)),
-        "gradients, high state": (_gradients, lambda dim: np.full(dim, 2.0)),
-        "checkerboard, ramp of states": (_checkerboard, lambda dim: np.linspace(-3.0, 3.0, dim)),
-    }
-    return {
-        name: {
-            **vectors(state),
-            **{i.key: image(i.height, i.width).astype(np.uint8)[np.newaxis] for i in spec.images},
-        }
-        for name, (image, state) in patterns.items()
-    }
-
-
-def _gradients(height: int, width: int) -> npt.NDArray[Any]:
-    """Red grows downwards, green to the right, blue shrinks downwards: tells transposed and swapped channels."""
-    down, right = np.mgrid[0 : 255 : height * 1j, 0 : 255 : width * 1j]
-    return np.stack([down, right, 255 - down], axis=-1)
-
-
-def _checkerboard(height: int, width: int) -> npt.NDArray[Any]:
-    rows, columns = np.indices((height, width)) // 8
-    return np.repeat(((rows + columns) % 2 * 255)[..., np.newaxis], 3, axis=-1)
-
-
-def _stacked(observations: list[Arrays]) -> Arrays:
+def stacked(observations: list[Arrays]) -> Arrays:
+    """Several observations as one batch."""
     return {key: np.concatenate([one[key] for one in observations]) for key in observations[0]}

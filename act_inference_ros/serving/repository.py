@@ -43,7 +43,7 @@ def check_model(model: Path, config: str) -> None:
         raise ConfigurationError(f"{path} was not written by export_policy; export under another --name")
     if not exported_versions(model):
         return
-    for what in ("backend", "image_encoding", "spec"):
+    for what in ("backend", "image_encoding", "spec", "outputs"):
         old, new = getattr(there, what), getattr(wanted, what)
         if old != new:
             raise ConfigurationError(

@@ -829,3 +829,24 @@ def test_after_a_clock_jump_the_length_of_a_hold_counts_in_the_new_time() -> Non
     rig.silent = {"front"}
     rig.wait(0.7)
     assert rig.state is State.PAUSED
+
+
+def test_another_policy_stops_the_arm_and_only_a_cleared_stop_accepts_it() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.supervisor.found_another_policy(rig.now, "ab is now cd")
+    assert (rig.state, rig.reason) == (State.STOPPED, reasons.ANOTHER_POLICY)
+    assert not rig.pipeline.take_policy_acceptance()
+    assert rig.operator.clear_stop(rig.now).accepted
+    assert rig.state is State.PAUSED
+    assert rig.pipeline.take_policy_acceptance()
+    assert not rig.pipeline.take_policy_acceptance(), "it is accepted once"
+
+
+def test_a_stop_for_something_else_accepts_no_other_policy() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.operator.stop(rig.now)
+    rig.operator.clear_stop(rig.now)
+    assert not rig.pipeline.take_policy_acceptance()

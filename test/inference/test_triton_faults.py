@@ -10,8 +10,15 @@ from typing import Any
 
 import pytest
 
-from act_inference_ros.errors import ConfigurationError, InferenceError, InferenceTimeoutError, NotReadyError
+from act_inference_ros.errors import (
+    AnotherPolicyError,
+    ConfigurationError,
+    InferenceError,
+    InferenceTimeoutError,
+    NotReadyError,
+)
 from act_inference_ros.inference.client import InferenceClient
+from test.inference.relay import Relay
 from test.inference.triton_models import observation, policy_spec, write_model
 from test.inference.triton_process import RunningTriton, free_port, wait_until
 
@@ -165,6 +172,16 @@ def test_an_unloaded_model_is_an_error_until_it_is_loaded_again(server: RunningT
     assert seconds_until_answered(client) < BACK_WITHIN_S
 
 
+def refused_as_another(client: InferenceClient) -> bool:
+    try:
+        client.predict(observation(SPEC))
+    except AnotherPolicyError:
+        return True
+    except InferenceError:
+        return False
+    return False
+
+
 def test_another_policy_under_the_same_name_is_refused(tmp_path: Path) -> None:
     repository = write_model(tmp_path, SPEC)
     with RunningTriton(repository) as process:
@@ -174,10 +191,11 @@ def test_another_policy_under_the_same_name_is_refused(tmp_path: Path) -> None:
             process.kill()
             write_model(repository, policy_spec(height=96, width=128, action_dim=7))
             process.start().wait_ready()
-            with pytest.raises(InferenceError):
+            wait_until(lambda: refused_as_another(client), 5.0, "it does not notice")
+            with pytest.raises(AnotherPolicyError, match=r"another policy .* action_dim 14 and 7"):
                 client.predict(observation(SPEC))
-            with pytest.raises(NotReadyError, match=r"another policy .* action_dim 14 and 7"):
-                client.predict(observation(SPEC))
+            with pytest.raises(NotReadyError, match="create another client"):
+                client.accept_policy()
 
 
 def test_a_connection_that_went_silent_is_replaced(repository: Path, shared: RunningTriton) -> None:
@@ -213,46 +231,3 @@ def test_a_connection_that_went_silent_is_replaced(repository: Path, shared: Run
 def test_options_that_cannot_be_right_are_refused_at_once(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         InferenceClient.create("triton", **{"server": "localhost:1", "wait_s": 0.0, **options})
-
-
-class Relay:
-    """Passes connections on, until told to keep quiet about those it has: a network that swallows everything."""
-
-    def __init__(self, address: str) -> None:
-        host, port = address.split(":")
-        self._target = host, int(port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._silenced: set[socket.socket] = set()
-        self._sockets: list[socket.socket] = []
-
-    def __enter__(self) -> "Relay":
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-        for each in self._sockets:
-            each.close()
-
-    def silence_connections(self) -> None:
-        self._silenced.update(self._sockets)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            far = socket.create_connection(self._target)
-            self._sockets += [near, far]
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
-
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                if source not in self._silenced:
-                    sink.sendall(data)
-        except OSError:
-            pass

@@ -1,7 +1,6 @@
 """TLS, mutual TLS and tokens: what fits works, what does not is refused with its reason, and no secret is shown."""
 
 import logging
-import subprocess
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +12,12 @@ from act_inference_ros.errors import ConfigurationError, NotReadyError, Rejected
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.inference.triton.security import read_token
+from test.inference.certificates import issue, make_authority
 from test.inference.triton_models import observation, policy_spec, write_model
 from test.inference.triton_process import RunningTriton, wait_until
 
 SPEC = policy_spec(height=96, width=128)
 TOKEN = "not-to-be-seen-8af2"  # noqa: S105 - only this test's
-KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 
 @pytest.fixture(scope="module")
@@ -31,27 +30,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ca.pem and stranger.pem are authorities; NAME.pem and NAME.key a certificate of one of them."""
     directory = tmp_path_factory.mktemp("certificates")
     for authority in ("ca", "stranger"):
-        openssl(directory, "req", "-x509", *KEY, "-subj", f"/CN={authority}", *out(authority), "-days", "2")
+        make_authority(directory, authority)
     issue(directory, "server", "ca", "IP:127.0.0.1")
     issue(directory, "elsewhere", "ca", "DNS:robot.example")
     issue(directory, "robot", "ca", "DNS:robot")
     issue(directory, "intruder", "stranger", "DNS:robot")
     return directory
-
-
-def openssl(directory: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
-
-
-def out(name: str) -> list[str]:
-    return ["-keyout", f"{name}.key", "-out", f"{name}.pem"]
-
-
-def issue(directory: Path, name: str, authority: str, alternative_name: str) -> None:
-    (directory / "extensions").write_text(f"subjectAltName={alternative_name}")
-    openssl(directory, "req", *KEY, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-    signing = ["-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", "2"]
-    openssl(directory, "x509", "-req", "-in", f"{name}.csr", *signing, "-extfile", "extensions", "-out", f"{name}.pem")
 
 
 def tls_flags(files: Path, certificate: str = "server") -> list[str]:

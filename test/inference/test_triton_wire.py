@@ -52,6 +52,15 @@ def test_a_jpeg_of_any_length(size: int) -> None:
     assert request.raw_input_contents[1] == size.to_bytes(4, "little") + data
 
 
+def test_a_request_has_a_name_and_a_time_to_wait() -> None:
+    contract = Contract(SPEC, jpeg=False, batched=True)
+    encoder = RequestEncoder(contract, "act_policy", "", timeout_s=0.25)
+    request = service_pb2.ModelInferRequest.FromString(encoder.encode(observation(SPEC), "t_obs=12.5"))
+    assert request.id == "t_obs=12.5"
+    assert request.parameters["timeout"].int64_param == 250_000
+    assert len(request.raw_input_contents) == len(KEYS)
+
+
 def test_a_model_without_batches_gets_none() -> None:
     contract = Contract(SPEC, jpeg=False, batched=False)
     request = parsed(RequestEncoder(contract, "act_policy", ""), observation(SPEC))

@@ -4,6 +4,7 @@ The observation orders what the model does: `observation.state` is (echo, fault,
 begins with the echo and, where there are images, the fingerprint of the first one.
 """
 
+import shutil
 import zlib
 from enum import IntEnum
 from pathlib import Path
@@ -71,6 +72,8 @@ def write_model(
     directory = repository / name
     place = directory / str(version)
     place.mkdir(parents=True, exist_ok=True)
+    # Python compares whole seconds and the size only, and might run what it compiled before.
+    shutil.rmtree(place / "__pycache__", ignore_errors=True)
     (place / "model.py").write_text(_MODEL.replace("POLICY_ID", repr(policy_id)))
     (place / "model.onnx").touch()  # TritonServer serves no policy without one
     config = _config(spec, name, encoding, instances, batching)

@@ -9,7 +9,10 @@ from typing import Any
 
 import cv2
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage
+from std_srvs.srv import Trigger
 
 from act_inference_ros.policy.load import load_policy
 from act_inference_ros.program import shared_memory
@@ -21,6 +24,7 @@ from test.ros.policy_node_stand import Stand, robot_parameters, running_policy_n
 from test.ros.robot_stand_in import seconds
 
 SPEC = PolicySpec(20, 6, images=(ImageSpec("observation.images.front", 96, 128),), state_dim=6)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 TIMEOUT_S = 0.4
 PLAN_AGE_S = 0.6
 LATE_S = 0.5
@@ -141,7 +145,7 @@ def second_column(robot: Any) -> list[float]:
 def test_with_a_fallback_the_arm_goes_on_without_the_server(tmp_path: Path) -> None:
     checkpoint = golden_checkpoint("a_small_1cam")
     spec = load_policy(checkpoint).spec
-    repository = write_model(tmp_path / "models", spec, stands_still=True)
+    repository = write_model(tmp_path / "models", spec, stands_still=True, policy_id=spec.policy_id)
     with (
         RunningTriton(repository) as process,
         triton_node(tmp_path, process.wait_ready(), checkpoint, fallback="local") as stand,
@@ -156,6 +160,51 @@ def test_with_a_fallback_the_arm_goes_on_without_the_server(tmp_path: Path) -> N
         assert not [key for key in values if key.startswith("held: inference failed")]
         process.start().wait_ready()
         wait_until(lambda: "fallback" not in server_of(robot), 10.0, "still on the fallback")
+
+
+def test_another_policy_on_the_server_stops_the_arm_until_somebody_accepts_it(tmp_path: Path) -> None:
+    old, new = "ab" * 32, "cd" * 32
+    repository = write_model(tmp_path / "models", SPEC, stands_still=True, policy_id=old)
+    explicit = ("--model-control-mode=explicit", "--load-model=*")
+    with RunningTriton(repository, *explicit) as process, triton_node(tmp_path, process.wait_ready()) as stand:
+        robot = stand.robot
+        status = stand.participant.collect(DiagnosticStatus, "/policy_node/status", LATCHED)
+        robot.wait_for_command("arm", time.time(), count=2)
+        wait_until(lambda: values_of(status)["policy_id"] == old[:16], 5.0, "no policy_id in ~/status")
+        write_model(repository, SPEC, stands_still=True, policy_id=new, version=2)
+        process.load("act_policy")
+        robot.wait_for_diagnosis("stopped: another policy")
+        before = len(robot.commands["arm"])
+        assert f"is policy {new[:16]} now" in values_of(status)["detail"]
+        assert stand.participant.call(Trigger, "/policy_node/clear_stop").success
+        robot.wait_for_diagnosis("paused")
+        assert len(robot.commands["arm"]) == before
+        assert stand.participant.call(Trigger, "/policy_node/resume").success
+        robot.wait_for_command("arm", time.time(), count=2)
+        wait_until(lambda: values_of(status)["policy_id"] == new[:16], 5.0, "it still shows the old one")
+        assert {pair.key: pair.value for pair in robot.wait_for_diagnosis("commanding").values}["model version"] == "2"
+
+
+def test_a_node_with_a_fallback_begins_without_a_server(tmp_path: Path) -> None:
+    checkpoint = golden_checkpoint("a_small_1cam")
+    spec = load_policy(checkpoint).spec
+    repository = write_model(tmp_path / "models", spec, stands_still=True, policy_id=spec.policy_id)
+    with (
+        RunningTriton(repository, started=False) as process,
+        triton_node(tmp_path, process, checkpoint, fallback="local", server_timeout=0.5) as stand,
+    ):
+        robot = stand.robot
+        robot.wait_for_command("arm", time.time(), count=2)
+        assert "fallback: no server ready" in server_of(robot)
+        process.start().wait_ready()
+        wait_until(lambda: "fallback" not in server_of(robot), 10.0, "still on the fallback")
+
+
+def values_of(received: list[Any]) -> dict[str, str]:
+    """The newest status' values."""
+    if not received:
+        return {"policy_id": "", "detail": ""}
+    return {pair.key: pair.value for pair in received[-1].values}
 
 
 def server_of(robot: Any) -> str:

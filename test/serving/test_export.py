@@ -15,7 +15,7 @@ from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.policy.load import LoadedPolicy
 from act_inference_ros.serving import export, exporting
 from act_inference_ros.serving.export import MODEL_SOURCE, export_policy
-from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt
+from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt, read_versions
 from test.checkpoints import golden_checkpoint, write_checkpoint
 from test.serving.serving_helpers import CAMERAS, ENVIRONMENT, observation, small_checkpoint
 
@@ -54,12 +54,16 @@ def test_a_checkpoint_of_lerobots_exports_with_its_parity_beside_it(
     assert sorted(path.name for path in version.iterdir()) == ["model.onnx", "model.py", "parity.json"]
     assert [path.name for path in (tmp_path / "act_policy").iterdir() if path.name.startswith(".")] == []
     spec = exporting.load_policy(golden_checkpoint("c_old_format")).spec
-    assert (tmp_path / "act_policy" / "config.pbtxt").read_text() == config_pbtxt(spec, ServingOptions())
+    config = (tmp_path / "act_policy" / "config.pbtxt").read_text()
+    assert config.startswith(config_pbtxt(spec, ServingOptions()))
+    assert read_versions(config)["1"]["policy_id"] == spec.policy_id
     assert (version / "model.py").read_bytes() == MODEL_SOURCE.read_bytes()
     model = onnx.load(version / "model.onnx")
     assert (model.ir_version, model.opset_import[0].version) == (8, 18)  # what older servers load, too
     report = json.loads((version / "parity.json").read_text())
     assert report["passed"] is True
+    assert report["policy_id"] == spec.policy_id
+    assert report["exported_by"].startswith("act_inference_ros")
     assert [batch["batch_size"] for batch in report["batches"]] == [1, 8]
     assert 0 < report["error"] < 1e-4
     assert exported.parity.table() in capsys.readouterr().out
@@ -69,9 +73,15 @@ def test_float16_is_the_networks_only_and_has_a_parity_of_its_own(tmp_path: Path
     options = ServingOptions(backend="onnxruntime", device="gpu")
     exported = export_policy(small_checkpoint(tmp_path / "checkpoint"), tmp_path, options, precision="float16")
     model = onnx.load(exported.published.directory / "model.onnx")
-    weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 2]
+    weights = [
+        tensor
+        for tensor in model.graph.initializer
+        if len(tensor.dims) == 2 and tensor.data_type != onnx.TensorProto.UINT8
+    ]
     assert {tensor.data_type for tensor in weights} == {onnx.TensorProto.FLOAT16}
-    assert {i.type.tensor_type.elem_type for i in (*model.graph.input, *model.graph.output)} == {onnx.TensorProto.FLOAT}
+    action, policy_id = model.graph.output
+    assert {i.type.tensor_type.elem_type for i in (*model.graph.input, action)} == {onnx.TensorProto.FLOAT}
+    assert policy_id.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert exported.parity.precision == "float16"
     assert 1e-5 < exported.parity.error < 2e-2
     assert sorted(p.name for p in exported.published.directory.iterdir()) == ["model.onnx", "parity.json"]

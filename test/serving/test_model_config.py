@@ -60,7 +60,7 @@ def test_every_device_gets_its_instances_and_a_warm_up(device: str, kind: int, s
 @pytest.mark.parametrize("options", [ServingOptions(), ServingOptions(image_encoding="jpeg")])
 def test_what_was_written_is_read_again_also_after_tuning_by_hand(options: ServingOptions) -> None:
     text = config_pbtxt(SPEC, options).replace("count: 1", "count: 4").replace("}\n", "  }\n\n")
-    assert read_served_contract(text) == ServedContract("python", options.image_encoding, SPEC)
+    assert read_served_contract(text) == ServedContract("python", options.image_encoding, SPEC, ("action", "policy_id"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt, read_versions, with_versions
 from act_inference_ros.serving.parity import ParityReport, parity
+from act_inference_ros.serving.reference import make_reference
 from act_inference_ros.serving.repository import check_model, exported_versions, publish
 from act_inference_ros.spec import PolicySpec
 
@@ -87,14 +88,14 @@ def test_a_directory_that_cannot_be_written_is_one_line(staged: Path, tmp_path: 
 def compare(wanted: npt.NDArray[Any], got: npt.NDArray[Any], spread: tuple[float, ...] = (1.0, 1.0)) -> ParityReport:
     """Parity of two policies with these constant chunks (4, 2)."""
     observations = {"one": {"observation.state": np.zeros((1, 3), np.float32)}}
-    return parity(
+    reference = make_reference(
         SPEC,
         "float32",
         observations,
-        exported=lambda rows: np.repeat(got[None], len(rows["observation.state"]), 0).astype(np.float32),
         local=lambda rows: wanted[None].astype(np.float32),
         spread=np.array(spread),
     )
+    return parity(reference, lambda rows: np.repeat(got[None], len(rows["observation.state"]), 0).astype(np.float32))
 
 
 RAMP = np.linspace([0, 0], [1, 100], 4)

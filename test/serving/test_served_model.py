@@ -1,6 +1,8 @@
 """model.py on a real Triton: right numbers, batches, and answers to bad input."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +51,10 @@ def test_the_server_computes_what_local_mode_computes(served: Served, batch_size
 
 def test_the_client_finds_the_policys_specification_in_the_config(served: Served) -> None:
     parameters = served.client.get_model_config(RAW).config.parameters
-    assert PolicySpec.from_json(parameters["policy_spec"].string_value) == served.local.spec
+    spec = PolicySpec.from_json(parameters["policy_spec"].string_value)
+    assert spec == replace(served.local.spec, policy_id="")
+    versions = json.loads(parameters["policy_versions"].string_value)
+    assert versions["1"]["policy_id"] == served.local.spec.policy_id
     assert parameters["image_encoding"].string_value == "raw"
 
 

@@ -64,6 +64,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def model(module: ModuleType) -> Any:
     model = module.TritonPythonModel()
     model.session, model.vectors, model.images, model.decodes = _Session(), ["observation.state"], [], False
+    model.policy_id = np.zeros((1, 32), np.uint8)
     return model
 
 

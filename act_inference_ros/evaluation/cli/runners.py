@@ -152,6 +152,7 @@ def run_settings(
     return RunSettings(
         mode=mode,
         policy=name,
+        policy_id=spec.policy_id,
         parameter_files=tuple(str(file) for file in files),
         fps=configuration.fps,
         inference_rate=configuration.inference_rate,

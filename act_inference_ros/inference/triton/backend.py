@@ -52,6 +52,7 @@ class TritonBackend:
         self._release = weakref.finalize(self, _close_all, self._servers)
         self._turn = itertools.count()
         self._answered: RemoteServer = self._servers[0]
+        self._hedge = Hedge(options.timeout_s, len(self._servers))
         self._asked = False
         """Whether there was a request since the connections were renewed."""
         try:
@@ -61,7 +62,7 @@ class TritonBackend:
             raise
         self._spec = contract.spec
         self._takes_jpeg = contract.jpeg
-        self._hedge = Hedge(options.timeout_s, self.warm_up_s, len(self._servers))
+        self._hedge.took(self.warm_up_s)
         threading.Thread(target=self._look_after_servers, name="triton_servers", daemon=True).start()
 
     @property
@@ -123,6 +124,7 @@ class TritonBackend:
     def close(self) -> None:
         """Release connections and shared memory; a request in flight ends with NotReadyError."""
         self._closed.set()
+        self._hedge.close()
         self._release()
 
     def _in_turn(self) -> list[RemoteServer]:

@@ -27,8 +27,9 @@ CHANNEL_OPTIONS = (
     ("grpc.dns_min_time_between_resolutions_ms", 500),
     # A new channel is to be a new connection, not the shared one that no longer answers.
     ("grpc.use_local_subchannel_pool", 1),
-    # A name may stand for several replicas: each gets its share.
-    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    # A name may stand for several replicas: each new connection takes one by chance. All calls of a connection go to
+    # the same one, which knows its shared memory.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": true}}]}'),
 )
 _INFER = f"/{service_pb2.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/ModelInfer"
 

@@ -39,6 +39,9 @@ UNKNOWN_REGION = Row(
     Code.NOT_FOUND, "shared memory region", NotReadyError, True, True,
     "it forgot the shared memory of this client, as after a restart",
 )  # fmt: skip
+ALREADY_REGISTERED = Row(
+    Code.ALREADY_EXISTS, "", RejectedError, True, False, "it knows a region of shared memory by this name already"
+)
 NO_MODEL = Row(Code.NOT_FOUND, "", NotReadyError, True, True, "it does not have the model (any more); load it")
 CONNECTION_CLOSED = Row(
     Code.UNAVAILABLE, "Socket closed", NotReadyError, True, True,
@@ -72,6 +75,7 @@ TABLE = (
     Row(Code.UNAVAILABLE, "not ready", NotReadyError, True, True, "the model is not ready there; load it"),
     Row(Code.UNAVAILABLE, "", NotReadyError, True, True, "not reachable; is the server running, the address right?"),
     UNKNOWN_REGION,
+    ALREADY_REGISTERED,
     NO_MODEL,
     Row(
         Code.DEADLINE_EXCEEDED, "", InferenceTimeoutError, True, True,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from act_inference_ros.errors import NotReadyError
 from act_inference_ros.inference.triton.errors import CallFailed
 from act_inference_ros.inference.triton.remote_server import RemoteServer
 
@@ -27,11 +28,11 @@ Chunk = npt.NDArray[np.float32]
 
 
 class Hedge:
-    """Asks one server, then others. `usual_s`: how long an answer takes at first, s; `timeout_s`: of each request."""
+    """Asks one server, then others. `timeout_s` is that of each request, s."""
 
-    def __init__(self, timeout_s: float, usual_s: float, n_servers: int) -> None:
+    def __init__(self, timeout_s: float, n_servers: int) -> None:
         self._timeout_s = timeout_s
-        self._took: deque[float] = deque([usual_s], maxlen=REMEMBERED)
+        self._took: deque[float] = deque(maxlen=REMEMBERED)
         self._pool: ThreadPoolExecutor | None = None
         if n_servers > 1:
             self._pool = ThreadPoolExecutor(THREADS_PER_SERVER * n_servers, thread_name_prefix="triton_request")
@@ -39,7 +40,17 @@ class Hedge:
     @property
     def late_s(self) -> float:
         """After how long a server is late, s: in any case early enough to leave another one half of the time."""
-        return min(max(SHORTEST_S, LATE * median(self._took)), 0.5 * self._timeout_s)
+        usual_s = median(self._took) if self._took else self._timeout_s
+        return min(max(SHORTEST_S, LATE * usual_s), 0.5 * self._timeout_s)
+
+    def took(self, answer_s: float) -> None:
+        """Note how long an answer took, s."""
+        self._took.append(answer_s)
+
+    def close(self) -> None:
+        """Start no more threads; those of requests under way end with these."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
 
     def first_answer(
         self, servers: Sequence[RemoteServer], ask: Callable[[RemoteServer], Chunk], deadline: float
@@ -56,7 +67,10 @@ class Hedge:
         while True:
             if waiting:
                 server = waiting.pop(0)
-                asked[self._pool.submit(ask, server)] = server, time.monotonic()
+                try:
+                    asked[self._pool.submit(ask, server)] = server, time.monotonic()
+                except RuntimeError as error:  # it was closed in this moment
+                    raise NotReadyError("the inference client is closed; create another one") from error
             until = min(deadline, time.monotonic() + self.late_s) if waiting else deadline
             done, _ = wait(asked, max(0.0, until - time.monotonic()), FIRST_COMPLETED)
             for future in done:
@@ -68,7 +82,7 @@ class Hedge:
                     if not failed.elsewhere:
                         raise CallFailed.together(failures) from failed
                 else:
-                    self._took.append(time.monotonic() - began)
+                    self.took(time.monotonic() - began)
                     for late, since in asked.values():
                         if time.monotonic() - since > self.late_s:
                             late.late()

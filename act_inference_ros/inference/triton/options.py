@@ -93,3 +93,8 @@ def chosen(name: str, given: str | int | PathLike[str] | None) -> str:
     default: str = getattr(TritonOptions, name)
     text = fspath(given) if isinstance(given, PathLike) else str(given or "")
     return text or os.environ.get(FROM_ENVIRONMENT[name], "") or default
+
+
+def chosen_tls(given: bool) -> bool:
+    """Whether to encrypt: wanted here, or by the environment."""
+    return given or os.environ.get(TLS_VARIABLE, "") not in ("", "0")

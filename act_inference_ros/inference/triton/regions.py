@@ -10,7 +10,7 @@ from tritonclient.grpc import service_pb2
 
 from act_inference_ros.inference.triton.channel import TritonChannel
 from act_inference_ros.inference.triton.contract import Contract, Inputs, RequestEncoder
-from act_inference_ros.inference.triton.errors import UNKNOWN_REGION, CallFailed
+from act_inference_ros.inference.triton.errors import ALREADY_REGISTERED, UNKNOWN_REGION, CallFailed
 from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.inference.triton.shared_memory import Region, is_stale, remove_stale_regions
 
@@ -29,6 +29,8 @@ class Regions:
         self._options = options
         self._free: list[tuple[Region, RequestEncoder]] = []
         self._made = 0
+        self._server = 0
+        """Counts the servers, as far as they did not know the regions of the one before."""
         self._closed = False
         self._lock = threading.Lock()  # guards _free, _made and _closed: a region serves one request at a time
 
@@ -61,12 +63,12 @@ class Regions:
         try:
             region.write(inputs)
             request = encoder.encode(inputs, request_id)
-            if not region.registered:
+            if not self._is_registered(region):
                 self._register(region, deadline)
             return self._channel.infer(request, deadline)
         except CallFailed as failed:
             if failed.row is UNKNOWN_REGION:
-                region.registered = False
+                self._forget_registrations(region)
             raise
         finally:
             self._give_back(taken)
@@ -101,11 +103,25 @@ class Regions:
 
     def _register(self, region: Region, deadline: float) -> None:
         request = service_pb2.SystemSharedMemoryRegisterRequest(name=region.name, key=region.key, byte_size=region.size)
-        self._channel.call("SystemSharedMemoryRegister", request, deadline)
-        region.registered = True
+        registering = self._server
+        try:
+            self._channel.call("SystemSharedMemoryRegister", request, deadline)
+        except CallFailed as failed:
+            if failed.row is not ALREADY_REGISTERED:  # by this client, for its name is of this process alone
+                raise
+        region.registered_at = registering
+
+    def _is_registered(self, region: Region) -> bool:
+        return region.registered_at == self._server
+
+    def _forget_registrations(self, region: Region) -> None:
+        """The server does not know a region: it was started again, or is another replica, which knows none of them."""
+        with self._lock:
+            if region.registered_at == self._server:  # nobody else has found out yet
+                self._server += 1
 
     def _release(self, region: Region, deadline: float) -> None:
-        if region.registered:
+        if self._is_registered(region):
             self._unregister(region.name, deadline)
         region.close()
 

@@ -205,7 +205,7 @@ class RemoteServer:
         differences = spec_differences(expected, contract.spec)
         if differences:
             raise CallFailed(
-                NotReadyError(
+                AnotherPolicyError(
                     f"{self.address}: model {self._options.model} is another policy than this client began with: "
                     f"{differences}; create another client"
                 ),

@@ -33,7 +33,8 @@ class Region:
 
     def __init__(self, images: tuple[ImageSpec, ...]) -> None:
         self.images: dict[str, SharedImage] = {}
-        self.registered = False
+        self.registered_at: int | None = None
+        """Which of the servers in turn knows it; see `Regions`."""
         self.size = 0
         self._descriptor, self.name = _create_locked()
         for image in images:

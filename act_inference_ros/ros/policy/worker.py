@@ -107,9 +107,13 @@ class InferenceWorker:
             with self._lock:
                 self._pipeline.undecodable(taken, refusal.refusal)
             return
+        with self._lock:
+            accepted = self._pipeline.take_policy_acceptance()
         started = time.perf_counter()
         try:
-            chunk = self._client.predict(observation)
+            if accepted:
+                self._client.accept_policy()
+            chunk = self._client.predict(observation, request_id=f"t_obs={taken.t_obs:.6f}")
         except (InferenceError, ObservationError) as error:
             with self._lock:
                 self._pipeline.failed(taken, error, self._now())

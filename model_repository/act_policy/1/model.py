@@ -16,6 +16,8 @@ import onnxruntime
 import triton_python_backend_utils as pb_utils
 
 OUTPUT = "action"
+POLICY_ID = "policy_id"
+"""The graph's second output: the same bytes for each row, which say what policy it is."""
 
 
 class BadInput(Exception):
@@ -43,7 +45,9 @@ class TritonPythonModel:
         if not os.path.isfile(path):
             raise pb_utils.TritonModelException(f"{path} is missing: export a policy with export_policy")
         self.session = onnxruntime.InferenceSession(path, _session_options(config, parameters), _providers(args))
-        self._run({i.name: np.zeros([1, *i.shape[1:]], _NUMPY_TYPES[i.type]) for i in self.session.get_inputs()})
+        zeros = {i.name: np.zeros([1, *i.shape[1:]], _NUMPY_TYPES[i.type]) for i in self.session.get_inputs()}
+        self.policy_id = self.session.run([POLICY_ID], zeros)[0]
+        self._run(zeros)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer all requests that Triton hands over at once with as few runs of the network as possible: one."""
@@ -79,7 +83,11 @@ class TritonPythonModel:
             return [_error(message, pb_utils.TritonError.INTERNAL) for _ in observations]
         ends = np.cumsum([len(next(iter(inputs.values()))) for inputs in observations])
         rows = np.split(actions, ends[:-1])
-        return [pb_utils.InferenceResponse([pb_utils.Tensor(OUTPUT, np.ascontiguousarray(part))]) for part in rows]
+        return [self._response(np.ascontiguousarray(part)) for part in rows]
+
+    def _response(self, actions: np.ndarray[Any, Any]) -> Any:
+        policy_id = np.repeat(self.policy_id, len(actions), axis=0)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(OUTPUT, actions), pb_utils.Tensor(POLICY_ID, policy_id)])
 
     def _run(self, inputs: dict[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
         """A batch of inputs -> actions, float32 (batch, chunk_size, action_dim)."""

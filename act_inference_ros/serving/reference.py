@@ -1,0 +1,237 @@
+"""Reference: what a policy must compute for a few observations, so that it can be judged without its checkpoint.
+
+Written into parity.json by export_policy and read back by check_server, with numpy alone. The images are not stored:
+they are made again from the seed, and their checksum says whether they are the same ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.spec import PolicySpec
+
+PARITY_FILE = "parity.json"
+TOLERANCES = {"float32": 1e-4, "float16": 2e-2}
+"""Largest error that is let pass, as a fraction of the action's range, by the network's precision."""
+RANGE_FLOOR = 1e-2
+SEED = 0
+
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+"""Key -> a batch of raw inputs, the batch dimension first."""
+Actions: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Observations and the chunks that local mode computes for them.
+
+    `observations`: name -> one observation, each input with a batch dimension of 1. `actions`: float32
+    (observations, chunk_size, action_dim), in the policy's units; `ranges`: float64 (action_dim,), the same units.
+    `tolerance`: the largest error that is let pass, as a fraction of the range.
+    """
+
+    spec: PolicySpec
+    precision: str
+    tolerance: float
+    observations: Mapping[str, Arrays]
+    actions: Actions
+    ranges: npt.NDArray[np.float64]
+    seed: int = SEED
+
+    @property
+    def policy_id(self) -> str:
+        """Which policy this is, 64 hexadecimal digits."""
+        return self.spec.policy_id
+
+    def errors(self, chunks: npt.NDArray[Any], rows: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Differences as a fraction of the action's range, same shape as `chunks`; infinite where not finite.
+
+        `chunks` (n, chunk_size, action_dim) are for the observations numbered `rows`.
+        """
+        difference = np.abs(chunks.astype(np.float64) - self.actions[list(rows)])
+        difference[~np.isfinite(difference)] = np.inf
+        relative: npt.NDArray[np.float64] = difference / self.ranges
+        return relative
+
+    def as_json(self) -> dict[str, Any]:
+        """What `read_reference` needs beside the report's own fields: arrays as base64 of little-endian float32."""
+        everything = list(self.observations.values())
+        return {
+            "spec": asdict(self.spec),
+            "seed": self.seed,
+            "images_sha256": _checksum(self.spec, everything),
+            "vectors": {key: _encoded(np.concatenate([one[key] for one in everything])) for key in self.spec.vectors},
+            "actions": _encoded(self.actions),
+        }
+
+
+def make_reference(
+    spec: PolicySpec,
+    precision: str,
+    observations: Mapping[str, Arrays],
+    local: Callable[[Arrays], Actions],
+    spread: npt.NDArray[np.floating[Any]],
+) -> Reference:
+    """Compute the reference with `local`: one observation -> actions (1, chunk_size, action_dim).
+
+    An action's range is its largest less its smallest value in all chunks. A range below RANGE_FLOOR of the data's
+    `spread` (action_dim,) or of the largest magnitude counts as that, because float32 resolves no more: an action that
+    never moves may still differ by a rounding.
+    """
+    kept = {name: {key: rows[key] for key in spec.keys} for name, rows in observations.items()}
+    wanted = np.concatenate([local(one) for one in kept.values()])
+    actions = wanted.reshape(-1, spec.action_dim)
+    floor = RANGE_FLOOR * np.maximum(np.abs(spread), np.abs(actions).max(axis=0))
+    ranges = np.maximum(np.ptp(actions, axis=0), floor).astype(np.float64)
+    ranges[ranges == 0] = np.finfo(np.float32).tiny  # only zeros were wanted: only zeros will do
+    return Reference(spec, precision, TOLERANCES[precision], kept, wanted, ranges)
+
+
+def reference_observations(
+    spec: PolicySpec, centres: Mapping[str, npt.NDArray[Any]], spreads: Mapping[str, npt.NDArray[Any]], seed: int = SEED
+) -> dict[str, Arrays]:
+    """Name -> observation: four random ones, then black, white, gradients and a checkerboard.
+
+    Vectors lie around the data's `centres`, by key, within a few of its `spreads`, each (dim,).
+    """
+    random = np.random.RandomState(seed)
+    images = _images(spec, seed)
+    observations = {}
+    for name, pixels in images.items():
+        vectors = {
+            key: (centres[key] + spreads[key] * _state(name, dim, random)).astype(np.float32)[np.newaxis]
+            for key, dim in spec.vectors.items()
+        }
+        observations[name] = {**vectors, **pixels}
+    return observations
+
+
+def read_reference(path: Path) -> Reference:
+    """Read a parity.json. Raises ConfigurationError if it is none, or if its observations cannot be made again."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: {error.strerror}; expected the {PARITY_FILE} of an exported policy"
+        ) from error
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: expected the {PARITY_FILE} of an exported policy, got no JSON") from error
+    try:
+        return _reference(fields)
+    except KeyError as error:
+        raise ConfigurationError(
+            f"{path}: there is no {error} in it, by which a server could be judged; export the policy again"
+        ) from error
+    except (ConfigurationError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise ConfigurationError(f"{path}: cannot judge a server by it: {error}; export the policy again") from error
+
+
+def _reference(fields: dict[str, Any]) -> Reference:
+    kept = fields["reference"]
+    spec = PolicySpec.from_json(json.dumps(kept["spec"]))
+    images = _images(spec, int(kept["seed"]))
+    count = len(images)
+    if list(fields["observations"]) != list(images):
+        raise ValueError(f"its observations are {fields['observations']}, this version has {list(images)}")
+    vectors = {key: _decoded(kept["vectors"][key], (count, dim)) for key, dim in spec.vectors.items()}
+    observations = {
+        name: {**{key: rows[i : i + 1] for key, rows in vectors.items()}, **pixels}
+        for i, (name, pixels) in enumerate(images.items())
+    }
+    if _checksum(spec, list(observations.values())) != kept["images_sha256"]:
+        raise ValueError("the images made here are not those it was written with")
+    ranges = np.array(fields["ranges"], np.float64)
+    tolerance = float(fields["tolerance"])
+    if ranges.shape != (spec.action_dim,) or not (ranges > 0).all() or not 0 < tolerance < 1:
+        raise ValueError(f"expected {spec.action_dim} ranges above 0 and a tolerance between 0 and 1")
+    if not re.fullmatch(r"[0-9a-f]{64}", spec.policy_id) or fields["policy_id"] != spec.policy_id:
+        raise ValueError(f"expected a policy_id of 64 hexadecimal digits, got {fields['policy_id']!r}")
+    return Reference(
+        spec=spec,
+        precision=str(fields["precision"]),
+        tolerance=tolerance,
+        observations=observations,
+        actions=_decoded(kept["actions"], (count, spec.chunk_size, spec.action_dim)),
+        ranges=ranges,
+        seed=int(kept["seed"]),
+    )
+
+
+def _images(spec: PolicySpec, seed: int) -> dict[str, Arrays]:
+    """Observation's name -> its images: whole numbers only, so that every machine makes the same ones.
+
+    RandomState's numbers never change with numpy's version; those of numpy's newer generators may.
+    """
+    random = np.random.RandomState(seed)
+
+    def noise(height: int, width: int) -> npt.NDArray[Any]:
+        return np.frombuffer(random.bytes(3 * height * width), np.uint8).reshape(height, width, 3)
+
+    patterns: dict[str, Callable[[int, int], npt.NDArray[Any]]] = {
+        **{f"random {i}": noise for i in range(4)},
+        "black, mean state": lambda height, width: np.zeros((height, width, 3)),
+        "white, low state": lambda height, width: np.full((height, width, 3), 255),
+        "gradients, high state": _gradients,
+        "checkerboard, ramp of states": _checkerboard,
+    }
+    return {
+        name: {i.key: image(i.height, i.width).astype(np.uint8)[np.newaxis] for i in spec.images}
+        for name, image in patterns.items()
+    }
+
+
+def _state(name: str, dim: int, random: np.random.RandomState) -> npt.NDArray[Any]:
+    """How many spreads each number of the vector lies from its centre, (dim,)."""
+    if name.startswith("random"):
+        drawn: npt.NDArray[np.float64] = np.asarray(random.normal(size=dim))
+        return drawn
+    states: dict[str, Callable[[], npt.NDArray[Any]]] = {
+        "black, mean state": lambda: np.zeros(dim),
+        "white, low state": lambda: np.full(dim, -2.0),
+        "gradients, high state": lambda: np.full(dim, 2.0),
+        "checkerboard, ramp of states": lambda: np.linspace(-3.0, 3.0, dim),
+    }
+    return states[name]()
+
+
+def _gradients(height: int, width: int) -> npt.NDArray[Any]:
+    """Red grows downwards, green to the right, blue shrinks downwards: tells transposed and swapped channels."""
+    down = np.broadcast_to((np.arange(height) * 255 // max(1, height - 1))[:, np.newaxis], (height, width))
+    right = np.broadcast_to(np.arange(width) * 255 // max(1, width - 1), (height, width))
+    return np.stack([down, right, 255 - down], axis=-1)
+
+
+def _checkerboard(height: int, width: int) -> npt.NDArray[Any]:
+    """Squares of 8 pixels, as JPEG's blocks are: this one passes through JPEG unchanged."""
+    rows, columns = np.indices((height, width)) // 8
+    return np.repeat(((rows + columns) % 2 * 255)[..., np.newaxis], 3, axis=-1)
+
+
+def _checksum(spec: PolicySpec, observations: Sequence[Arrays]) -> str:
+    digest = hashlib.sha256()
+    for one in observations:
+        for image in spec.images:
+            digest.update(np.ascontiguousarray(one[image.key]).tobytes())
+    return digest.hexdigest()
+
+
+def _encoded(array: npt.NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode("ascii")
+
+
+def _decoded(text: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    numbers = np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise ValueError("it holds numbers that are not finite")
+    return numbers.reshape(shape)

@@ -1,0 +1,57 @@
+"""A relay for connections between a client and servers: for faults of networks, and services of many replicas."""
+
+import itertools
+import socket
+import threading
+
+
+def target(address: str) -> tuple[str, int]:
+    """host:port -> (host, port)."""
+    host, port = address.split(":")
+    return host, int(port)
+
+
+class Relay:
+    """Passes connections on, each to the next of its `targets` (host, port), as the address of a service does.
+
+    It can be told to keep quiet about those it has: a network that swallows everything.
+    """
+
+    def __init__(self, *addresses: str) -> None:
+        self.targets = [target(address) for address in addresses]
+        self._turn = itertools.count()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._silenced: set[socket.socket] = set()
+        self._sockets: list[socket.socket] = []
+
+    def __enter__(self) -> "Relay":
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        for each in self._sockets:
+            each.close()
+
+    def silence_connections(self) -> None:
+        self._silenced.update(self._sockets)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self.targets[next(self._turn) % len(self.targets)])
+            self._sockets += [near, far]
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                if source not in self._silenced:
+                    sink.sendall(data)
+        except OSError:
+            pass

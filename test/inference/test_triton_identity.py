@@ -1,0 +1,84 @@
+"""A server that has other weights than before is noticed with the first answer, and used only when somebody says so."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from act_inference_ros.errors import AnotherPolicyError, InferenceError
+from act_inference_ros.inference.client import InferenceClient
+from test.inference.triton_models import observation, policy_spec, write_model
+from test.inference.triton_process import RunningTriton, wait_until
+
+SPEC = policy_spec(height=96, width=128)
+OLD, NEW = "ab" * 32, "cd" * 32
+
+
+def said_to_be_another(client: InferenceClient) -> bool:
+    try:
+        client.predict(observation(SPEC))
+    except AnotherPolicyError:
+        return True
+    except InferenceError:  # while it is not there
+        return False
+    return False
+
+
+def test_the_client_tells_which_policy_and_version_it_has(tmp_path: Path) -> None:
+    with RunningTriton(write_model(tmp_path, SPEC, policy_id=OLD)) as process:
+        process.wait_ready()
+        with InferenceClient.create("triton", server=process.address) as client:
+            client.predict(observation(SPEC))
+            assert (client.policy_id, client.spec.policy_id, client.model_version) == (OLD, OLD, "1")
+
+
+def test_a_server_that_was_started_again_with_other_weights_is_another_policy(tmp_path: Path) -> None:
+    repository = write_model(tmp_path, SPEC, policy_id=OLD)
+    with RunningTriton(repository) as process:
+        process.wait_ready()
+        with InferenceClient.create("triton", server=process.address) as client:
+            client.predict(observation(SPEC))
+            process.kill()
+            write_model(repository, SPEC, policy_id=NEW)
+            process.start().wait_ready()
+            wait_until(lambda: said_to_be_another(client), 5.0, "it is followed silently")
+            with pytest.raises(AnotherPolicyError, match=f"is policy {NEW[:16]} now, .* began with {OLD[:16]}"):
+                client.predict(observation(SPEC))
+            client.accept_policy()
+            client.predict(observation(SPEC))
+            assert client.policy_id == NEW
+
+
+def test_a_version_that_appears_with_other_weights_is_another_policy(tmp_path: Path) -> None:
+    repository = write_model(tmp_path, SPEC, policy_id=OLD)
+    with RunningTriton(repository, "--model-control-mode=explicit", "--load-model=*") as process:
+        process.wait_ready()
+        with InferenceClient.create("triton", server=process.address) as client:
+            client.predict(observation(SPEC))
+            write_model(repository, SPEC, policy_id=NEW, version=2)
+            process.load("act_policy")
+            with pytest.raises(AnotherPolicyError, match=f"version 2 is policy {NEW[:16]}"):
+                client.predict(observation(SPEC))
+            client.accept_policy()
+            assert (client.policy_id, client.model_version) == (NEW, "2")
+
+
+def test_of_two_servers_only_the_one_with_the_policy_is_used(tmp_path: Path) -> None:
+    ours = write_model(tmp_path / "ours", SPEC, policy_id=OLD)
+    others = write_model(tmp_path / "others", SPEC, policy_id=NEW)
+    with RunningTriton(ours) as first, RunningTriton(others) as second:
+        addresses = f"{first.wait_ready().address}, {second.wait_ready().address}"
+        with InferenceClient.create("triton", server=addresses) as client:
+            for _ in range(6):
+                client.predict(observation(SPEC))
+            assert client.policy_id == OLD
+
+
+def test_a_token_over_plain_text_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret")
+    options = {"token_file": token, "wait_s": 0.0, "timeout_s": 0.1}
+    with caplog.at_level(logging.WARNING), pytest.raises(InferenceError):
+        InferenceClient.create("triton", server="192.0.2.1:8001", **options)  # type: ignore[arg-type]  # of several types
+    assert "the token is sent without encryption" in caplog.text
+    assert "secret" not in caplog.text
