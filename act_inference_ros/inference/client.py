@@ -67,7 +67,7 @@ class InferenceClient:
 
         Args:
             mode: local or triton.
-            checkpoint: local: a LeRobot checkpoint directory, or a hub id `owner/name[@revision]`.
+            checkpoint: local: a LeRobot checkpoint directory, or a hub id `hf:owner/name[@revision]`.
             device: local: auto, cpu, cuda, cuda:N or mps.
             precision: local: float32, bfloat16 or float16; chunks are float32 in any case.
             compile: local: compile the network with torch.compile (needs a C++ compiler; takes up to a minute).

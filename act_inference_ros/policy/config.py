@@ -7,14 +7,16 @@ Source: LeRobot's policies/act/configuration_act.py (defaults and checks) and, b
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from act_inference_ros.errors import CheckpointError
+from act_inference_ros.policy import bounds
 from act_inference_ros.policy.checkpoint_files import CONFIG_FILE
+from act_inference_ros.policy.json_files import read_json
+from act_inference_ros.policy.refusals import refusal, shown
 from act_inference_ros.policy.resnets import RESNETS
 from act_inference_ros.spec import ENVIRONMENT_STATE_KEY, STATE_KEY
 
@@ -88,21 +90,6 @@ def read_config(directory: Path) -> ActConfig:
     """Read and check `config.json`. Raises CheckpointError naming the file, the field, what was expected and found."""
     path = directory / CONFIG_FILE
     return _ConfigReader(path, read_json(path)).config()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a checkpoint's file. Raises CheckpointError if it is missing or is not one."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{path}: expected a file of a LeRobot checkpoint (the directory pretrained_model/), found none"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: expected valid JSON, found: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, found {type(value).__name__}")
-    return value
 
 
 class _ConfigReader:
@@ -189,10 +176,15 @@ class _ConfigReader:
         for image in images:
             if len(image.shape) != 3 or image.shape[0] != 3:
                 raise self._error(image.key, "an image shape (3, height, width)", image.shape)
+            if max(image.shape) > bounds.IMAGE_SIDE:
+                raise self._error(image.key, f"a height and width of at most {bounds.IMAGE_SIDE}", image.shape)
+        pixels = sum(image.shape[1] * image.shape[2] for image in images)
+        if pixels > bounds.PIXELS:
+            raise self._error("input_features", f"at most {bounds.PIXELS} pixels of all cameras together", pixels)
         read = [f for f in inputs if f.kind == "ENV" or f.key in (STATE_KEY, ENVIRONMENT_STATE_KEY)]
         for vector in read:
-            if len(vector.shape) != 1:
-                raise self._error(vector.key, "the shape of a vector", vector.shape)
+            if len(vector.shape) != 1 or vector.shape[0] > bounds.VECTOR:
+                raise self._error(vector.key, f"the shape of a vector of at most {bounds.VECTOR} numbers", vector.shape)
         fed = next((feature for feature in inputs if feature.key == ENVIRONMENT_STATE_KEY), None)
         if environment and (fed is None or fed.shape != environment[0].shape):
             expected = (
@@ -218,8 +210,9 @@ class _ConfigReader:
 
     def _action_dim(self, outputs: list[Feature]) -> int:
         action = next((f for f in outputs if f.key == ACTION_KEY and f.kind == "ACTION"), None)
-        if action is None or len(action.shape) != 1:
-            raise self._error("output_features", f"a vector {ACTION_KEY!r} of type ACTION", outputs)
+        if action is None or len(action.shape) != 1 or action.shape[0] > bounds.VECTOR:
+            expected = f"a vector {ACTION_KEY!r} of type ACTION with at most {bounds.VECTOR} numbers"
+            raise self._error("output_features", expected, outputs)
         return action.shape[0]
 
     def _ensemble_coeff(self) -> float | None:
@@ -233,14 +226,18 @@ class _ConfigReader:
         value = self.fields.get("temporal_ensemble_coeff")
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise self._error("temporal_ensemble_coeff", "a finite number or null", value)
+        largest = bounds.ENSEMBLE_EXPONENT / self._count("chunk_size", 100)
+        # Of positive ones the weights of late predictions may become 0, but those of negative ones infinite.
+        allowed = isinstance(value, (int, float)) and -largest <= value <= bounds.ENSEMBLE_EXPONENT
+        if isinstance(value, bool) or not allowed:
+            expected = f"a number from {-largest:g} to {bounds.ENSEMBLE_EXPONENT:g}, or null"
+            raise self._error("temporal_ensemble_coeff", expected, value)
         return float(value)
 
     def _count(self, name: str, default: int) -> int:
         value = self.fields.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self._error(name, "a whole number of at least 1", value)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= bounds.COUNTS[name]:
+            raise self._error(name, f"a whole number from 1 to {bounds.COUNTS[name]}", value)
         return value
 
     def _flag(self, name: str) -> bool:
@@ -256,21 +253,25 @@ class _ConfigReader:
         return str(value)
 
     def _error(self, name: str, expected: str, found: object) -> CheckpointError:
-        return CheckpointError(f"{self.path}: {name}: expected {expected}; found {found}")
+        return refusal(self.path, expected, found, name)
 
 
 def parse_features(value: object) -> list[Feature]:
     """Features from `{key: {"type": ..., "shape": [...]}}`, in order. Raises ValueError saying what is wrong."""
     if not isinstance(value, dict):
         raise ValueError(f"{type(value).__name__}")
+    if len(value) > bounds.FEATURES:
+        raise ValueError(f"{len(value)} entries, more than {bounds.FEATURES}")
     features = []
     for key, entry in value.items():
+        if len(key) > bounds.NAME_LENGTH or not key.isprintable():
+            raise ValueError(f"the name {shown(key)}, too long or not printable")
         kind = entry.get("type") if isinstance(entry, dict) else None
         shape = entry.get("shape") if isinstance(entry, dict) else None
         if not isinstance(kind, str) or not isinstance(shape, list):
-            raise ValueError(f"{key}: {entry}")
+            raise ValueError(f"{key}: {shown(entry)}")
         if not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape):
-            raise ValueError(f"{key}: shape {shape}")
+            raise ValueError(f"{key}: shape {shown(shape)}")
         features.append(Feature(key, kind, tuple(shape)))
     return features
 

@@ -16,6 +16,13 @@ Vector: TypeAlias = npt.NDArray[np.float32]
 
 DEFAULT_EPS = 1e-8
 
+CONSTANT_SPREAD = 1e-5
+"""A spread below this is that of something which did not move, in metres, radians, degrees or steps of a servo."""
+CONSTANT_FRACTION = 1e-6
+"""So is one below this fraction of the largest spread in the same vector."""
+REALISTIC_ERROR = 1e-3
+"""By how much a joint that does not move may be measured elsewhere on another day, in the data set's units."""
+
 STATISTICS = {
     "IDENTITY": (),
     "MEAN_STD": ("mean", "std"),
@@ -69,6 +76,16 @@ def unnormalizer(mode: str, dim: int, statistics: Mapping[str, Vector], eps: flo
         return Affine(np.zeros(dim, np.float32), second, first)
     span = second - first if legacy else _span(first, second, eps)
     return Affine(np.full(dim, -1.0, np.float32), _float32(span / 2.0), first)
+
+
+def constant_entries(scale: Vector) -> list[int]:
+    """Which entries did not move in the data set, by the scale (dim,) of their normaliser, the reciprocal of a spread.
+
+    LeRobot's formula divides by a spread of 0 + eps = 1e-8, so the smallest deviation there becomes a huge number.
+    """
+    spread = 1.0 / np.asarray(scale, np.float64)
+    limit = max(CONSTANT_SPREAD, CONSTANT_FRACTION * float(spread.max()))
+    return [int(index) for index in np.flatnonzero(spread < limit)]
 
 
 def for_pixels(affine: Affine) -> Affine:

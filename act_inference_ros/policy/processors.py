@@ -6,15 +6,18 @@ own pipelines have are known. Any other step might change numbers, so it is an e
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from act_inference_ros.errors import CheckpointError
-from act_inference_ros.policy.config import ACTION_KEY, IDENTITY, NORMALIZATION_MODES, parse_features, read_json
+from act_inference_ros.policy import bounds
+from act_inference_ros.policy.checkpoint_files import sibling
+from act_inference_ros.policy.config import ACTION_KEY, IDENTITY, NORMALIZATION_MODES, parse_features
+from act_inference_ros.policy.json_files import read_json
 from act_inference_ros.policy.normalization import DEFAULT_EPS
+from act_inference_ros.policy.refusals import refusal
 
 PREPROCESSOR_FILE = "policy_preprocessor.json"
 POSTPROCESSOR_FILE = "policy_postprocessor.json"
@@ -82,7 +85,7 @@ class _Step:
     state_file: object
 
     def error(self, expected: str, found: object) -> CheckpointError:
-        return CheckpointError(f"{self.path}: step {self.index} ({self.name}): expected {expected}; found {found}")
+        return refusal(self.path, expected, found, f"step {self.index} ({self.name})")
 
     def check_changes_no_numbers(self, harmless: tuple[str, ...]) -> None:
         if self.name not in harmless:
@@ -93,8 +96,8 @@ class _Step:
 
     def rename_map(self) -> dict[str, str]:
         renames = self.config.get("rename_map", {})
-        if not isinstance(renames, dict) or not all(isinstance(key, str) for key in renames.values()):
-            raise self.error("rename_map to be an object of strings", renames)
+        if not isinstance(renames, dict) or not all(_is_name(key) for pair in renames.items() for key in pair):
+            raise self.error("rename_map to be an object of names", renames)
         return renames
 
     def normalizer(self) -> NormalizerStep:
@@ -102,8 +105,8 @@ class _Step:
         if unknown:
             raise self.error(f"no other settings than {sorted(_NORMALIZER_FIELDS)}", sorted(unknown))
         eps = self.config.get("eps", DEFAULT_EPS)
-        if isinstance(eps, bool) or not isinstance(eps, (int, float)) or not 0 <= eps < math.inf:
-            raise self.error("eps to be a number of at least 0", eps)
+        if isinstance(eps, bool) or not isinstance(eps, (int, float)) or not 0 <= eps <= bounds.EPS:
+            raise self.error(f"eps to be a number from 0 to {bounds.EPS:g}", eps)
         return NormalizerStep(self._modes(), float(eps), self._state_path())
 
     def _modes(self) -> dict[str, str]:
@@ -129,23 +132,29 @@ class _Step:
         name = self.state_file
         if name is None:
             return None
-        if not isinstance(name, str) or not name or any(part in name for part in ("/", "\\", ":", "..", "\0")):
+        path = sibling(self.path, name)
+        if path is None:
             raise self.error("state_file to be the name of a file in this directory", repr(name))
-        return self.path.parent / name
+        return path
+
+
+def _is_name(key: object) -> bool:
+    """Whether a key may be an observation's name."""
+    return isinstance(key, str) and 0 < len(key) <= bounds.NAME_LENGTH and key.isprintable()
 
 
 def _steps(path: Path) -> list[_Step]:
     steps = read_json(path).get("steps")
     if not isinstance(steps, list):
-        raise CheckpointError(f"{path}: steps: expected a list, found {type(steps).__name__}")
+        raise refusal(path, "a list", type(steps).__name__, "steps")
     read = []
     for index, entry in enumerate(steps):
         name = entry.get("registry_name") if isinstance(entry, dict) else None
         if not isinstance(name, str):
             # A step may name a class to import instead. A checkpoint is data: nothing in it is ever imported.
-            raise CheckpointError(f"{path}: step {index}: expected a registry_name, found {entry}")
+            raise refusal(path, "a registry_name", entry, f"step {index}")
         config = entry.get("config") or {}
         if not isinstance(config, dict):
-            raise CheckpointError(f"{path}: step {index} ({name}): config: expected an object, found {config}")
+            raise refusal(path, "config to be an object", config, f"step {index} ({name})")
         read.append(_Step(path, index, name, config, entry.get("state_file")))
     return read

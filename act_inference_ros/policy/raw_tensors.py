@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from act_inference_ros.errors import CheckpointError
-
-LARGEST_HEADER_BYTES = 100_000_000
-"""The limit that safetensors itself keeps to."""
+from act_inference_ros.policy import bounds
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def raw_tensors(path: Path) -> Iterator[list[RawTensor]]:
 
 def _tensors(path: Path, whole: memoryview) -> list[RawTensor]:
     length = int.from_bytes(whole[:8], "little")
-    if length > min(LARGEST_HEADER_BYTES, len(whole) - 8):
+    if length > min(bounds.HEADER_BYTES, len(whole) - 8):
         raise CheckpointError(f"{path}: expected a header of at most {len(whole) - 8} bytes, found {length}")
     try:
         header = json.loads(bytes(whole[8 : 8 + length]))

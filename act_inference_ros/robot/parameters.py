@@ -106,7 +106,7 @@ PARAMETERS = (
     Parameter("autostart", True, "Configure and activate by itself at start; false: wait for lifecycle transitions."),
     Parameter("mode", "", "Where the policy runs; empty: INFERENCE_MODE, else local.", choices=("", *MODES)),
     Parameter(
-        "checkpoint", "", "Local mode: LeRobot checkpoint directory or hub id owner/name; empty: CHECKPOINT_DIR."
+        "checkpoint", "", "Local mode: LeRobot checkpoint directory or hub id hf:owner/name; empty: CHECKPOINT_DIR."
     ),
     Parameter("device", "auto", "Local mode: auto, cpu, cuda, cuda:N or mps."),
     Parameter("precision", "float32", "Local mode: arithmetic of the network.", choices=PRECISIONS),

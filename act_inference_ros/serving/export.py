@@ -65,7 +65,7 @@ def export_policy(
     other failure. An exported version's files: model.onnx, parity.json, and PYTHON_SOURCES for the Python backend.
 
     Args:
-        checkpoint: a LeRobot checkpoint directory, or a hub id `owner/name[@revision]`.
+        checkpoint: a LeRobot checkpoint directory, or a hub id `hf:owner/name[@revision]`.
         repository: Triton's model repository; made if it is not there.
         options: how to serve; None for the defaults.
         precision: of the network, float32 or float16 (for GPUs).
@@ -99,7 +99,9 @@ def export_policy(
         if not report.passed:
             raise ConfigurationError(
                 f"parity failed: the exported graph differs from local mode by {report.error:.1e} of an action's "
-                f"range, {report.tolerance:.0e} is allowed in {precision}; nothing was written"
+                f"range, {report.tolerance:.0e} is allowed in {precision}; "
+                + "".join(f"{warning}; " for warning in policy.warnings)
+                + "nothing was written"
             )
         provenance = {
             "policy_id": policy.spec.policy_id,
@@ -172,7 +174,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: export_policy --checkpoint pretrained_model --repository model_repository && "
         "triton_server --model-repository model_repository",
     )
-    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="LeRobot checkpoint (pretrained_model)")
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="DIR", help="LeRobot checkpoint directory or hub id hf:owner/name"
+    )
     parser.add_argument(
         "--repository", required=True, type=Path, metavar="DIR", help="model repository; made if it is not there"
     )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.policy.graph import AffineMap
 from act_inference_ros.policy.load import LoadedPolicy
+from act_inference_ros.policy.normalization import REALISTIC_ERROR, constant_entries
 from act_inference_ros.serving.reference import Actions, Arrays, Reference, make_reference, reference_observations
 
 
@@ -31,6 +32,9 @@ def _data(policy: LoadedPolicy) -> tuple[dict[str, npt.NDArray[Any]], dict[str, 
         assert isinstance(affine, AffineMap)  # noqa: S101  # for the type checker
         spreads[key] = 1.0 / affine.scale.double().numpy()
         centres[key] = affine.shift.double().numpy() - affine.offset.double().numpy() * spreads[key]
+        # What did not move in the data is measured elsewhere on the robot, and must be computed alike there, too.
+        still = constant_entries(affine.scale.numpy())
+        spreads[key][still] = np.maximum(spreads[key][still], REALISTIC_ERROR)
     return centres, spreads
 
 

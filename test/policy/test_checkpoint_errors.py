@@ -73,7 +73,7 @@ WEIGHT_FAULTS = {
     "missing": (lambda t: t.pop(HEAD), ["missing: model.action_head.weight"]),
     "unknown": (lambda t: t.update({"model.extra.bias": t[HEAD]}), ["unknown: model.extra.bias"]),
     "shape": (lambda t: t.update({HEAD: t[HEAD][:3]}), [HEAD, "(4, 32)", "(3, 32)"]),
-    "type": (lambda t: t.update({HEAD: t[HEAD].astype(np.int64)}), [HEAD, "floating-point", "int64"]),
+    "type": (lambda t: t.update({HEAD: t[HEAD].astype(np.int64)}), [HEAD, "floating-point", "I64"]),
     "not finite": (lambda t: t.update({HEAD: t[HEAD] * np.nan}), [HEAD, "finite", "nan"]),
     "twice": (lambda t: t.update({"model._orig_mod.action_head.weight": t[HEAD]}), [HEAD, "once"]),
 }
@@ -174,7 +174,9 @@ def test_statistics_that_are_nowhere_are_named(tmp_path: Path) -> None:
     write_checkpoint(tmp_path)
     for side in ("pre", "post"):
         (tmp_path / f"policy_{side}processor.json").unlink()
-    assert "normalize_inputs.buffer_observation_state.mean" in refusal(tmp_path)
+    message = refusal(tmp_path)
+    for word in ("policy_preprocessor.json", "policy_postprocessor.json", "copy all four"):
+        assert word in message
 
 
 def test_unset_statistics_of_an_old_checkpoint_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What a checkpoint may look like: names, renames, places, and the spec that comes of it."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from act_inference_ros.errors import CheckpointError, MissingDependencyError
 from act_inference_ros.policy.load import load_policy
 from act_inference_ros.spec import ImageSpec
 from test.checkpoints import CAMERA, STATE, edit_json, observation_of, write_checkpoint
@@ -100,66 +98,3 @@ def test_declared_inputs_that_act_does_not_read_are_ignored(tmp_path: Path) -> N
     spec = load_policy(tmp_path).spec
     assert spec.keys == ("observation.images.top_cam",)
     assert spec.ignored_keys == ("observation.effort", "observation.state")
-
-
-def test_a_training_directory_leads_to_pretrained_model(tmp_path: Path) -> None:
-    (tmp_path / "pretrained_model").mkdir()
-    write_checkpoint(tmp_path / "pretrained_model")
-    assert load_policy(tmp_path).spec == load_policy(tmp_path / "pretrained_model").spec
-
-
-def test_a_local_directory_wins_over_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = tmp_path / "owner" / "name"
-    directory.mkdir(parents=True)
-    write_checkpoint(directory)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    assert load_policy("owner/name").spec.action_dim == 4
-
-
-def test_a_hub_id_needs_the_hub_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingDependencyError, match="pip install huggingface_hub"):
-        load_policy("owner/name@main")
-
-
-class FakeHub:
-    def __init__(self, directory: Path | None) -> None:
-        self.directory = directory
-        self.asked: list[tuple[str, str]] = []
-
-    def snapshot_download(self, repository: str, revision: str, **patterns: object) -> str:
-        self.asked.append((repository, revision))
-        if self.directory is None:
-            raise OSError("no\nnetwork")
-        return str(self.directory)
-
-
-def test_a_hub_id_is_downloaded_at_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_checkpoint(tmp_path)
-    hub = FakeHub(tmp_path)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    assert load_policy("owner/name@v1.0").spec.action_dim == 4
-    assert hub.asked == [("owner/name", "v1.0")]
-
-
-def test_a_failed_download_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "huggingface_hub", FakeHub(None))
-    with pytest.raises(CheckpointError, match=r"owner/name.*no network"):
-        load_policy("owner/name")
-
-
-@pytest.mark.parametrize("name", ["", "no/such/directory", "nowhere", "a b/c"])
-def test_what_is_neither_a_directory_nor_an_id_is_refused(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    if name == "":
-        monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match=r"directory|config\.json"):
-        load_policy(name)
-
-
-def test_a_file_is_not_a_checkpoint(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path)
-    with pytest.raises(CheckpointError, match="found a file"):
-        load_policy(tmp_path / "model.safetensors")

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from act_inference_ros import InferenceClient
 from act_inference_ros.errors import ConfigurationError
@@ -119,6 +120,24 @@ def test_a_failed_parity_leaves_nothing_behind(
     assert status == 2
     assert "parity failed" in capsys.readouterr().err
     assert not repository.exists()
+
+
+def with_a_still_joint(directory: Path) -> str:
+    """A policy in whose data one joint of the state did not move."""
+    checkpoint = small_checkpoint(directory)
+    statistics = load_file(directory / "pre_step_3.safetensors")
+    statistics["observation.state.std"][3] = 0.0
+    save_file(statistics, directory / "pre_step_3.safetensors")
+    return checkpoint
+
+
+def test_a_joint_that_did_not_move_is_tried_off_its_place(tmp_path: Path) -> None:
+    checkpoint = with_a_still_joint(tmp_path / "checkpoint")
+    exported = export_policy(checkpoint, tmp_path / "float32")
+    assert exported.parity.passed
+    with pytest.raises(ConfigurationError, match=r"parity failed: .* float16; .*observation\.state\[3\] did not move"):
+        export_policy(checkpoint, tmp_path / "float16", precision="float16")
+    assert not (tmp_path / "float16").exists()
 
 
 def test_another_policy_is_not_served_under_the_old_ones_config(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def make_parser() -> argparse.ArgumentParser:
     policy.add_argument(
         "--mode", type=_modes, default=(), metavar="M[,M]", help="local or triton; local,triton compares the two"
     )
-    policy.add_argument("--checkpoint", metavar="DIR", help="local mode: LeRobot checkpoint directory or hub id")
+    policy.add_argument(
+        "--checkpoint", metavar="DIR", help="local mode: LeRobot checkpoint directory or hub id hf:owner/name"
+    )
     policy.add_argument("--device", help="local mode: auto, cpu, cuda, cuda:N or mps")
     policy.add_argument("--server", metavar="HOST:PORT", help="triton mode: address of the server")
     policy.add_argument("--model", metavar="NAME", help="triton mode: the model's name")
