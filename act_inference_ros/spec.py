@@ -192,7 +192,7 @@ class PolicySpec:
             raise ConfigurationError(f"not a PolicySpec: {error}") from error
 
 
-def shown(policy_id: str) -> str:
+def shown_id(policy_id: str) -> str:
     """Return what people are shown of a policy_id."""
     return policy_id[:SHOWN_DIGITS] or "unknown"
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
 from act_inference_ros.observation import jpeg_header
+from act_inference_ros.policy.checkpoint_files import HUB_PREFIX
 from act_inference_ros.program import exit_status
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.program.version import package_version
@@ -28,14 +29,13 @@ from act_inference_ros.serving.model_config import (
 )
 from act_inference_ros.serving.reference import PARITY_FILE, TOLERANCES, Reference
 from act_inference_ros.serving.repository import Published, check_model, publish
-from act_inference_ros.spec import shown
+from act_inference_ros.spec import shown_id
 
 if TYPE_CHECKING:
     from act_inference_ros.serving.parity import ParityReport
 
 # torch and onnx are imported when exporting begins, so that --help and mistakes are answered at once.
 
-HUB_PREFIX = "hf:"
 PRECISIONS = tuple(TOLERANCES)
 MODEL_SOURCE = Path(__file__).with_name("triton_model.py")
 """What becomes model.py."""
@@ -116,7 +116,7 @@ def export_policy(
         published = publish(staged, model, config, provenance, replace_config)
     if published.config_kept:
         log(f"{model / 'config.pbtxt'} differs from what these options give and was kept; --replace-config rewrites it")
-    log(f"policy {shown(policy.spec.policy_id)}")
+    log(f"policy {shown_id(policy.spec.policy_id)}")
     log(f"wrote {published.directory} ({options.backend} backend, {options.device}, {precision})")
     return Exported(published, report)
 

@@ -39,7 +39,7 @@ from act_inference_ros.inference.triton.errors import (
 )
 from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.inference.triton.regions import Regions
-from act_inference_ros.spec import PolicySpec, shown
+from act_inference_ros.spec import PolicySpec, shown_id
 
 TIMEOUTS_BEFORE_RECONNECT = 3
 """A connection whose other end vanished without a word only shows as silence; a new one finds out."""
@@ -157,7 +157,7 @@ class RemoteServer:
         if expected is not None and answer.policy_id != expected.policy_id:
             message = (
                 f"{self.address}: model {self._options.model} version {answer.version} is policy "
-                f"{shown(answer.policy_id)} now, this client began with {shown(expected.policy_id)}"
+                f"{shown_id(answer.policy_id)} now, this client began with {shown_id(expected.policy_id)}"
             )
             raise CallFailed(AnotherPolicyError(message), passing=False)
 
