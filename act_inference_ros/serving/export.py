@@ -121,9 +121,12 @@ def export_policy(
     return Exported(published, report)
 
 
-def checkpoint_name(checkpoint: str) -> str:
+def checkpoint_name(checkpoint: str | PathLike[str]) -> str:
     """What to call a checkpoint where others read it: the last parts of its path, down from the training run."""
-    parts = Path(checkpoint).expanduser().absolute().parts if not checkpoint.startswith(HUB_PREFIX) else (checkpoint,)
+    name = fspath(checkpoint)
+    if name.startswith(HUB_PREFIX):
+        return name
+    parts = Path(name).expanduser().absolute().parts
     if "checkpoints" in parts[:-1]:
         return "/".join(parts[max(1, len(parts) - parts[::-1].index("checkpoints") - 2) :])
     return "/".join(parts[-2:]) if parts[-1] == "pretrained_model" else parts[-1]

@@ -1,5 +1,6 @@
 """TritonProcess and triton_server: ready means answering, stopping means gone, mistakes are one line."""
 
+import fcntl
 import importlib.metadata
 import importlib.util
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from act_inference_ros.errors import ConfigurationError, NotReadyError
+from act_inference_ros.program.shared_memory import DIRECTORY as shared_memory_directory
 from act_inference_ros.program.shared_memory import in_use_by
 from act_inference_ros.serving.export import export_policy
 from act_inference_ros.serving.exporting import load_policy
@@ -73,6 +75,15 @@ def command(repository: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]
 
 def regions_of(server: int) -> set[str]:
     return {name for name in in_use_by(server) if name in shared_memory()}
+
+
+def is_locked(path: Path) -> bool:
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def ready_line(command: subprocess.Popen[str]) -> str:
@@ -157,7 +168,8 @@ def test_what_was_left_although_the_guard_was_killed_too_is_removed_by_the_next_
         assert regions <= shared_memory()  # the server lives and uses them
     finally:
         os.killpg(server, signal.SIGKILL)
-    assert eventually(lambda: not is_running(server))
+    (lock,) = [name for name in regions if name.endswith("_lock")]
+    assert eventually(lambda: not is_locked(shared_memory_directory / lock))
     with TritonProcess(repository) as other:
         other.wait_ready(DEADLINE_S)
         assert regions & shared_memory() == set()
