@@ -57,7 +57,7 @@ def _tensors(path: Path, whole: memoryview) -> list[RawTensor]:
         header = json.loads(bytes(whole[8 : 8 + length]))
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         return [_tensor(name, entry, whole[8 + length :]) for name, entry in entries.items()]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise CheckpointError(f"{path}: expected the header of a safetensors file, found: {error}") from error
 
 
