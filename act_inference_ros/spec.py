@@ -6,8 +6,10 @@ Imported by every other part of the package; imports numpy only.
 from __future__ import annotations
 
 import json
+import re
+import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +23,22 @@ IMAGE_PREFIX = "observation.images."
 
 SHOWN_DIGITS = 16
 """How much of a policy_id is shown to people; all of it is compared."""
+
+# What a spec may say at most. A server states one, and sizes in it are allocated.
+MAX_LENGTH = 2**16
+"""Of a vector, of a chunk in steps, of an image's side in pixels."""
+MAX_CHUNK = 2**22
+"""Numbers in a chunk: 16 MiB."""
+MAX_CAMERAS = 64
+MAX_IMAGE_PIXELS = 2**25
+"""Of all cameras together: one of 8K video, or sixteen of full HD."""
+MAX_COEFFICIENT = 1e6
+"""Of temporal ensembling, either sign."""
+MAX_KEY = 256
+"""Characters of a feature key."""
+MAX_IGNORED = 1000
+MAX_SPEC_TEXT = 2**20
+"""Characters of a spec as JSON."""
 
 Chunk: TypeAlias = npt.NDArray[np.float32]
 """An action chunk, float32 (chunk_size, action_dim), in the policy's units; row i is for t_obs + i / fps."""
@@ -36,6 +54,12 @@ class ImageSpec:
     key: str
     height: int
     width: int
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for a name or a size that cannot be an image's."""
+        _check_key("key", self.key)
+        _check_count(f"{self.key}: height", self.height, MAX_LENGTH)
+        _check_count(f"{self.key}: width", self.width, MAX_LENGTH)
 
     @property
     def camera(self) -> str:
@@ -70,11 +94,40 @@ class PolicySpec:
     environment_state_key: str = ENVIRONMENT_STATE_KEY
     policy_id: str = ""
 
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for a field that is not what it is declared to be, or beyond any policy's size."""
+        _check_count("chunk_size", self.chunk_size, MAX_LENGTH)
+        _check_count("action_dim", self.action_dim, MAX_LENGTH)
+        if self.chunk_size * self.action_dim > MAX_CHUNK:
+            raise _refused("chunk_size times action_dim", f"at most {MAX_CHUNK} numbers", self.chunk_size)
+        for name in ("state_dim", "environment_state_dim"):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name), MAX_LENGTH)
+        _check_count("n_action_steps", self.n_action_steps, self.chunk_size)
+        _check_coefficient("temporal_ensemble_coeff", self.temporal_ensemble_coeff)
+        _check_tuple("images", self.images, ImageSpec, MAX_CAMERAS)
+        if sum(image.height * image.width for image in self.images) > MAX_IMAGE_PIXELS:
+            sizes = [(image.height, image.width) for image in self.images]
+            raise _refused("images", f"at most {MAX_IMAGE_PIXELS} pixels together", sizes)
+        _check_tuple("ignored_keys", self.ignored_keys, str, MAX_IGNORED)
+        named = {"state_key": self.state_key, "environment_state_key": self.environment_state_key}
+        for name, key in [*named.items(), *(("ignored_keys", key) for key in self.ignored_keys)]:
+            _check_key(name, key)
+        vectors = [key for key, dim in self._dims if dim is not None]
+        keys = [*vectors, *(image.key for image in self.images)]
+        if len(set(keys)) != len(keys):
+            raise _refused("images and state_key", "different names", keys)
+        if not isinstance(self.policy_id, str) or not _POLICY_ID.fullmatch(self.policy_id):
+            raise _refused("policy_id", "64 hexadecimal digits in lower case, or nothing", self.policy_id)
+
     @property
     def vectors(self) -> dict[str, int]:
         """Key -> length of each float32 vector the policy reads."""
-        dims = {self.state_key: self.state_dim, self.environment_state_key: self.environment_state_dim}
-        return {key: dim for key, dim in dims.items() if dim is not None}
+        return {key: dim for key, dim in self._dims if dim is not None}
+
+    @property
+    def _dims(self) -> tuple[tuple[str, int | None], ...]:
+        return ((self.state_key, self.state_dim), (self.environment_state_key, self.environment_state_dim))
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -129,19 +182,97 @@ class PolicySpec:
 
     @classmethod
     def from_json(cls, text: str) -> PolicySpec:
-        """Read what `to_json` wrote. Raises ConfigurationError if it is not that."""
+        """Read what `to_json` wrote. Raises ConfigurationError if it is not that; nothing is trusted."""
         try:
-            fields = json.loads(text)
-            images = tuple(ImageSpec(**image) for image in fields.pop("images"))
-            ignored = tuple(fields.pop("ignored_keys", ()))
-            return cls(images=images, ignored_keys=ignored, **fields)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ConfigurationError(f"not a PolicySpec: {error} in {text[:200]!r}") from error
+            given = _taken(cls, _read_fields(text), needed=("images",))
+            given["images"] = tuple(map(_read_image, _list("images", given["images"])))
+            given["ignored_keys"] = tuple(_list("ignored_keys", given.get("ignored_keys", [])))
+            return cls(**given)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"not a PolicySpec: {error}") from error
 
 
-def shown(policy_id: str) -> str:
+def shown_id(policy_id: str) -> str:
     """Return what people are shown of a policy_id."""
     return policy_id[:SHOWN_DIGITS] or "unknown"
+
+
+_POLICY_ID = re.compile(r"(?:[0-9a-f]{64})?")
+
+
+def _refused(name: str, expected: str, got: Any) -> ConfigurationError:
+    # reprlib, for a value may be as long and as deep as a server likes.
+    return ConfigurationError(f"{name}: expected {expected}, got {reprlib.repr(got)}")
+
+
+def _check_count(name: str, value: Any, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise _refused(name, f"a whole number from 1 to {most}", value)
+
+
+def _check_coefficient(name: str, value: Any) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (number and abs(value) <= MAX_COEFFICIENT):
+        raise _refused(name, f"a number from {-MAX_COEFFICIENT:g} to {MAX_COEFFICIENT:g}, or none", value)
+
+
+def _check_key(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_KEY or not value.isprintable():
+        raise _refused(name, f"a name of 1 to {MAX_KEY} printable characters", value)
+
+
+def _check_tuple(name: str, value: Any, kind: type, most: int) -> None:
+    if not isinstance(value, tuple) or len(value) > most or not all(isinstance(each, kind) for each in value):
+        raise _refused(name, f"a tuple of {kind.__name__}, at most {most}", value)
+
+
+def _read_fields(text: str) -> Any:
+    """Parse JSON that must be strict: no number that is none, no key twice."""
+    if len(text) > MAX_SPEC_TEXT:
+        raise ConfigurationError(f"expected at most {MAX_SPEC_TEXT} characters, got {len(text)}")
+    try:
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"expected JSON, got {reprlib.repr(text)}: {reprlib.repr(str(error))}") from error
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return read
+
+
+def _read_image(read: Any) -> ImageSpec:
+    try:
+        return ImageSpec(**_taken(ImageSpec, read))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"images: {error}") from error
+
+
+def _taken(cls: type, read: Any, needed: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the fields of a dataclass as they were read: all that are `needed` or have no default, and no other."""
+    if not isinstance(read, dict):
+        raise _refused(cls.__name__, "an object of fields", read)
+    known = {field.name: field.default is MISSING or field.name in needed for field in fields(cls)}
+    missing = [name for name, must in known.items() if must and name not in read]
+    unknown = sorted(set(read) - set(known))
+    if missing or unknown:
+        raise ConfigurationError(
+            f"expected the fields {', '.join(known)}; missing: {', '.join(missing) or 'none'}, "
+            f"unknown: {reprlib.repr(unknown) if unknown else 'none'}"
+        )
+    return dict(read)
+
+
+def _list(name: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _refused(name, "a list", value)
+    return value
 
 
 def _checked_vector(key: str, value: Any, dim: int) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("bench_local", "bench_node", "bench_triton", "bench_evaluation", "bench_motion")
+BENCHMARKS = ("bench_local", "bench_export", "bench_node", "bench_triton", "bench_evaluation", "bench_motion")
 
 
 def main() -> int:

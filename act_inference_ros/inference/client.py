@@ -165,6 +165,8 @@ class InferenceClient:
         chunk could be computed: NotReadyError, InferenceTimeoutError, RejectedError, BadOutputError, or
         AnotherPolicyError once a server has another policy than this client began with.
         """
+        if not isinstance(request_id, str):
+            raise ConfigurationError(f"request_id: expected text, got {request_id!r}")
         if self._closed:
             raise NotReadyError("the inference client is closed; create another one")
         inputs = self._backend.spec.check_observation(observation)

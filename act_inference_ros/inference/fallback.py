@@ -17,7 +17,7 @@ from act_inference_ros.errors import (
     RejectedInputError,
 )
 from act_inference_ros.inference.backend import Backend
-from act_inference_ros.spec import PolicySpec, shown
+from act_inference_ros.spec import PolicySpec, shown_id
 
 RETRY_S = 0.5
 """Between two looks whether the first backend works again."""
@@ -106,7 +106,7 @@ class FallbackBackend:
     def accept_policy(self) -> None:
         """Raise AnotherPolicyError: what the second backend has cannot be exchanged."""
         raise AnotherPolicyError(
-            f"the fallback has policy {shown(self.spec.policy_id)}: create another client to use another one"
+            f"the fallback has policy {shown_id(self.spec.policy_id)}: create another client to use another one"
         )
 
     def close(self) -> None:

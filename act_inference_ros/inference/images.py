@@ -19,21 +19,15 @@ def as_pixels(image: ImageSpec, value: npt.NDArray[Any] | bytes) -> npt.NDArray[
     """Return uint8 (height, width, 3) RGB; JPEG bytes are decoded. Raises ObservationError for another size."""
     if not isinstance(value, bytes):
         return value
-    decoded = compressed.decode_jpeg(value)
-    if decoded.shape != image.shape:
-        raise ObservationError(f"{image.key}: expected a JPEG of {image.shape}, got one of {decoded.shape}")
-    return decoded
+    _check_header(image, value)
+    return compressed.decode_jpeg(value)
 
 
 def as_jpeg(image: ImageSpec, value: npt.NDArray[Any] | bytes) -> bytes:
     """Return JPEG bytes: given ones as they are, once their header says the right size; an array is encoded."""
     if not isinstance(value, bytes):
         return encode_jpeg(value)
-    header = compressed.read_header(value)
-    if header.format != "jpeg" or (header.height, header.width) != (image.height, image.width):
-        raise ObservationError(
-            f"{image.key}: expected a JPEG of {image.shape}, got a {header.format} of {(header.height, header.width)}"
-        )
+    _check_header(image, value)
     return value
 
 
@@ -43,3 +37,12 @@ def encode_jpeg(pixels: npt.NDArray[np.uint8], quality: int = JPEG_QUALITY) -> b
     _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     encoded: bytes = data.tobytes()
     return encoded
+
+
+def _check_header(image: ImageSpec, data: bytes) -> None:
+    """Refuse another size or format by the header, for a huge image would take the decoder long."""
+    header = compressed.read_header(data)
+    if header.format != "jpeg" or (header.height, header.width) != (image.height, image.width):
+        raise ObservationError(
+            f"{image.key}: expected a JPEG of {image.shape}, got a {header.format} of {(header.height, header.width)}"
+        )

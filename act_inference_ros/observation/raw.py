@@ -8,6 +8,7 @@ left to cv_bridge.
 from __future__ import annotations
 
 import re
+import reprlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,17 +60,15 @@ def decode_image(msg: Any) -> Pixels:
 
 def check_image(msg: Any) -> None:
     """Raise ObservationError when `decode_image` would refuse the message; touches no pixel."""
-    if msg.height < 1 or msg.width < 1:
-        raise ObservationError(f"image: expected a height and width above 0, got {msg.height} x {msg.width}")
+    height, width, step = int(msg.height), int(msg.width), int(msg.step)  # numbers of numpy's would overflow
+    if height < 1 or width < 1:
+        raise ObservationError(f"image: expected a height and width above 0, got {height} x {width}")
     if msg.encoding not in CHANNELS:
         _require_cv_bridge(msg.encoding)
-    row = msg.width * bytes_per_pixel(msg.encoding)
-    if msg.step < row:
-        raise ObservationError(f"image: step {msg.step} is shorter than a row of {msg.width} {msg.encoding} pixels")
-    if len(msg.data) < msg.step * msg.height:
-        raise ObservationError(
-            f"image: expected {msg.height} rows of {msg.step} bytes = {msg.height * msg.step}, got {len(msg.data)}"
-        )
+    if step < width * max(1, bytes_per_pixel(msg.encoding)):  # no encoding has less than a byte in a row
+        raise ObservationError(f"image: step {step} is shorter than a row of {width} {_said(msg.encoding)} pixels")
+    if len(msg.data) < step * height:
+        raise ObservationError(f"image: expected {height} rows of {step} bytes = {height * step}, got {len(msg.data)}")
 
 
 def bytes_per_pixel(encoding: str) -> int:
@@ -77,6 +76,11 @@ def bytes_per_pixel(encoding: str) -> int:
     if encoding in CHANNELS:
         return CHANNELS[encoding]
     return next((size for pattern, size in _BYTES_PER_PIXEL if pattern.fullmatch(encoding)), 0)
+
+
+def _said(encoding: Any) -> str:
+    """An encoding for a message: a publisher may say anything there."""
+    return reprlib.repr(encoding)
 
 
 def _rows(msg: Any, length: int) -> Pixels:
@@ -99,7 +103,7 @@ def _require_cv_bridge(encoding: str) -> Any:
     bridge, why_not = optional.cv_bridge()
     if bridge is None:
         raise ObservationError(
-            f"image: encoding {encoding!r} is not supported, only {list(CHANNELS)}; installing cv_bridge "
+            f"image: encoding {_said(encoding)} is not supported, only {list(CHANNELS)}; installing cv_bridge "
             f"(ros-$ROS_DISTRO-cv-bridge) adds more ({why_not})"
         )
     return bridge
@@ -122,7 +126,9 @@ def _decode_by_cv_bridge(msg: Any) -> Pixels:
     try:
         rgb = bridge.imgmsg_to_cv2(tight, "rgb8")
     except Exception as error:  # CvBridgeError, but also whatever its C++ half throws
-        raise ObservationError(f"image: cv_bridge cannot decode {msg.encoding!r}: {error}") from error
+        raise ObservationError(f"image: cv_bridge cannot decode {_said(msg.encoding)}: {str(error)[:300]}") from error
     if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.shape != (msg.height, msg.width, 3):
-        raise ObservationError(f"image: cv_bridge made no {msg.height} x {msg.width} RGB image of {msg.encoding!r}")
+        raise ObservationError(
+            f"image: cv_bridge made no {msg.height} x {msg.width} RGB image of {_said(msg.encoding)}"
+        )
     return np.require(rgb, requirements=["C", "W"])

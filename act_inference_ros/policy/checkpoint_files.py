@@ -10,6 +10,8 @@ from typing import BinaryIO
 from act_inference_ros.errors import CheckpointError
 from act_inference_ros.policy.refusals import refusal
 
+HUB_PREFIX = "hf:"
+"""What an id of the Hugging Face hub begins with: hf:owner/name[@revision]."""
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FILES = (CONFIG_FILE, WEIGHTS_FILE)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from act_inference_ros.errors import CheckpointError, MissingDependencyError
-from act_inference_ros.policy.checkpoint_files import CONFIG_FILE
+from act_inference_ros.policy.checkpoint_files import CONFIG_FILE, HUB_PREFIX
 from act_inference_ros.policy.layouts import PRETRAINED, STEPS, checkpoint_directory, highest_step
 from act_inference_ros.policy.refusals import shown
 
-HUB_PREFIX = "hf:"
 _HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
 _STEP_CONFIG = re.compile(rf"{STEPS}/(?P<step>\w+)/{PRETRAINED}/{CONFIG_FILE}", re.ASCII)
 

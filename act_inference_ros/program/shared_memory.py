@@ -2,7 +2,9 @@
 
 Fast DDS holds a lock (flock) on the file NAME_el of each of its segments, and on NAME_el or NAME_sl of each of its
 ports, for as long as a process uses them. The kernel lets go of a lock however the process ends, so what nobody locks
-was left behind. Fast DDS's own tool, `fastdds shm clean`, goes by the same rule.
+was left behind. Fast DDS's own tool, `fastdds shm clean`, goes by the same rule. So do this package's own files: each
+is made locked (`create_locked`) and removed when nobody locks it (`remove_unlocked`). Process ids would not tell that
+across containers that share the memory.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import contextlib
 import fcntl
 import os
 import re
+import secrets
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +21,9 @@ from pathlib import Path
 DIRECTORY = Path("/dev/shm")  # noqa: S108 - where shm_open keeps its objects on Linux
 SETTLED_S = 60.0
 """A participant makes its files and locks them within milliseconds: what is older than this and not locked is dead."""
+
+CLIENT_REGION_PREFIX = "act_inference_"
+"""Of the names of the regions in which this package's clients hand images to a Triton on the same machine."""
 
 _FAST_DDS = re.compile(r"(?:sem\.)?(fast(?:rtps|dds)_(?:[0-9a-f]{16}|port\d{1,5}))(?:_el|_sl|_mutex)?")
 _LOCKS = ("_el", "_sl")
@@ -76,6 +82,43 @@ def remove_abandoned() -> list[str]:
                     made = entry.stat(follow_symlinks=False).st_ctime
                     youngest[match[1]] = max(made, youngest.get(match[1], 0.0))
     return remove_dead(stem for stem, made in youngest.items() if time.time() - made > SETTLED_S)
+
+
+def create_locked(directory: Path, prefix: str, suffix: str = "") -> tuple[int, str]:
+    """Make a locked file of this user's only, with a name that no other process can guess between prefix and suffix.
+
+    Returns its descriptor, with which the lock is kept, and its name. Raises OSError if it cannot be made.
+    """
+    while True:
+        name = f"{prefix}{secrets.token_hex(8)}{suffix}"
+        descriptor = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:  # else it was taken for an abandoned one before it was locked
+                return descriptor, name
+        os.close(descriptor)
+
+
+def remove_unlocked(*paths: Path) -> list[str]:
+    """Remove what this user made with `create_locked` and no process locks any more; returns the names of what went."""
+    removed: list[str] = []
+    for path in paths:
+        with contextlib.suppress(OSError):  # another user's, in use, or removed meanwhile
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                if os.fstat(descriptor).st_uid != os.geteuid():
+                    continue  # root, too, lets others' files be: anybody may make one of any name there
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                removed.append(path.name)
+            finally:
+                os.close(descriptor)
+    return removed
+
+
+def remove_abandoned_client_regions() -> list[str]:
+    """Remove the regions of clients that have ended without doing so, as when they are killed; returns what went."""
+    return remove_unlocked(*DIRECTORY.glob(f"{CLIENT_REGION_PREFIX}*"))
 
 
 def _is_locked(path: Path) -> bool:

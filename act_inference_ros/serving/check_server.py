@@ -22,7 +22,7 @@ from act_inference_ros.interfaces import SHARED_MEMORY
 from act_inference_ros.program import exit_status
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.serving.reference import TOLERANCES, Reference, read_reference
-from act_inference_ros.spec import shown
+from act_inference_ros.spec import shown_id
 
 if TYPE_CHECKING:
     from act_inference_ros.serving.served_check import ServedReport
@@ -104,7 +104,7 @@ def _print(report: ServedReport, reference: Reference) -> None:
     compared, of = report.observations
     lines = [
         f"{report.model} version {report.version or 'unknown'} on {report.address}",
-        f"  policy       {', '.join(map(shown, report.policy_ids))}; the reference: {shown(reference.policy_id)}",
+        f"  policy       {', '.join(map(shown_id, report.policy_ids))}; the reference: {shown_id(reference.policy_id)}",
         f"  compared     {compared} of {of} observations, in batches of 1 to {report.largest_batch}",
     ]
     lines += [

@@ -12,6 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
+from act_inference_ros.observation import jpeg_header
+from act_inference_ros.policy.checkpoint_files import HUB_PREFIX
 from act_inference_ros.program import exit_status
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.program.version import package_version
@@ -19,6 +21,7 @@ from act_inference_ros.serving.model_config import (
     BACKENDS,
     DEVICES,
     IMAGE_ENCODINGS,
+    JPEG_HEADER_FILE,
     MODEL_FILE,
     PYTHON_FILE,
     ServingOptions,
@@ -26,17 +29,18 @@ from act_inference_ros.serving.model_config import (
 )
 from act_inference_ros.serving.reference import PARITY_FILE, TOLERANCES, Reference
 from act_inference_ros.serving.repository import Published, check_model, publish
-from act_inference_ros.spec import shown
+from act_inference_ros.spec import shown_id
 
 if TYPE_CHECKING:
     from act_inference_ros.serving.parity import ParityReport
 
 # torch and onnx are imported when exporting begins, so that --help and mistakes are answered at once.
 
-HUB_PREFIX = "hf:"
 PRECISIONS = tuple(TOLERANCES)
 MODEL_SOURCE = Path(__file__).with_name("triton_model.py")
 """What becomes model.py."""
+PYTHON_SOURCES = {PYTHON_FILE: MODEL_SOURCE, JPEG_HEADER_FILE: Path(jpeg_header.__file__)}
+"""What the Python backend runs: file beside the graph -> what is copied there."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def export_policy(
     """Export a checkpoint as the next version of `repository`/`options.name`.
 
     Nothing is written if the graph's numbers differ from local mode's by more than the precision allows, or for any
-    other failure. An exported version's files: model.onnx, parity.json, and model.py for the Python backend.
+    other failure. An exported version's files: model.onnx, parity.json, and PYTHON_SOURCES for the Python backend.
 
     Args:
         checkpoint: a LeRobot checkpoint directory, or a hub id `hf:owner/name[@revision]`.
@@ -107,11 +111,12 @@ def export_policy(
         facts = {**provenance, **report.as_json(), "reference": reference.as_json()}
         (staged / PARITY_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         if options.backend == "python":
-            (staged / PYTHON_FILE).write_bytes(MODEL_SOURCE.read_bytes())
+            for name, source in PYTHON_SOURCES.items():
+                (staged / name).write_bytes(source.read_bytes())
         published = publish(staged, model, config, provenance, replace_config)
     if published.config_kept:
         log(f"{model / 'config.pbtxt'} differs from what these options give and was kept; --replace-config rewrites it")
-    log(f"policy {shown(policy.spec.policy_id)}")
+    log(f"policy {shown_id(policy.spec.policy_id)}")
     log(f"wrote {published.directory} ({options.backend} backend, {options.device}, {precision})")
     return Exported(published, report)
 

@@ -30,7 +30,10 @@ def compare(reference: Reference, model: Path) -> ParityReport:
 
 
 def _session(model: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    # As in the server: idle threads that spin take the cores from everything else on this machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise ConfigurationError(f"onnxruntime cannot load the exported graph: {error}") from error

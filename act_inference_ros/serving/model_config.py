@@ -16,6 +16,9 @@ from act_inference_ros.spec import PolicySpec
 CONFIG_FILE = "config.pbtxt"
 MODEL_FILE = "model.onnx"
 PYTHON_FILE = "model.py"
+JPEG_HEADER_FILE = "jpeg_header.py"
+"""What model.py imports from its own directory."""
+
 POLICY_SPEC = "policy_spec"
 IMAGE_ENCODING = "image_encoding"
 VERSIONS = "policy_versions"
@@ -24,6 +27,8 @@ POLICY_ID_BYTES = 32
 BACKENDS = ("python", "onnxruntime")
 DEVICES = ("cpu", "gpu")
 IMAGE_ENCODINGS = ("raw", "jpeg")
+MAX_QUEUE_SIZE = 64
+"""Of the requests that wait: for twenty robots that have one each in flight, and what they have given up meanwhile."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _STRING = r"(\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
@@ -90,9 +95,11 @@ def config_pbtxt(spec: PolicySpec, options: ServingOptions) -> str:
         _threads(options),
         _instances(options),
         "# Requests that wait while a batch is computed make up the next one. None waits longer than this, nor than\n"
-        "# the timeout a client sends along: an answer that late would be thrown away.\n"
+        "# the timeout a client sends along: an answer that late would be thrown away. Where max_queue_size wait, the\n"
+        "# next one is refused at once, and its robot asks another server: a model that hangs piles nothing up.\n"
         "dynamic_batching {\n  default_queue_policy {\n    timeout_action: REJECT\n"
-        "    default_timeout_microseconds: 10000000\n    allow_timeout_override: true\n  }\n}",
+        "    default_timeout_microseconds: 10000000\n    allow_timeout_override: true\n"
+        f"    max_queue_size: {MAX_QUEUE_SIZE}\n  }}\n}}",
     ]
     if options.image_encoding == "raw":  # model.py warms the graph up itself; Triton has no JPEG to send
         sections.append(_warm_up(spec, options))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import onnx
 import onnxscript.optimizer
 import torch
+from google.protobuf.message import Message
 
 from act_inference_ros.errors import ConfigurationError
 
@@ -67,9 +68,27 @@ def onnx_graph(policy: LoadedPolicy, precision: str = "float32") -> onnx.ModelPr
     onnxscript.optimizer.remove_unused_nodes(program.model)
     model = program.model_proto
     model.ir_version = IR_VERSION
+    _forget_origin(model)
     model.doc_string = f"ACT policy, {precision}; raw observation in, actions in the data set's units out"
     onnx.checker.check_model(model)
     return model
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes on each part of the graph: stack traces, which name this machine's files."""
+    del model.metadata_props[:]
+    for graph in (model.graph, *model.functions):
+        _strip(graph)
+
+
+def _strip(part: Message) -> None:
+    for name in ("doc_string", "metadata_props"):
+        if name in part.DESCRIPTOR.fields_by_name:
+            part.ClearField(name)
+    for field, value in part.ListFields():
+        if field.message_type is not None:
+            for child in [value] if isinstance(value, Message) else value:
+                _strip(child)
 
 
 @contextmanager

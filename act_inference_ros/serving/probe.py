@@ -3,17 +3,60 @@
 from __future__ import annotations
 
 import json
+import struct
+import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException
 from math import prod
 from typing import Any
 
+from act_inference_ros.serving.blank_jpeg import blank_jpeg
+
 _BYTES = {"FP32": 4, "UINT8": 1}
 _REJECTED_BY_MODEL = 400
+_ABOUT_THE_MOMENT = (404, 503)
 
 
 class ProbeError(Exception):
-    """The server, or one of its policies, does not answer yet, or no more."""
+    """The server, or one of its policies, does not answer yet, or no more.
+
+    `timed_out`: nothing came within the deadline. `passing`: the model is not there now, or too many requests wait.
+    """
+
+    def __init__(self, message: str, timed_out: bool = False, passing: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out
+        self.passing = passing
+
+
+class RefusedError(ProbeError):
+    """The request was refused: by the policy itself, which so shows that it lives, or for a model that is not there."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model; `version` is empty if the server does not say it."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".strip()
+
+    @property
+    def path(self) -> str:
+        """Of its part of the HTTP interface."""
+        return f"models/{self.name}/versions/{self.version}" if self.version else f"models/{self.name}"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many requests a model has answered, and how many with an error."""
+
+    answered: int
+    failed: int
 
 
 class Probe:
@@ -21,6 +64,8 @@ class Probe:
 
     def __init__(self, address: str) -> None:
         self._url = f"http://{address}/v2"
+        self.slowest_s: dict[Model, float] = {}
+        """How long each policy's slowest answer to `infer` took."""
 
     def answering_models(self, timeout_s: float) -> list[str]:
         """`name version` of every loaded model, once each policy among them has answered an inference.
@@ -28,25 +73,53 @@ class Probe:
         Raises ProbeError saying which does not, and why.
         """
         self._get("health/ready", timeout_s)
-        loaded = json.loads(self._post("repository/index", b'{"ready": true}', timeout_s))
+        loaded = self.loaded(timeout_s)
         for model in loaded:
-            self._infer(model["name"], model.get("version", ""), timeout_s)
-        return [f"{model['name']} {model.get('version', '')}".strip() for model in loaded]
+            self.infer(model, timeout_s)
+        return [str(model) for model in loaded]
 
-    def _infer(self, name: str, version: str, timeout_s: float) -> None:
-        path = f"models/{name}/versions/{version}" if version else f"models/{name}"
-        config = json.loads(self._get(f"{path}/config", timeout_s))
+    def loaded(self, timeout_s: float) -> list[Model]:
+        """All models that Triton says are ready, which proves little. Raises ProbeError."""
+        loaded = json.loads(self._post("repository/index", b'{"ready": true}', timeout_s))
+        return [Model(model["name"], model.get("version", "")) for model in loaded]
+
+    def infer(self, model: Model, timeout_s: float) -> bool:
+        """Have a policy answer the smallest observation; False if the model is none of ours. Raises ProbeError."""
+        config = json.loads(self._get(f"{model.path}/config", timeout_s))
         if "policy_spec" not in config.get("parameters", {}):
-            return  # not one of ours: what would be a valid request is not known
-        head, body = _zeros(config["input"])
+            return False  # what would be a valid request is not known
+        head, body = _blank_observation(config)
         headers = {"Inference-Header-Content-Length": str(len(head))}
+        began = time.monotonic()
         try:
-            self._post(f"{path}/infer", head + body, timeout_s, headers)
-        except ProbeError as error:
-            # The policy itself refused the empty JPEG: it lives. A dead one shows as an internal error.
-            cause = error.__cause__
-            if not (isinstance(cause, urllib.error.HTTPError) and cause.code == _REJECTED_BY_MODEL):
-                raise
+            self._post(f"{model.path}/infer", head + body, timeout_s, headers)
+        except RefusedError:  # a dead policy shows as an internal error
+            return True
+        self.slowest_s[model] = max(self.slowest_s.get(model, 0.0), time.monotonic() - began)
+        return True
+
+    def counts(self, model: Model, timeout_s: float) -> Counts:
+        """What Triton has counted since it loaded the model. Raises ProbeError."""
+        [statistics] = json.loads(self._get(f"{model.path}/stats", timeout_s))["model_stats"]
+        counted = statistics["inference_stats"]
+        return Counts(counted["success"]["count"], counted["fail"]["count"])
+
+    def load(self, name: str, timeout_s: float) -> None:
+        """Load a model, where the server lets itself be told to. Raises ProbeError with the reason if it fails."""
+        self._post(f"repository/models/{name}/load", b"", timeout_s)
+
+    def unload(self, name: str, timeout_s: float) -> None:
+        """Begin to unload a model, where the server lets itself be told to. Raises ProbeError."""
+        self._post(f"repository/models/{name}/unload", b"", timeout_s)
+
+    def shared_regions(self, timeout_s: float) -> list[str]:
+        """Names of the clients' shared memory that the server knows. Raises ProbeError."""
+        known = json.loads(self._get("systemsharedmemory/status", timeout_s))
+        return [region["name"] for region in known]
+
+    def forget_region(self, name: str, timeout_s: float) -> None:
+        """Have the server let go of a client's shared memory. Raises ProbeError."""
+        self._post(f"systemsharedmemory/region/{name}/unregister", b"", timeout_s)
 
     def _get(self, path: str, timeout_s: float) -> bytes:
         return self._ask(urllib.request.Request(f"{self._url}/{path}"), timeout_s)  # noqa: S310  # http, see above
@@ -65,21 +138,31 @@ class Probe:
         except urllib.error.HTTPError as error:
             with error:
                 text = error.read().decode(errors="replace")[:300]
-            raise ProbeError(f"{request.selector}: {error.code} {text}".strip()) from error
-        except OSError as error:
-            raise ProbeError(f"{request.selector}: {error}") from error
+            message = f"{request.selector}: {error.code} {text}".strip()
+            if error.code == _REJECTED_BY_MODEL:
+                raise RefusedError(message, passing=True) from error
+            raise ProbeError(message, passing=error.code in _ABOUT_THE_MOMENT) from error
+        except (OSError, HTTPException) as error:
+            timed_out = isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)
+            raise ProbeError(f"{request.selector}: {error}", timed_out) from error
 
 
-def _zeros(inputs: list[dict[str, Any]]) -> tuple[bytes, bytes]:
-    """An inference request of zeros (for strings: empty), as JSON head and binary tensors.
+def _blank_observation(config: dict[str, Any]) -> tuple[bytes, bytes]:
+    """An inference request of zeros and of black or grey images, as JSON head and binary tensors.
 
     Source: Triton's extension of the inference protocol for binary tensor data.
     """
+    spec = json.loads(config["parameters"]["policy_spec"]["string_value"])
+    images = {image["key"]: (image["height"], image["width"]) for image in spec["images"]}
     described, body = [], b""
-    for tensor in inputs:
+    for tensor in config["input"]:
         kind = tensor["data_type"].removeprefix("TYPE_").replace("STRING", "BYTES")
         shape = [1, *(max(1, int(size)) for size in tensor["dims"])]
-        data = bytes(4 if kind == "BYTES" else prod(shape) * _BYTES[kind])  # a string: its length, then nothing
+        if kind == "BYTES":
+            jpeg = blank_jpeg(*images[tensor["name"]])
+            data = struct.pack("<I", len(jpeg)) + jpeg
+        else:
+            data = bytes(prod(shape) * _BYTES[kind])
         parameters = {"binary_data_size": len(data)}
         described.append({"name": tensor["name"], "shape": shape, "datatype": kind, "parameters": parameters})
         body += data

@@ -12,6 +12,7 @@ from tempfile import mkdtemp
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.serving.model_config import (
     CONFIG_FILE,
+    JPEG_HEADER_FILE,
     PYTHON_FILE,
     read_served_contract,
     read_versions,
@@ -81,13 +82,13 @@ def publish(
 
 
 def exported_versions(model: Path) -> list[int]:
-    """The versions that hold a policy; one with no more than its model.py is there to be exported into."""
+    """The versions that hold a policy; one with no more than the Python backend's code waits for one."""
     versions = sorted(int(path.name) for path in model.iterdir() if path.name.isdecimal() and path.is_dir())
     return [version for version in versions if not _is_free(model / str(version))]
 
 
 def _is_free(version: Path) -> bool:
-    return {path.name for path in version.iterdir()} <= {PYTHON_FILE, "__pycache__"}
+    return {path.name for path in version.iterdir()} <= {PYTHON_FILE, JPEG_HEADER_FILE, "__pycache__"}
 
 
 def _move_in(staged: Path, model: Path, version: int) -> None:

@@ -32,7 +32,7 @@ from act_inference_ros.inference.triton.contract import (
 from act_inference_ros.inference.triton.errors import CallFailed
 from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.serving.reference import Arrays, Reference
-from act_inference_ros.spec import shown
+from act_inference_ros.spec import shown_id
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,8 @@ class _ServedModel:
     def _problems(self, reference: Reference) -> list[str]:
         problems = []
         if self.policy_ids != {reference.policy_id}:
-            said = ", ".join(map(shown, sorted(self.policy_ids)))
-            problems.append(f"it says it serves policy {said}, the reference is policy {shown(reference.policy_id)}")
+            said = ", ".join(map(shown_id, sorted(self.policy_ids)))
+            problems.append(f"it says it serves policy {said}, the reference is policy {shown_id(reference.policy_id)}")
         if len(self.versions) > 1:
             problems.append(f"the model changed while it was checked: versions {', '.join(sorted(self.versions))}")
         if not self.errors.max(initial=0.0) <= reference.tolerance:

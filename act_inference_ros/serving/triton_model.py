@@ -1,14 +1,14 @@
 """Runs the policy beside this file (model.onnx) on Triton's Python backend: raw observations in, action chunks out.
 
 Needs numpy and onnxruntime (onnxruntime-gpu for instances on a GPU) in the backend's Python, and OpenCV if the images
-arrive as JPEG; nothing else. Written by export_policy; names, shapes and options come from config.pbtxt.
+arrive as JPEG; of this package nothing but jpeg_header.py, which lies beside this file. Both are written by
+export_policy; names, shapes and options come from config.pbtxt.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import struct
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import triton_python_backend_utils as pb_utils
 OUTPUT = "action"
 POLICY_ID = "policy_id"
 """The graph's second output: the same bytes for each row, which say what policy it is."""
+GPU_PROVIDERS = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 
 
 class BadInput(Exception):
@@ -37,14 +38,16 @@ class TritonPythonModel:
         self.image_shapes = {image["key"]: (image["height"], image["width"], 3) for image in spec["images"]}
         self.decodes = parameters.get("image_encoding") == "jpeg" and bool(self.images)
         if self.decodes:
-            import cv2  # only where JPEG images are served
+            # Only where JPEG images are served. Triton puts this file's directory on the path.
+            import cv2
+            import jpeg_header
 
             cv2.setNumThreads(1)
-            self.cv2 = cv2
+            self.cv2, self.jpeg_header = cv2, jpeg_header
         path = os.path.join(args["model_repository"], args["model_version"], "model.onnx")
         if not os.path.isfile(path):
             raise pb_utils.TritonModelException(f"{path} is missing: export a policy with export_policy")
-        self.session = onnxruntime.InferenceSession(path, _session_options(config, parameters), _providers(args))
+        self.session = _session(path, _session_options(config, parameters), args)
         zeros = {i.name: np.zeros([1, *i.shape[1:]], _NUMPY_TYPES[i.type]) for i in self.session.get_inputs()}
         self.policy_id = self.session.run([POLICY_ID], zeros)[0]
         self._run(zeros)
@@ -112,11 +115,12 @@ class TritonPythonModel:
         shape = self.image_shapes[key]
         images = np.empty((len(files), *shape), np.uint8)
         for row, data in enumerate(files.reshape(-1)):
-            size = _jpeg_size(data)
-            if size is None:
-                raise BadInput(f"{key}: expected a whole JPEG file, got {len(data)} bytes that are none")
-            if size != shape[:2]:  # before decoding, which a huge image would take long
-                raise BadInput(f"{key}: expected a JPEG of height and width {shape[:2]}, got {size}")
+            try:
+                header = self.jpeg_header.read_jpeg_header(data)
+            except self.jpeg_header.JpegError as error:
+                raise BadInput(f"{key}: {error}") from error
+            if header[:2] != shape[:2]:  # before decoding, which a huge image would take long
+                raise BadInput(f"{key}: expected a JPEG of height and width {shape[:2]}, got {header[:2]}")
             flags = self.cv2.IMREAD_COLOR | self.cv2.IMREAD_IGNORE_ORIENTATION
             try:
                 decoded = self.cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -129,31 +133,6 @@ class TritonPythonModel:
 
 
 _NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
-_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
-_START_OF_SCAN = 0xDA
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """(height, width) of a JPEG file, None if it is none or its end is missing (decoders fill that with grey).
-
-    Source: ITU-T T.81, annex B.
-    """
-    size, place = None, 2
-    if not data.startswith(b"\xff\xd8"):
-        return None
-    while place + 10 <= len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
-        if marker == 0xFF or marker in _WITHOUT_LENGTH:  # fill byte; marker without a segment
-            place += 1 if marker == 0xFF else 2
-            continue
-        (length,) = struct.unpack_from(">H", data, place + 2)
-        if marker in _FRAME_HEADERS:
-            size = struct.unpack_from(">HH", data, place + 5)
-        place += 2 + length
-        if marker == _START_OF_SCAN:
-            break
-    return size if data.find(b"\xff\xd9", place) >= 0 else None
 
 
 def _session_options(config: dict[str, Any], parameters: dict[str, str]) -> onnxruntime.SessionOptions:
@@ -179,15 +158,23 @@ def _cores() -> int:
         return cores
 
 
-def _providers(args: dict[str, str]) -> list[Any]:
+def _session(path: str, options: onnxruntime.SessionOptions, args: dict[str, str]) -> Any:
+    """A session on the device that config.pbtxt wants. onnxruntime itself goes on without a GPU and only logs that."""
     if args["model_instance_kind"] != "GPU":
-        return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+    cuda = ("CUDAExecutionProvider", {"device_id": int(args["model_instance_device_id"])})
+    session = onnxruntime.InferenceSession(path, options, [cuda, "CPUExecutionProvider"], enable_fallback=0)
+    used = session.get_providers()  # onnxruntime.get_available_providers() is only what it was compiled with
+    if not GPU_PROVIDERS.intersection(used):
+        if cuda[0] in onnxruntime.get_available_providers():
+            remedy = "CUDA does not work here: check the driver, and the versions of CUDA and cuDNN it needs"
+        else:
+            remedy = "it was compiled without CUDA: pip install onnxruntime-gpu"
         raise pb_utils.TritonModelException(
-            "config.pbtxt wants a GPU, but this Python's onnxruntime has no CUDA: pip install onnxruntime-gpu, "
-            "or export with --device cpu"
+            f"config.pbtxt wants a GPU, but onnxruntime {onnxruntime.__version__} runs on {', '.join(used)}; "
+            f"{remedy}, or export with --device cpu"
         )
-    return [("CUDAExecutionProvider", {"device_id": int(args["model_instance_device_id"])}), "CPUExecutionProvider"]
+    return session
 
 
 def _error(message: str, code: int) -> Any:

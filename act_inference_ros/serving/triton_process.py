@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,12 +18,15 @@ from act_inference_ros.errors import ConfigurationError, NotReadyError
 from act_inference_ros.serving import backend_scratch
 from act_inference_ros.serving.installation import find_triton
 from act_inference_ros.serving.probe import Probe, ProbeError
+from act_inference_ros.serving.remains import Remains
 from act_inference_ros.serving.served_models import check_repository
 
 LOOPBACK = "127.0.0.1"
 STOP_DEADLINE_S = 8.0
 """Of which Triton needs 2 to 3 when nothing hangs; `ros2 launch` kills what takes longer than 10."""
 READY_DEADLINE_S = 120.0
+RESTART_DEADLINE_S = 2.0
+"""Less than for a stop: what is started again because it hangs seldom finishes anything."""
 _POLL_S = 0.1
 _FAILED_LOAD = re.compile(r'"failed to load (.+?)(?:\\n|"?$)', re.MULTILINE)  # what follows is a stack trace
 
@@ -33,8 +34,8 @@ _FAILED_LOAD = re.compile(r'"failed to load (.+?)(?:\\n|"?$)', re.MULTILINE)  # 
 class TritonProcess:
     """A Triton server process on a model repository, from construction until `stop` (or the end of a `with` block).
 
-    It has a process group of its own: Ctrl-C in the terminal does not reach it, `stop` does. Not to be shared between
-    threads.
+    It has a process group of its own: Ctrl-C in the terminal does not reach it, `stop` does; so does the end of the
+    program that started it, whatever ends that. Not to be shared between threads.
     """
 
     def __init__(
@@ -62,18 +63,22 @@ class TritonProcess:
         Raises:
             ConfigurationError: there is no Triton here, a port is in use, or the repository cannot be served.
         """
-        self._scratch = Path(tempfile.mkdtemp(prefix="triton_server-"))
         try:
-            installation = find_triton(self._scratch)
-            loads_all = not any("=explicit" in flag for flag in extra_flags)  # --model-control-mode
-            check_repository(Path(model_repository), installation.backends, loads_all)
+            self._remains = Remains()
+        except OSError as error:
+            raise ConfigurationError(f"cannot start Triton: {error}") from error
+        scratch = self._remains.scratch
+        try:
+            installation = find_triton(scratch)
+            self.loads_on_demand = model_control_mode(extra_flags) == "explicit"
+            check_repository(Path(model_repository), installation.backends, loads_all=not self.loads_on_demand)
             self.grpc_port, self.http_port = _port(host, grpc_port, "gRPC"), _port(LOOPBACK, http_port, "HTTP")
             self.metrics_port = None if metrics_port is None else _port(host, metrics_port, "metrics")
             self.host = host
-            self.log_file = Path(log_file) if log_file is not None else self._scratch / "server.log"
-            # Names the stubs' shared memory, so that what a killed server leaves behind can be found.
-            self._memory_prefix = f"act_{os.getpid()}_{self.grpc_port}_"
-            command = [
+            self.log_file = Path(log_file) if log_file is not None else scratch / "server.log"
+            self.log_file.write_bytes(b"")
+            self.probe = Probe(self.http_address)
+            self._command = [
                 os.fspath(installation.executable),
                 f"--model-repository={Path(model_repository).resolve()}",
                 f"--grpc-address={host}",
@@ -81,27 +86,19 @@ class TritonProcess:
                 f"--http-address={LOOPBACK}",
                 f"--http-port={self.http_port}",
                 *self._metrics_flags(),
-                f"--backend-config=python,shm-region-prefix-name={self._memory_prefix}",
+                f"--backend-config=python,shm-region-prefix-name={self._remains.region_prefix}",
                 *installation.flags,
                 *extra_flags,
             ]
-            temporary = self._scratch / "tmp"  # of the models' processes, which may be killed
+            temporary = scratch / "tmp"  # of the models' processes, which may be killed
             temporary.mkdir()
-            backend_scratch.expect()
-            with self.log_file.open("wb") as log:
-                self.process = subprocess.Popen(
-                    command,
-                    env={**os.environ, "TMPDIR": str(temporary), **(installation.environment or {})},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+            self._environment = {**os.environ, "TMPDIR": str(temporary), **(installation.environment or {})}
+            self.process = self._started()
         except OSError as error:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._remains.close()
             raise ConfigurationError(f"cannot start Triton: {error}") from error
         except BaseException:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._remains.close()
             raise
 
     @property
@@ -120,14 +117,13 @@ class TritonProcess:
         Readiness alone proves little: Triton goes on claiming it when a model's process has died. Raises
         NotReadyError with the reason if the server ends, or the deadline passes.
         """
-        probe = Probe(self.http_address)
         end = time.monotonic() + deadline_s
         problem = "no answer yet"
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise NotReadyError(f"Triton ended with exit status {self.process.returncode}: {self._last_error()}")
             try:
-                models = probe.answering_models(timeout_s=max(0.1, end - time.monotonic()))
+                models = self.probe.answering_models(timeout_s=max(0.1, end - time.monotonic()))
                 socket.create_connection((self._reachable_host, self.grpc_port), timeout=1.0).close()
                 return models
             except (ProbeError, OSError) as error:
@@ -135,24 +131,27 @@ class TritonProcess:
             time.sleep(_POLL_S)
         raise NotReadyError(f"Triton is not ready after {deadline_s:g} s: {problem}; {self._last_error()}")
 
+    def restart(self, deadline_s: float = RESTART_DEADLINE_S) -> None:
+        """End what runs of the server, and start it again with the same ports, flags and log.
+
+        It may finish what it computes until the deadline. Raises NotReadyError if it cannot be started.
+        """
+        self._end(deadline_s)
+        self._remains.remove_regions()
+        try:
+            self.process = self._started()
+        except OSError as error:
+            raise NotReadyError(f"cannot start Triton: {error}") from error
+
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> int:
         """End the server and all its processes; returns its exit status (negative: the signal that killed it).
 
         It may finish what it computes until the deadline and is then killed. A second call only returns the status.
         """
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.send_signal(signal.SIGCONT)  # a stopped process would not hear
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(deadline_s)
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # also stubs that outlived it
-        status = self.process.wait()
-        for region in Path("/dev/shm").glob(f"{self._memory_prefix}*"):  # noqa: S108  # not ours to place
-            region.unlink(missing_ok=True)
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        backend_scratch.remove_abandoned()
-        return status
+        if not self._remains.closed:
+            self._end(deadline_s)
+            self._remains.close()
+        return self.process.wait()
 
     def log(self) -> str:
         """What the server has said so far."""
@@ -166,6 +165,34 @@ class TritonProcess:
     ) -> None:
         self.stop()
 
+    def _started(self) -> subprocess.Popen[bytes]:
+        """A new process of the server; its log goes on where it was."""
+        self._log_begins = self.log_file.stat().st_size if self.log_file.exists() else 0
+        backend_scratch.expect()
+        with self.log_file.open("ab") as log:
+            process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[self._remains.inherited],
+            )
+        self._remains.guard(process.pid)
+        return process
+
+    def _end(self, deadline_s: float) -> None:
+        """End the process, and all of its group."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGCONT)  # a stopped process would not hear
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(deadline_s)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # also stubs that outlived it
+        self.process.wait()
+
     @property
     def _reachable_host(self) -> str:
         return LOOPBACK if self.host == "0.0.0.0" else self.host  # noqa: S104  # compared, not bound
@@ -177,12 +204,23 @@ class TritonProcess:
 
     def _last_error(self) -> str:
         """Why the server says it failed: a model it could not load, else its last error."""
-        log = self.log()
+        log = self.log_file.read_bytes()[self._log_begins :].decode(errors="replace") if self.log_file.exists() else ""
         found = _FAILED_LOAD.search(log)
         if found is not None:
             return f"cannot load model {found[1]}"
         errors = [line for line in log.splitlines() if line.startswith(("E", "error"))]
         return errors[-1].strip() if errors else "its log names no error"
+
+
+def model_control_mode(flags: Sequence[str]) -> str:
+    """What tritonserver's flags say of how models come and go: none (all, once), poll or explicit (on demand)."""
+    name, mode = "--model-control-mode", "none"
+    for flag, following in zip(flags, [*flags[1:], ""], strict=False):
+        if flag == name:
+            mode = following
+        elif flag.startswith(f"{name}="):
+            mode = flag.partition("=")[2]
+    return mode
 
 
 def _port(host: str, wanted: int, purpose: str) -> int:

@@ -61,6 +61,12 @@ def test_a_request_has_a_name_and_a_time_to_wait() -> None:
     assert len(request.raw_input_contents) == len(KEYS)
 
 
+def test_a_request_id_that_is_no_text_for_the_wire_costs_no_chunk() -> None:
+    encoder = RequestEncoder(Contract(SPEC, jpeg=False, batched=True), "act_policy", "")
+    request = service_pb2.ModelInferRequest.FromString(encoder.encode(observation(SPEC), "take \udc80"))
+    assert request.id == "take ?"
+
+
 def test_a_model_without_batches_gets_none() -> None:
     contract = Contract(SPEC, jpeg=False, batched=False)
     request = parsed(RequestEncoder(contract, "act_policy", ""), observation(SPEC))

@@ -93,7 +93,7 @@ def test_zeros_after_the_end_as_usb_cameras_send_them_are_let_be() -> None:
 
 def test_sixteen_bits_are_refused() -> None:
     deep = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint16))[1].tobytes()
-    with pytest.raises(ObservationError, match=r"expected 8-bit .* bits=16"):
+    with pytest.raises(ObservationError, match=r"expected a PNG of 8-bit .* bits=16"):
         decode_bytes(deep)
 
 

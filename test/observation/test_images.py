@@ -64,7 +64,7 @@ def test_an_rgb8_image_is_not_copied() -> None:
     [
         ("height", 0, "height and width above 0, got 0 x 6"),
         ("width", 0, "height and width above 0, got 4 x 0"),
-        ("step", 17, "step 17 is shorter than a row of 6 rgb8 pixels"),
+        ("step", 17, "step 17 is shorter than a row of 6 .rgb8. pixels"),
         ("step", 19, "expected 4 rows of 19 bytes = 76, got 72"),
         ("data", b"", "expected 4 rows of 18 bytes = 72, got 0"),
     ],

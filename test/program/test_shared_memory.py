@@ -105,3 +105,32 @@ def test_what_a_process_uses_is_seen_and_of_one_that_has_ended_nothing(dead_in_s
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     assert shared_memory.in_use_by(ended.pid) == set()
+
+
+def test_a_file_made_locked_is_removed_once_nobody_locks_it_any_more(tmp_path: Path) -> None:
+    descriptor, name = shared_memory.create_locked(tmp_path, "mine_", "_end")
+    assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    assert shared_memory.remove_unlocked(tmp_path / name) == []
+    os.close(descriptor)
+    assert shared_memory.remove_unlocked(tmp_path / name) == [name]
+    assert names(tmp_path) == []
+
+
+def test_a_lock_outlives_its_maker_in_a_process_that_inherited_it(tmp_path: Path) -> None:
+    descriptor, name = shared_memory.create_locked(tmp_path, "mine_")
+    command = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[descriptor]) as heir:
+        os.close(descriptor)
+        assert shared_memory.remove_unlocked(tmp_path / name) == []
+        heir.communicate(b"\n", timeout=20.0)
+    assert shared_memory.remove_unlocked(tmp_path / name) == [name]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's file")
+def test_another_users_file_and_a_link_are_let_be(tmp_path: Path) -> None:
+    (tmp_path / "others").touch()
+    os.chown(tmp_path / "others", 12345, -1)
+    (tmp_path / "precious").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    assert shared_memory.remove_unlocked(tmp_path / "others", tmp_path / "link") == []
+    assert names(tmp_path) == ["link", "others", "precious"]

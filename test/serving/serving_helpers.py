@@ -14,6 +14,7 @@ import pytest
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.serving.installation import find_triton
 from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt
+from act_inference_ros.serving.remains import RESERVED_PREFIX
 from act_inference_ros.serving.repository import publish
 from act_inference_ros.spec import PolicySpec
 from test.checkpoints import STATE, write_checkpoint
@@ -112,5 +113,23 @@ def eventually(claim: Callable[[], bool], deadline_s: float = DEADLINE_S) -> boo
     return True
 
 
+def server_of(launcher: int) -> int:
+    """The Triton among a launcher's children."""
+    return next(pid for pid in children_of(launcher) if b"tritonserver" in command_line(pid)[0])
+
+
+def stubs_of(server: int) -> list[int]:
+    """The processes in which a Triton runs Python models, less those that have ended."""
+    return [pid for pid in children_of(server) if is_running(pid) and b"python_backend_stub" in command_line(pid)[0]]
+
+
+def command_line(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return [b""]
+
+
 def shared_memory() -> set[str]:
-    return {name for name in os.listdir("/dev/shm") if name.startswith("act_")}  # noqa: S108
+    """Names of the regions of Tritons that this package has started."""
+    return {name for name in os.listdir("/dev/shm") if name.startswith(f"{RESERVED_PREFIX}act_")}  # noqa: S108

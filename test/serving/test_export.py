@@ -8,13 +8,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 
 from act_inference_ros import InferenceClient
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.policy.load import LoadedPolicy
 from act_inference_ros.serving import export, exporting
-from act_inference_ros.serving.export import MODEL_SOURCE, export_policy
+from act_inference_ros.serving.export import PYTHON_SOURCES, export_policy
 from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt, read_versions
 from test.checkpoints import golden_checkpoint, write_checkpoint
 from test.serving.serving_helpers import CAMERAS, ENVIRONMENT, observation, small_checkpoint
@@ -51,13 +52,19 @@ def test_a_checkpoint_of_lerobots_exports_with_its_parity_beside_it(
 ) -> None:
     exported = export_policy(str(golden_checkpoint("c_old_format")), tmp_path)
     version = tmp_path / "act_policy" / "1"
-    assert sorted(path.name for path in version.iterdir()) == ["model.onnx", "model.py", "parity.json"]
+    assert sorted(path.name for path in version.iterdir()) == [
+        "jpeg_header.py",
+        "model.onnx",
+        "model.py",
+        "parity.json",
+    ]
     assert [path.name for path in (tmp_path / "act_policy").iterdir() if path.name.startswith(".")] == []
     spec = exporting.load_policy(golden_checkpoint("c_old_format")).spec
     config = (tmp_path / "act_policy" / "config.pbtxt").read_text()
     assert config.startswith(config_pbtxt(spec, ServingOptions()))
     assert read_versions(config)["1"]["policy_id"] == spec.policy_id
-    assert (version / "model.py").read_bytes() == MODEL_SOURCE.read_bytes()
+    for name, source in PYTHON_SOURCES.items():
+        assert (version / name).read_bytes() == source.read_bytes()
     model = onnx.load(version / "model.onnx")
     assert (model.ir_version, model.opset_import[0].version) == (8, 18)  # what older servers load, too
     report = json.loads((version / "parity.json").read_text())
@@ -67,6 +74,18 @@ def test_a_checkpoint_of_lerobots_exports_with_its_parity_beside_it(
     assert [batch["batch_size"] for batch in report["batches"]] == [1, 8]
     assert 0 < report["error"] < 1e-4
     assert exported.parity.table() in capsys.readouterr().out
+
+
+def test_the_graph_tells_nothing_of_the_machine_that_exported_it(tmp_path: Path) -> None:
+    exported = export_policy(small_checkpoint(tmp_path / "checkpoint"), tmp_path / "repository")
+    model = onnx.load(exported.published.directory / "model.onnx")
+    for weights in model.graph.initializer:
+        weights.ClearField("raw_data")  # any bytes may be in there
+    text = str(model)
+    for trace in (str(PROJECT), str(Path(torch.__file__).parents[1]), ".py", "File ", "/home", "/tmp", "\\\\"):  # noqa: S108
+        assert trace not in text, trace
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+    assert model.doc_string.startswith("ACT policy, float32")  # what we say of it ourselves stays
 
 
 def test_float16_is_the_networks_only_and_has_a_parity_of_its_own(tmp_path: Path) -> None:
@@ -147,7 +166,8 @@ def test_the_committed_model_is_what_the_exporter_writes(tmp_path: Path) -> None
     committed = PROJECT / "model_repository" / "act_policy"
     spec = exporting.load_policy(tmp_path).spec
     assert (committed / "config.pbtxt").read_text() == config_pbtxt(spec, ServingOptions())
-    assert (committed / "1" / "model.py").read_bytes() == MODEL_SOURCE.read_bytes()
+    for name, source in PYTHON_SOURCES.items():
+        assert (committed / "1" / name).read_bytes() == source.read_bytes()
 
 
 def test_jpeg_images_need_the_python_backend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,14 @@ def test_tensors_are_named_and_ordered_as_the_specification() -> None:
     assert config.HasField("dynamic_batching")
 
 
+def test_what_waits_is_bounded_in_number_and_in_time() -> None:
+    policy = parsed(ServingOptions()).dynamic_batching.default_queue_policy
+    assert policy.timeout_action == policy.REJECT
+    assert policy.allow_timeout_override
+    assert 0 < policy.default_timeout_microseconds <= 10_000_000
+    assert 20 <= policy.max_queue_size <= 256
+
+
 def test_the_specification_travels_in_the_parameters() -> None:
     parameters = parsed(ServingOptions()).parameters
     assert PolicySpec.from_json(parameters["policy_spec"].string_value) == SPEC

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.serving.export import PYTHON_SOURCES
 from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt, read_versions, with_versions
 from act_inference_ros.serving.parity import ParityReport, parity
 from act_inference_ros.serving.reference import make_reference
@@ -40,7 +41,8 @@ def test_each_export_is_the_next_version(staged: Path, tmp_path: Path) -> None:
 def test_a_version_that_only_waits_for_a_policy_is_filled(staged: Path, tmp_path: Path) -> None:
     waiting = tmp_path / "m" / "1"
     waiting.mkdir(parents=True)
-    (waiting / "model.py").write_text("old")
+    for name in PYTHON_SOURCES:
+        (waiting / name).write_text("old")
     (tmp_path / "m" / "config.pbtxt").write_text(config_pbtxt(PolicySpec(9, 9, state_dim=9), ServingOptions()))
     check_model(tmp_path / "m", CONFIG)
     assert publish(staged, tmp_path / "m", CONFIG, PROVENANCE).version == 1

@@ -1,17 +1,22 @@
 """model.py on a real Triton: right numbers, batches, and answers to bad input."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from act_inference_ros.serving.blank_jpeg import blank_jpeg
+from act_inference_ros.serving.probe import Model, Probe, ProbeError
 from act_inference_ros.spec import PolicySpec
+from test import hostile_images as hostile
 from test.serving.conftest import Served
-from test.serving.serving_helpers import infer_inputs, needs_triton, observation
+from test.serving.serving_helpers import DEADLINE_S, children_of, infer_inputs, needs_triton, observation
 
 pytestmark = needs_triton
 RAW, JPEG = "act_policy", "act_jpeg"
@@ -112,3 +117,56 @@ def test_a_bad_jpeg_is_refused(served: Served, fault: str) -> None:
     message = refused(served, [one], JPEG)
     assert f"{wrist}: " in message
     assert chunks(served, [jpeg_observation(served.local.spec)], JPEG).shape[0] == 1
+
+
+def peak_memory_kb(served: Served) -> int:
+    """The most that any process which runs a model has ever held, kB."""
+    peaks = []
+    for child in children_of(served.server.process.pid):
+        for line in Path(f"/proc/{child}/status").read_text().splitlines():
+            peaks += [int(line.split()[1])] if line.startswith("VmHWM:") else []
+    return max(peaks)
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded_and_others_are_answered(served: Served) -> None:
+    good, bad = jpeg_observation(served.local.spec), jpeg_observation(served.local.spec)
+    wrist = "observation.images.wrist"
+    bad[wrist] = hostile.jpeg_bomb(48, 40)
+    chunks(served, [good], JPEG)
+    peak = peak_memory_kb(served)
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        attacks = [pool.submit(refused, served, [bad], JPEG) for _ in range(20)]
+        neighbour = [chunks(served, [good], JPEG) for _ in range(5)]
+        messages = {attack.result() for attack in attacks}
+    assert time.monotonic() - began < 20.0  # decoding them would take a minute
+    assert all(np.isfinite(chunk).all() for chunk in neighbour)
+    assert len(messages) == 1
+    assert f"{wrist}: malformed JPEG, a marker ff 00" in messages.pop()
+    assert peak_memory_kb(served) - peak < 300_000  # one of them would take 1.5 GB
+
+
+@pytest.mark.parametrize("model", [RAW, JPEG])
+def test_the_probe_has_every_kind_of_policy_infer(served: Served, model: str) -> None:
+    probe = Probe(served.server.http_address)
+    (version,) = [one for one in probe.loaded(DEADLINE_S) if one.name == model]
+    before = probe.counts(version, DEADLINE_S)
+    assert probe.infer(version, DEADLINE_S)
+    after = probe.counts(version, DEADLINE_S)
+    assert (after.answered, after.failed) == (before.answered + 1, before.failed)
+
+
+def test_a_model_that_is_not_there_may_come(served: Served) -> None:
+    probe = Probe(served.server.http_address)
+    for ask in (probe.counts, probe.infer):
+        with pytest.raises(ProbeError) as error:
+            ask(Model("unknown", "1"), DEADLINE_S)
+        assert error.value.passing
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (48, 40), (17, 33), (480, 640)])
+def test_a_blank_jpeg_is_a_whole_file_of_its_size(height: int, width: int) -> None:
+    cv2 = pytest.importorskip("cv2")
+    image = cv2.imdecode(np.frombuffer(blank_jpeg(height, width), np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape == (height, width, 3)
+    assert (image == 128).all()

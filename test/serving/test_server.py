@@ -17,8 +17,11 @@ import numpy as np
 import pytest
 
 from act_inference_ros.errors import ConfigurationError, NotReadyError
+from act_inference_ros.program.shared_memory import in_use_by
 from act_inference_ros.serving.export import export_policy
 from act_inference_ros.serving.exporting import load_policy
+from act_inference_ros.serving.model_config import MAX_QUEUE_SIZE as MAX_QUEUE
+from act_inference_ros.serving.remains import remove_abandoned
 from act_inference_ros.serving.triton_process import TritonProcess
 from test.serving.serving_helpers import (
     DEADLINE_S,
@@ -28,9 +31,14 @@ from test.serving.serving_helpers import (
     is_running,
     needs_triton,
     observation,
+    server_of,
     shared_memory,
     small_checkpoint,
+    stubs_of,
 )
+
+FIRST_THAT_PROTECTS = (2, 59)
+"""Triton 25.07: it refuses clients that ask for the Python backend's memory."""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +71,10 @@ def command(repository: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]
     process.communicate(timeout=DEADLINE_S)
 
 
+def regions_of(server: int) -> set[str]:
+    return {name for name in in_use_by(server) if name in shared_memory()}
+
+
 def ready_line(command: subprocess.Popen[str]) -> str:
     watchdog = threading.Timer(DEADLINE_S, command.kill)  # readline knows no deadline
     watchdog.start()
@@ -81,20 +93,82 @@ def test_the_command_says_when_it_is_ready_and_ends_with_all_its_processes(
     found = re.search(r"ready at (\S+):(\d+) \(gRPC\): act_policy 1", line)
     assert found, line
     socket.create_connection((found[1], int(found[2])), timeout=5).close()
-    [server] = children_of(command.pid)
-    processes = [server, *children_of(server)]
-    assert len(processes) >= 2
+    server = server_of(command.pid)
+    processes = [*children_of(command.pid), *stubs_of(server)]
+    assert len(processes) >= 3
+    regions = regions_of(server)
+    assert regions
     command.send_signal(number)
     assert command.wait(DEADLINE_S) == 0
     assert [pid for pid in processes if is_running(pid)] == []
-    assert [name for name in shared_memory() if name.startswith(f"act_{command.pid}_")] == []
+    assert regions & shared_memory() == set()
+
+
+@needs_triton
+def test_the_servers_memory_is_named_as_triton_protects_it_from_clients(repository: Path) -> None:
+    import tritonclient.grpc as grpc
+
+    with TritonProcess(repository) as server:
+        server.wait_ready(DEADLINE_S)
+        regions = {name for name in in_use_by(server.process.pid) if not name.startswith("sem.")}
+        assert regions
+        assert {name for name in regions if not name.startswith("triton_python_backend_shm_region_")} == set()
+        with grpc.InferenceServerClient(server.address) as client:  # the server's own rule, where it has it
+            version = tuple(int(part) for part in client.get_server_metadata().version.split(".")[:2])
+            if version >= FIRST_THAT_PROTECTS:
+                with pytest.raises(grpc.InferenceServerException, match="reserved"):
+                    client.register_system_shared_memory("peek", f"/{min(regions)}", 16)
+
+
+LAUNCHER = """
+import sys, time
+from act_inference_ros.serving.remains import remove_abandoned
+from act_inference_ros.serving.triton_process import TritonProcess
+server = TritonProcess(sys.argv[1])
+server.wait_ready()
+print(server.process.pid, flush=True)
+time.sleep(300)
+"""
+
+
+@needs_triton
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_launcher_that_is_killed_leaves_no_server_and_no_memory(repository: Path, number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", LAUNCHER, str(repository)], stdout=subprocess.PIPE, text=True) as it:
+        server = int(ready_line(it))
+        processes = [*children_of(it.pid), *stubs_of(server)]
+        regions = regions_of(server)
+        assert regions
+        it.send_signal(number)
+    assert eventually(lambda: not any(is_running(pid) for pid in processes))
+    assert eventually(lambda: regions & shared_memory() == set())
+
+
+@needs_triton
+def test_what_was_left_although_the_guard_was_killed_too_is_removed_by_the_next_server(repository: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", LAUNCHER, str(repository)], stdout=subprocess.PIPE, text=True) as it:
+        server = int(ready_line(it))
+        regions = regions_of(server)
+        guards = [pid for pid in children_of(it.pid) if pid != server]
+        for pid in (*guards, it.pid):
+            os.kill(pid, signal.SIGKILL)
+    try:
+        remove_abandoned()
+        assert regions <= shared_memory()  # the server lives and uses them
+    finally:
+        os.killpg(server, signal.SIGKILL)
+    assert eventually(lambda: not is_running(server))
+    with TritonProcess(repository) as other:
+        other.wait_ready(DEADLINE_S)
+        assert regions & shared_memory() == set()
+        assert regions_of(other.process.pid)  # its own stay
 
 
 @needs_triton
 def test_a_model_whose_process_died_is_not_ready_whatever_triton_says(repository: Path) -> None:
     with TritonProcess(repository) as server:
         server.wait_ready(DEADLINE_S)
-        for stub in children_of(server.process.pid):
+        for stub in stubs_of(server.process.pid):
             os.kill(stub, signal.SIGKILL)
         with pytest.raises(NotReadyError, match="act_policy"):
             server.wait_ready(3.0)
@@ -106,7 +180,7 @@ def test_a_stopped_server_is_ended_too(repository: Path) -> None:
     server = TritonProcess(repository)
     try:
         server.wait_ready(DEADLINE_S)
-        stubs = children_of(server.process.pid)
+        stubs = stubs_of(server.process.pid)
         os.kill(server.process.pid, signal.SIGSTOP)
     finally:
         server.stop()
@@ -235,15 +309,46 @@ def test_the_policy_without_cameras_is_served_right(checkpoint: str, repository:
 
 @needs_triton
 def test_a_signal_before_the_server_is_ready_leaves_nothing_behind(command: subprocess.Popen[str]) -> None:
-    assert eventually(lambda: bool(children_of(command.pid)))
-    [server] = children_of(command.pid)
+    before = shared_memory()
+    assert eventually(lambda: len(children_of(command.pid)) == 2)
+    processes = children_of(command.pid)
     command.send_signal(signal.SIGTERM)
     assert command.wait(DEADLINE_S) is not None
-    assert not is_running(server)
-    assert [name for name in shared_memory() if name.startswith(f"act_{command.pid}_")] == []
+    assert [pid for pid in processes if is_running(pid)] == []
+    assert shared_memory() <= before
 
 
 @needs_triton
 def test_under_explicit_control_models_come_when_they_are_asked_for(repository: Path) -> None:
     with TritonProcess(repository, extra_flags=["--model-control-mode=explicit"]) as server:
         assert server.wait_ready(DEADLINE_S) == []
+
+
+@needs_triton
+def test_a_policy_that_hangs_refuses_requests_instead_of_piling_them_up(checkpoint: str, repository: Path) -> None:
+    import tritonclient.grpc as grpc
+
+    one = infer_inputs([observation(load_policy(checkpoint).spec)])
+    refused: list[str] = []
+    late: list[str] = []
+    done = threading.Event()
+    with TritonProcess(repository) as server:
+        server.wait_ready(DEADLINE_S)
+        with grpc.InferenceServerClient(server.address) as client:
+            (stub,) = stubs_of(server.process.pid)
+
+            def note(result: Any, error: Any) -> None:
+                if error is not None:
+                    (refused if "maximum queue size" in error.message() else late).append(error.message())
+                if refused:
+                    done.set()
+
+            os.kill(stub, signal.SIGSTOP)
+            try:
+                calls = [client.async_infer("act_policy", one, note, timeout=30_000_000) for _ in range(2 * MAX_QUEUE)]
+                assert done.wait(DEADLINE_S)
+                assert len(refused) <= MAX_QUEUE
+            finally:
+                for call in calls:
+                    call.cancel()
+        server.stop(deadline_s=0.5)

@@ -1,6 +1,7 @@
 """What model.py does with requests that cannot be had on demand from a real server: Triton's module is stood in for."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from act_inference_ros.serving.export import MODEL_SOURCE
+from act_inference_ros.serving.export import MODEL_SOURCE, PYTHON_SOURCES
+from act_inference_ros.serving.model_config import PYTHON_FILE
 
 CANCELLED, INTERNAL, INVALID_ARG = 1, 2, 3
 
@@ -20,6 +22,10 @@ class _Error:
 
     def __init__(self, message: str, code: int) -> None:
         self.message, self.code = message, code
+
+
+class _Refused(Exception):
+    """Stands for TritonModelException: the model is not loaded."""
 
 
 class _Request:
@@ -50,6 +56,7 @@ class _Session:
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     backend: Any = ModuleType("triton_python_backend_utils")
     backend.TritonError = _Error
+    backend.TritonModelException = _Refused
     backend.InferenceResponse = lambda tensors=None, error=None: SimpleNamespace(tensors=tensors, error=error)
     backend.Tensor = lambda name, array: SimpleNamespace(name=name, array=array)
     backend.get_input_tensor_by_name = lambda request, name: SimpleNamespace(as_numpy=lambda: request.inputs[name])
@@ -117,21 +124,94 @@ def test_the_cores_are_shared_out_among_the_instances(
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (threads, 1)
 
 
-def test_it_imports_nothing_but_numpy_onnxruntime_and_opencv() -> None:
-    imported = {
-        line.split()[1].partition(".")[0]
-        for line in map(str.strip, Path(MODEL_SOURCE).read_text().splitlines())
-        if line.startswith(("import ", "from "))
+def _imports(source: Path) -> set[str]:
+    lines = map(str.strip, source.read_text().splitlines())
+    return {line.split()[1].partition(".")[0] for line in lines if line.startswith(("import ", "from "))}
+
+
+def test_it_imports_nothing_of_this_package_but_the_file_beside_it() -> None:
+    others = _imports(MODEL_SOURCE) - set(sys.stdlib_module_names)
+    assert others == {"numpy", "onnxruntime", "triton_python_backend_utils", "cv2", "jpeg_header"}
+    beside = [source for name, source in PYTHON_SOURCES.items() if name != PYTHON_FILE]
+    assert [source.stem for source in beside] == ["jpeg_header"]
+    assert _imports(beside[0]) <= set(sys.stdlib_module_names)
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> str:
+    """A graph that hands its state on, as the session's options do not matter to it."""
+    onnx = pytest.importorskip("onnx")
+    value = onnx.helper.make_tensor_value_info("observation.state", onnx.TensorProto.FLOAT, ["batch", 3])
+    action = onnx.helper.make_tensor_value_info("action", onnx.TensorProto.FLOAT, ["batch", 3])
+    identity = onnx.helper.make_tensor_value_info("policy_id", onnx.TensorProto.UINT8, [1, 32])
+    row = onnx.numpy_helper.from_array(np.zeros((1, 32), np.uint8))
+    nodes = [
+        onnx.helper.make_node("Identity", ["observation.state"], ["action"]),
+        onnx.helper.make_node("Constant", [], ["policy_id"], value=row),
+    ]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "graph", [value], [action, identity]),
+        opset_imports=[onnx.helper.make_opsetid("", 18)],
+        ir_version=8,
+    )
+    (tmp_path / "1").mkdir()
+    onnx.save(model, tmp_path / "1" / "model.onnx")
+    return str(tmp_path)
+
+
+def initialize(model: Any, graph: str, kind: str) -> None:
+    config = {
+        "input": [{"name": "observation.state", "data_type": "TYPE_FP32"}],
+        "parameters": {"policy_spec": {"string_value": '{"images": []}'}},
     }
-    others = imported - set(sys.stdlib_module_names)
-    assert others == {"numpy", "onnxruntime", "triton_python_backend_utils", "cv2"}
+    arguments = {"model_repository": graph, "model_version": "1", "model_config": json.dumps(config)}
+    model.initialize({**arguments, "model_instance_kind": kind, "model_instance_device_id": "0"})
 
 
-def test_the_size_in_a_jpegs_header_is_read_past_other_segments(module: ModuleType) -> None:
-    cv2 = pytest.importorskip("cv2")
-    for parameters in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]):
-        data = cv2.imencode(".jpg", np.zeros((30, 50, 3), np.uint8), parameters)[1].tobytes()
-        comment = b"\xff\xfe\x00\x06\xff\xd9ab"  # holds an end marker of its own
-        assert module._jpeg_size(data[:2] + comment + data[2:]) == (30, 50)
-        assert module._jpeg_size(data[:-2]) is None
-    assert module._jpeg_size(b"\xff\xd8") is None
+def test_on_a_cpu_it_loads(model: Any, graph: str) -> None:
+    initialize(model, graph, "CPU")
+    assert model.session.get_providers() == ["CPUExecutionProvider"]
+
+
+def test_where_onnxruntime_has_no_cuda_a_gpu_is_refused(module: ModuleType, model: Any, graph: str) -> None:
+    if "CUDAExecutionProvider" in module.onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime was compiled with CUDA")
+    with pytest.raises(_Refused, match=r"runs on CPUExecutionProvider; it was compiled without CUDA.*--device cpu"):
+        initialize(model, graph, "GPU")
+
+
+class _OnnxruntimeWithoutADriver:
+    """Compiled with CUDA, which does not work: the session that it makes says that it runs on the CPU."""
+
+    __version__ = "1.99.0"
+
+    def __init__(self, onnxruntime: Any, used: list[str]) -> None:
+        self.SessionOptions = onnxruntime.SessionOptions
+        self._onnxruntime, self._used = onnxruntime, used
+        self.wanted: list[Any] = []
+
+    def get_available_providers(self) -> list[str]:
+        return ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def InferenceSession(self, path: str, options: Any, providers: list[Any], **_: Any) -> Any:
+        session = self._onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+        self.wanted = providers
+        session.get_providers = lambda: self._used
+        return session
+
+
+def test_a_gpu_that_does_not_work_is_refused_instead_of_computing_on_the_cpu(
+    module: ModuleType, model: Any, graph: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = _OnnxruntimeWithoutADriver(module.onnxruntime, ["CPUExecutionProvider"])
+    monkeypatch.setattr(module, "onnxruntime", fake)
+    message = r"wants a GPU, but onnxruntime 1\.99\.0 runs on CPUExecutionProvider; CUDA does not work here"
+    with pytest.raises(_Refused, match=message):
+        initialize(model, graph, "GPU")
+
+
+def test_a_gpu_that_works_is_used(module: ModuleType, model: Any, graph: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = _OnnxruntimeWithoutADriver(module.onnxruntime, ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(module, "onnxruntime", fake)
+    initialize(model, graph, "GPU")
+    assert fake.wanted == [("CUDAExecutionProvider", {"device_id": 0}), "CPUExecutionProvider"]

@@ -30,11 +30,10 @@ class TorchEngine:
     def __init__(self, options: LocalOptions) -> None:
         if not options.checkpoint:
             raise ConfigurationError("mode local needs a checkpoint: give checkpoint=DIR or set CHECKPOINT_DIR")
+        options.check()
         self._device = choose_device(options.device)
         dtype = _choose_precision(options.precision)
         if options.threads is not None:
-            if options.threads < 1:
-                raise ConfigurationError(f"threads: expected at least 1, got {options.threads}")
             torch.set_num_threads(options.threads)
         policy = load_policy(options.checkpoint)
         self._spec = policy.spec

@@ -13,12 +13,12 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from act_inference_ros.errors import ConfigurationError, NotReadyError
 from act_inference_ros.inference.triton.errors import CallFailed
-from act_inference_ros.inference.triton.options import TritonOptions
+from act_inference_ros.inference.triton.options import MAX_RESPONSE_BYTES, TritonOptions
 from act_inference_ros.inference.triton.security import channel_credentials, is_loopback, read_token
 
 CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
     # A server that is back must be found within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 300),

@@ -13,6 +13,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from act_inference_ros.errors import BadOutputError, ConfigurationError, NotReadyError
 from act_inference_ros.inference.images import as_jpeg, as_pixels
+from act_inference_ros.inference.triton.errors import said
 from act_inference_ros.spec import PolicySpec
 
 SPEC_PARAMETER = "policy_spec"
@@ -93,14 +94,15 @@ class Contract:
         came = {output.name: (output.datatype, list(output.shape)) for output in response.outputs}
         if came != expected or len(response.outputs) != len(expected):
             raise BadOutputError(
-                f"{source}: expected the output {_outputs_text(expected)}, got {_outputs_text(came) or 'none'}; "
+                f"{source}: expected the output {_outputs_text(expected)}, got {said(_outputs_text(came)) or 'none'}; "
                 "the model there has changed, or does not keep to its configuration"
             )
         contents = list(response.raw_output_contents)
         sizes = [_BYTES[kind] * math.prod(shape) for kind, shape in came.values()]
-        if [len(content) for content in contents] != sizes:
+        found = [len(content) for content in contents]
+        if found != sizes:
             raise BadOutputError(
-                f"{source}: expected {_outputs_text(expected)} of {sizes} bytes, got {[len(each) for each in contents]}"
+                f"{source}: expected {_outputs_text(expected)} of {sizes} bytes, got {said(str(found))}"
             )
         read = dict(zip(came, contents, strict=True))
         flat = np.frombuffer(read[OUTPUT], "<f4").astype(np.float32)
@@ -149,7 +151,7 @@ class RequestEncoder:
         """Serialise a request with these inputs, as `Contract.encoded` returned them; its id is for traces and logs."""
         parts: list[Any] = [self._head]
         if request_id:
-            named = request_id.encode()
+            named = request_id.encode("utf-8", "replace")
             parts += [_ID_TAG, _varint(len(named)), named]
         for key in self._in_message:
             value = inputs[key]
@@ -173,7 +175,11 @@ def read_contract(config: Any, source: str) -> Contract:
         raise NotReadyError(f"{source}: parameter {SPEC_PARAMETER}: {error}; export the policy again") from error
     encoding = parameters.get(ENCODING_PARAMETER) or ENCODINGS[0]
     if encoding not in ENCODINGS:
-        raise NotReadyError(f"{source}: parameter {ENCODING_PARAMETER}: expected one of {ENCODINGS}, got {encoding!r}")
+        raise NotReadyError(
+            f"{source}: parameter {ENCODING_PARAMETER}: expected one of {ENCODINGS}, got {said(encoding)}"
+        )
+    if config.max_batch_size < 0:
+        raise NotReadyError(f"{source}: expected max_batch_size from 0, got {config.max_batch_size}")
     states_id = any(output.name == POLICY_ID for output in config.output)
     contract = Contract(
         replace(spec, policy_id=""), encoding == "jpeg", batched=config.max_batch_size > 0, states_id=states_id
@@ -181,7 +187,7 @@ def read_contract(config: Any, source: str) -> Contract:
     problems = _differences("input", _expected_inputs(contract), config.input)
     problems += _differences("output", _unbatched(contract).outputs, config.output)
     if problems:
-        raise NotReadyError(f"{source}: the model does not fit its own {SPEC_PARAMETER}: {'; '.join(problems)}")
+        raise NotReadyError(f"{source}: the model does not fit its own {SPEC_PARAMETER}: {said('; '.join(problems))}")
     return contract
 
 
@@ -208,6 +214,8 @@ def _outputs_text(outputs: Mapping[str, tuple[str, list[int]]]) -> str:
 def _differences(kind: str, expected: Mapping[str, tuple[str, list[int]]], tensors: Sequence[Any]) -> list[str]:
     found = {tensor.name: (_datatype(tensor.data_type), list(tensor.dims)) for tensor in tensors}
     problems = [f"{kind} {name}: not in the {SPEC_PARAMETER}" for name in found if name not in expected]
+    if len(found) != len(tensors):
+        problems.append(f"expected each {kind} once, got {len(tensors)} with {len(found)} names")
     for name, (datatype, shape) in expected.items():
         if name not in found:
             problems.append(f"{kind} {name}: missing")
@@ -217,7 +225,8 @@ def _differences(kind: str, expected: Mapping[str, tuple[str, list[int]]], tenso
 
 
 def _datatype(number: int) -> str:
-    name = str(model_config_pb2.DataType.Name(number)).removeprefix("TYPE_")
+    known = model_config_pb2.DataType.DESCRIPTOR.values_by_number.get(number)
+    name = str(known.name).removeprefix("TYPE_") if known is not None else f"data type {number}"
     return "BYTES" if name == "STRING" else name
 
 

@@ -16,6 +16,7 @@ from act_inference_ros.errors import (
     RejectedError,
     RejectedInputError,
 )
+from act_inference_ros.inference.triton.options import MAX_RESPONSE_BYTES
 
 Code = grpc.StatusCode
 
@@ -85,14 +86,25 @@ TABLE = (
     Row(Code.INVALID_ARGUMENT, "", RejectedInputError, False, False, "it refuses this input"),
     Row(Code.UNAUTHENTICATED, "", RejectedError, True, False, "it refuses the token; check token_file, token_header"),
     Row(Code.PERMISSION_DENIED, "", RejectedError, True, False, "it refuses the token; check token_file, token_header"),
+    Row(
+        Code.RESOURCE_EXHAUSTED, f"vs. {MAX_RESPONSE_BYTES})", BadOutputError, True, False,
+        "its answer is larger than any chunk; that is no policy",
+    ),
     Row(Code.RESOURCE_EXHAUSTED, "", RejectedError, True, True, "it is out of memory, or refuses so large a message"),
     Row(Code.UNIMPLEMENTED, "", RejectedError, True, False, "that is not a Triton; check the address"),
     Row(
         Code.INTERNAL, "not healthy", NotReadyError, True, True,
         "the process that runs the model has died there; unload and load the model, or restart the server",
     ),
+    Row(
+        Code.INTERNAL, "Exception deserializing response", BadOutputError, True, False,
+        "its answer is no message of Triton's; check the address",
+    ),
     Row(Code.INTERNAL, "", RejectedError, True, False, "the model failed; its log on the server says more"),
 )  # fmt: skip
+
+MAX_SAID = 300
+"""Characters of what a server said that are repeated in a message."""
 
 _OTHER = Row(Code.UNKNOWN, "", RejectedError, True, False, "an unexpected answer; its log on the server says more")
 
@@ -124,8 +136,8 @@ class CallFailed(Exception):
     def of(cls, error: grpc.RpcError, address: str) -> CallFailed:
         """Look a gRPC error up in the table."""
         row = row_of(error)
-        details = " ".join((error.details() or "").split())
-        message = f"{address}: {row.meaning} [{error.code().name}: {details[:300]}]"
+        details = said(" ".join((error.details() or "").split()))
+        message = f"{address}: {row.meaning} [{error.code().name}: {details}]"
         return cls(row.error(message), row.elsewhere, row.passing, row)
 
     @classmethod
@@ -140,6 +152,12 @@ class CallFailed(Exception):
         kinds = [type(failed.error) for failed in failures]
         kind = next((kind for kind in _MOST_TELLING if kind in kinds), kinds[0])
         return kind("; ".join(messages))
+
+
+def said(text: str) -> str:
+    """Return what a server said, for a message: of bearable length, and nothing that a terminal would obey."""
+    shown = text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]} ... ({len(text)} characters)"
+    return "".join(character if character.isprintable() else "?" for character in shown)
 
 
 def row_of(error: grpc.RpcError) -> Row:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.inference.option_values import check_flag, check_number, check_text, text_of
 from act_inference_ros.interfaces import SHARED_MEMORY
 
 DEFAULT_SERVER = "localhost:8001"
 DEFAULT_MODEL = "act_policy"
 DEFAULT_TIMEOUT_S = 1.0
 DEFAULT_WAIT_S = 10.0
+MAX_TIMEOUT_S, MAX_WAIT_S = 3600.0, 86400.0
 DEFAULT_TOKEN_HEADER = "triton-grpc-protocol-x-token"  # noqa: S105 - the name of a header
 """What a Triton started with `--grpc-restricted-protocol=...:x-token=SECRET` looks for."""
+MAX_RESPONSE_BYTES = 2**26
+"""Four times the largest chunk that a spec may have: what a server answers must not fill this machine's memory."""
+
 TLS_VARIABLE = "TRITON_TLS"
 TOKEN_VARIABLE = "TRITON_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -54,10 +59,12 @@ class TritonOptions:
 
     def check(self) -> None:
         """Raise ConfigurationError for what cannot be right or does not fit together."""
-        if not self.timeout_s > 0.0 or not self.wait_s >= 0.0:
-            raise ConfigurationError(
-                f"expected timeout_s above 0 and wait_s from 0, got {self.timeout_s}, {self.wait_s}"
-            )
+        check_number("timeout_s", self.timeout_s, 0.0, MAX_TIMEOUT_S, above=True)
+        check_number("wait_s", self.wait_s, 0.0, MAX_WAIT_S)
+        check_flag("tls", self.tls)
+        for name in ("server", "model", "version", "ca_file", "certificate_file", "key_file", "token_file"):
+            check_text(name, getattr(self, name))
+        check_text("token_header", self.token_header)
         if self.shared_memory not in SHARED_MEMORY:
             raise ConfigurationError(
                 f"shared_memory: expected one of {', '.join(SHARED_MEMORY)}, got {self.shared_memory!r}"
@@ -91,8 +98,7 @@ class TritonOptions:
 def chosen(name: str, given: str | int | PathLike[str] | None) -> str:
     """Return an option of `TritonOptions` as text: the given value, else the environment's, else the default."""
     default: str = getattr(TritonOptions, name)
-    text = fspath(given) if isinstance(given, PathLike) else str(given or "")
-    return text or os.environ.get(FROM_ENVIRONMENT[name], "") or default
+    return text_of(name, given) or os.environ.get(FROM_ENVIRONMENT[name], "") or default
 
 
 def chosen_tls(given: bool) -> bool:

@@ -35,10 +35,11 @@ from act_inference_ros.inference.triton.errors import (
     UNKNOWN_REGION,
     WRONG_TOKEN,
     CallFailed,
+    said,
 )
 from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.inference.triton.regions import Regions
-from act_inference_ros.spec import PolicySpec, shown
+from act_inference_ros.spec import PolicySpec, shown_id
 
 TIMEOUTS_BEFORE_RECONNECT = 3
 """A connection whose other end vanished without a word only shows as silence; a new one finds out."""
@@ -156,7 +157,7 @@ class RemoteServer:
         if expected is not None and answer.policy_id != expected.policy_id:
             message = (
                 f"{self.address}: model {self._options.model} version {answer.version} is policy "
-                f"{shown(answer.policy_id)} now, this client began with {shown(expected.policy_id)}"
+                f"{shown_id(answer.policy_id)} now, this client began with {shown_id(expected.policy_id)}"
             )
             raise CallFailed(AnotherPolicyError(message), passing=False)
 
@@ -219,9 +220,9 @@ class RemoteServer:
         models = self._channel.call("RepositoryIndex", service_pb2.RepositoryIndexRequest(), deadline).models
         there = [f"{m.name} {f'version {m.version} ' if m.version else ''}{m.state or 'not loaded'}" for m in models]
         may_come = any(m.name == self._options.model and m.state != "READY" for m in models)
+        listed = said(", ".join(there)) or "none"
         return CallFailed(
-            NotReadyError(f"{self.address}: no model {wanted} is ready there; there are: {', '.join(there) or 'none'}"),
-            passing=may_come,
+            NotReadyError(f"{self.address}: no model {wanted} is ready there; there are: {listed}"), passing=may_come
         )
 
     def _start_sharing(self, contract: Contract, deadline: float) -> None:

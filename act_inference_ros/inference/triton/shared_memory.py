@@ -7,10 +7,8 @@ ends, so that a file nobody locks was left behind by a crash. Process ids would 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.inference.triton.contract import SharedImage
+from act_inference_ros.program.shared_memory import CLIENT_REGION_PREFIX, create_locked, remove_unlocked
 from act_inference_ros.spec import ImageSpec
 
 DIRECTORY = Path("/dev/shm")  # noqa: S108 - where shm_open keeps its objects on Linux
-PREFIX = "act_inference_"
+PREFIX = CLIENT_REGION_PREFIX
 
 
 class Region:
@@ -36,7 +35,7 @@ class Region:
         self.registered_at: int | None = None
         """Which of the servers in turn knows it; see `Regions`."""
         self.size = 0
-        self._descriptor, self.name = _create_locked()
+        self._descriptor, self.name = create_locked(DIRECTORY, f"{PREFIX}{os.getpid()}_")
         for image in images:
             size = image.height * image.width * 3
             self.images[image.key] = SharedImage(self.name, self.size, size)
@@ -78,28 +77,9 @@ class Region:
 
 def remove_stale_regions() -> None:
     """Remove the regions of processes that have ended without doing so."""
-    for path in DIRECTORY.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another user's, or removed meanwhile
-            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-            finally:
-                os.close(descriptor)
+    remove_unlocked(*DIRECTORY.glob(f"{PREFIX}*"))
 
 
 def is_stale(name: str) -> bool:
     """Whether a server knows a region of ours that is there no more."""
     return name.startswith(PREFIX) and not (DIRECTORY / name).exists()
-
-
-def _create_locked() -> tuple[int, str]:
-    """A new file of this user's only, locked; and its name, which no other process can guess."""
-    while True:
-        name = f"{PREFIX}{os.getpid()}_{secrets.token_hex(8)}"
-        descriptor = os.open(DIRECTORY / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink:  # else remove_stale_regions was here before the lock
-                return descriptor, name
-        os.close(descriptor)

@@ -17,7 +17,7 @@ from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.observation.inputs import ObservationInputs
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.ros.policy.status import LEVELS
-from act_inference_ros.spec import shown
+from act_inference_ros.spec import shown_id
 
 
 class DiagnosticReport:
@@ -64,7 +64,7 @@ class DiagnosticReport:
             "detail": supervisor.standing.detail,
             "mode": configuration.mode or "from the environment",
             "server": client.source,
-            "policy_id": shown(client.policy_id),
+            "policy_id": shown_id(client.policy_id),
             "model version": client.model_version,
             "chunk rate [1/s]": f"{(statistics.chunks - self._chunks) / period_s:.2f}",
             "chunks": statistics.chunks,

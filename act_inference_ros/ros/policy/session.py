@@ -40,7 +40,7 @@ from act_inference_ros.ros.policy.outlets import make_outlet
 from act_inference_ros.ros.policy.state_log import StateLog
 from act_inference_ros.ros.policy.status import status_message
 from act_inference_ros.ros.policy.worker import InferenceWorker
-from act_inference_ros.spec import Chunk, shown
+from act_inference_ros.spec import Chunk, shown_id
 
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 REST_S = 0.5
@@ -237,7 +237,7 @@ class PolicySession:
         """Return the message for `~/status`."""
         with self._lock:
             still_s = time.monotonic() - self._ticked if self.active else 0.0
-            return status_message(name, self._pipeline.supervisor, shown(self._client.policy_id), still_s)
+            return status_message(name, self._pipeline.supervisor, shown_id(self._client.policy_id), still_s)
 
     @contextlib.contextmanager
     def _deciding(self) -> Iterator[float]:
