@@ -17,6 +17,8 @@ from typing import Any
 from act_inference_ros.errors import CheckpointError
 from act_inference_ros.policy import bounds
 
+_METADATA = "__metadata__"
+
 
 @dataclass(frozen=True)
 class RawTensor:
@@ -52,17 +54,21 @@ def raw_tensors(path: Path) -> Iterator[list[RawTensor]]:
 def _tensors(path: Path, whole: memoryview) -> list[RawTensor]:
     length = int.from_bytes(whole[:8], "little")
     if length > min(bounds.HEADER_BYTES, len(whole) - 8):
-        raise CheckpointError(f"{path}: expected a header of at most {len(whole) - 8} bytes, found {length}")
+        largest = min(bounds.HEADER_BYTES, len(whole) - 8)
+        raise CheckpointError(f"{path}: expected a header of at most {largest} bytes, found {length}")
+    start = 8 + length
     try:
-        header = json.loads(bytes(whole[8 : 8 + length]))
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        return [_tensor(name, entry, whole[8 + length :]) for name, entry in entries.items()]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        header = json.loads(bytes(whole[8:start]))
+        entries = [_checked(name, entry, len(whole) - start) for name, entry in header.items() if name != _METADATA]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise CheckpointError(f"{path}: expected the header of a safetensors file, found: {error}") from error
+    # Only now are there views of the contents: an error's traceback would keep them, and the file could not be closed.
+    return [RawTensor(name, dtype, shape, whole[start + a : start + b]) for name, dtype, shape, a, b in entries]
 
 
-def _tensor(name: str, entry: Any, contents: memoryview) -> RawTensor:
+def _checked(name: str, entry: Any, size: int) -> tuple[str, str, tuple[int, ...], int, int]:
+    """Name, type, shape, begin and end of one entry of the header."""
     begin, end = entry["data_offsets"]
-    if not 0 <= begin <= end <= len(contents):
-        raise ValueError(f"{name} from {begin} to {end} of {len(contents)} bytes")
-    return RawTensor(name, str(entry["dtype"]), tuple(int(size) for size in entry["shape"]), contents[begin:end])
+    if not 0 <= begin <= end <= size:
+        raise ValueError(f"{name} from {begin} to {end} of {size} bytes")
+    return name, str(entry["dtype"]), tuple(int(length) for length in entry["shape"]), int(begin), int(end)

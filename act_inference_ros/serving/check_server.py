@@ -131,7 +131,9 @@ def _parser() -> argparse.ArgumentParser:
         "example: check_server --parity model_repository/act_policy/1/parity.json --server gpu-box:8001",
     )
     what = parser.add_argument_group("what it must compute (one of them)").add_mutually_exclusive_group(required=True)
-    what.add_argument("--checkpoint", metavar="DIR", help="LeRobot checkpoint directory or hub id; needs torch")
+    what.add_argument(
+        "--checkpoint", metavar="DIR", help="LeRobot checkpoint directory or hub id hf:owner/name; needs torch"
+    )
     what.add_argument("--parity", type=Path, metavar="FILE", help="parity.json of the exported version; needs no torch")
     parser.add_argument(
         "--precision",

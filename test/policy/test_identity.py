@@ -125,7 +125,20 @@ def test_statistics_in_the_weights_or_in_files_of_their_own_are_the_same_policy(
     assert identity(old) == identity(checkpoint)
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 7, b"\xff" * 64, (2).to_bytes(8, "little") + b"[]"])
+INFINITE = b'{"a":{"dtype":"F32","shape":[1e400],"data_offsets":[0,0]}}'
+BEYOND = b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 7,
+        b"\xff" * 64,
+        (2).to_bytes(8, "little") + b"[]",
+        *(len(header).to_bytes(8, "little") + header for header in (INFINITE, BEYOND)),
+    ],
+)
 def test_raw_tensors_refuse_what_is_no_whole_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / WEIGHTS
     path.write_bytes(content)
