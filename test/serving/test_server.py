@@ -238,7 +238,6 @@ def test_a_new_version_takes_over_without_a_failed_request(checkpoint: str, repo
         for asker in askers:
             asker.start()
         try:
-            before = (tmp_path / "act_policy" / "config.pbtxt").stat().st_mtime_ns
             export_policy(checkpoint, tmp_path)
             assert eventually(lambda: "2" in served_by)
         finally:
@@ -247,7 +246,6 @@ def test_a_new_version_takes_over_without_a_failed_request(checkpoint: str, repo
                 asker.join(DEADLINE_S)
     assert failures == []
     assert served_by == {"1", "2"}
-    assert (tmp_path / "act_policy" / "config.pbtxt").stat().st_mtime_ns == before
 
 
 @needs_triton
