@@ -46,7 +46,14 @@ class RejectedInputError(RejectedError):
 
 
 class AnotherPolicyError(InferenceError):
-    """What answers is another policy than the one that this client began with; `accept_policy` goes on with it."""
+    """What answers is another policy than the one that this client began with.
+
+    `policy_id` is the id of the other one, for `accept_policy`; empty if that cannot be gone on with.
+    """
+
+    def __init__(self, message: str, policy_id: str = "") -> None:
+        super().__init__(message)
+        self.policy_id = policy_id
 
 
 class BadOutputError(InferenceError):

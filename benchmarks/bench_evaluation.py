@@ -42,7 +42,7 @@ class InstantBackend:
     def infer(self, inputs: Mapping[str, Any], request_id: str = "") -> npt.NDArray[Any]:
         return np.tile(inputs["observation.state"], (CHUNK_SIZE, 1))
 
-    def accept_policy(self) -> None:
+    def accept_policy(self, policy_id: str) -> None:
         pass
 
     def close(self) -> None:

@@ -168,7 +168,7 @@ def play_node(cameras: int, samples: int) -> None:
             watch.inference_s = time.perf_counter() - began
             return chunk
 
-        def accept_policy(self) -> None:
+        def accept_policy(self, policy_id: str) -> None:
             pass
 
         def close(self) -> None:

@@ -59,7 +59,8 @@ class Operator:
         if self._supervisor.standing.reason == reasons.INTERNAL_FAULT:
             return Answer(False, f"{self._it_is()}; the node ends, start it again")
         was = self._supervisor.standing.reason
-        self._supervisor.policy_accepted = was == reasons.ANOTHER_POLICY
+        if was == reasons.ANOTHER_POLICY:
+            self._supervisor.accept_policy()
         self._supervisor.enter(now, State.PAUSED, reasons.CLEARED, f"it was: {was}; {RESUME}")
         return Answer(True, f"cleared; {RESUME}")
 

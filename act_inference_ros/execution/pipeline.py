@@ -165,13 +165,13 @@ class Pipeline:
         if taken.generation != self.supervisor.generation:
             return
         if isinstance(error, AnotherPolicyError):
-            self.supervisor.found_another_policy(now, str(error))
+            self.supervisor.found_another_policy(now, taken.t_obs, error.policy_id, str(error))
         else:
             self.supervisor.fail(now, str(error))
 
-    def take_policy_acceptance(self) -> bool:
-        """Return, once, whether somebody has accepted another policy."""
-        accepted, self.supervisor.policy_accepted = self.supervisor.policy_accepted, False
+    def take_policy_acceptance(self) -> str:
+        """Return, once, the policy_id of another policy that somebody has accepted; empty if nobody has."""
+        accepted, self.supervisor.policy_accepted = self.supervisor.policy_accepted, ""
         return accepted
 
     def _begin_anew_if_told(self) -> None:

@@ -56,8 +56,10 @@ class Supervisor(Transitions):
         self._refusal: Refusal | None = None
         self._now = -math.inf
         self._last_tick: float | None = None
-        self.policy_accepted = False
-        """Somebody has cleared the stop for another policy: whoever computes chunks may go on with it."""
+        self.policy_accepted = ""
+        """The policy_id of another policy with which whoever computes chunks may go on, once somebody has cleared the
+        stop for it."""
+        self._other_policy = ""
         self._let_one_pass = False
         self._take(configuration)
 
@@ -197,13 +199,20 @@ class Supervisor(Transitions):
             if self._judge(now):
                 self._hold(now, reasons.INFERENCE_FAILED, detail)
 
-    def found_another_policy(self, now: float, detail: str) -> None:
-        """Stop because what computes chunks is another policy than before: a person has to look at it first."""
+    def found_another_policy(self, now: float, t_obs: float, policy_id: str, detail: str) -> None:
+        """Stop because what computes chunks is another policy than before: a person has to look at it first.
+
+        That is known from an observation of `t_obs`, s. Without a `policy_id` it cannot be accepted.
+        """
         with self._guarded(now):
-            if self.look_at_clock(now) or self.state not in RUNNING:
+            if self.look_at_clock(now) or self.state not in RUNNING or t_obs <= self._not_before:
                 return
+            if self.policy_accepted:
+                return  # it was computed before that is taken up
             self._end_motion(now, reasons.ANOTHER_POLICY)
-            self._settle(now, State.STOPPED, reasons.ANOTHER_POLICY, f"{detail}; ~/clear_stop accepts it")
+            remedy = "~/clear_stop accepts it" if policy_id else "configure the node anew"
+            self._settle(now, State.STOPPED, reasons.ANOTHER_POLICY, f"{detail}; {remedy}")
+            self._other_policy = policy_id
 
     def fault(self, now: float, error: BaseException, unsent: bool = False) -> None:
         """Hold for good: something unforeseen happened on the way to the arm. Never raises.
@@ -226,6 +235,10 @@ class Supervisor(Transitions):
             self.look_at_clock(now)
             self._end_motion(now, reason)
             self._settle(now, state, reason, detail)
+
+    def accept_policy(self) -> None:
+        """Note that somebody has accepted the policy for which the arm was stopped."""
+        self.policy_accepted = self._other_policy
 
     def begin_start_pose(self, pose: tuple[float, ...], now: float) -> str | None:
         """Begin to move slowly to `pose`; returns None, or why that is not possible now."""
@@ -252,6 +265,7 @@ class Supervisor(Transitions):
         An observation taken at `not_before` or earlier does not begin a motion, even if it comes only now.
         """
         super().forget(not_before)
+        self.policy_accepted = ""
         self._refusal = self._last_tick = None
         self._now = not_before
 

@@ -43,8 +43,8 @@ class Backend(Protocol):
         `request_id` names the request in a server's traces and logs.
         """
 
-    def accept_policy(self) -> None:
-        """Go on with another policy, where `infer` raised AnotherPolicyError; `spec` has its policy_id afterwards."""
+    def accept_policy(self, policy_id: str) -> None:
+        """Go on with the policy that AnotherPolicyError named; `spec` has its policy_id afterwards."""
 
     def close(self) -> None:
         """Release everything; a second call does nothing."""

@@ -172,12 +172,13 @@ class InferenceClient:
         inputs = self._backend.spec.check_observation(observation)
         return self._backend.spec.check_chunk(self._backend.infer(inputs, request_id), self._backend.source)
 
-    def accept_policy(self) -> None:
-        """Go on with the policy that the server has now; `policy_id` is its id afterwards.
+    def accept_policy(self, policy_id: str) -> None:
+        """Go on with another policy of a server, when somebody has decided so: that of `AnotherPolicyError.policy_id`.
 
-        For after AnotherPolicyError, when somebody has decided so. Raises an InferenceError where that is not possible.
+        Nothing changes if a server has the old one again. Raises an InferenceError, and changes nothing, where none has
+        either, or where it reads or writes something else.
         """
-        self._backend.accept_policy()
+        self._backend.accept_policy(policy_id)
 
     def close(self) -> None:
         """Release the policy or the connection; `predict` raises NotReadyError from now on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,7 +53,8 @@ class FallbackBackend:
             self._primary = self._opened()
         except InferenceError as error:
             self._lose(error)
-        threading.Thread(target=self._look_after_primary, name="fallback", daemon=True).start()
+        arguments = weakref.ref(self), self._lost, self._closed
+        threading.Thread(target=_look_after, args=arguments, name="fallback", daemon=True).start()
 
     @property
     def spec(self) -> PolicySpec:
@@ -103,7 +105,7 @@ class FallbackBackend:
                 self._lose(error)
         return self._secondary.infer(inputs, request_id)
 
-    def accept_policy(self) -> None:
+    def accept_policy(self, policy_id: str) -> None:
         """Raise AnotherPolicyError: what the second backend has cannot be exchanged."""
         raise AnotherPolicyError(
             f"the fallback has policy {shown_id(self.spec.policy_id)}: create another client to use another one"
@@ -132,16 +134,6 @@ class FallbackBackend:
         _log.warning("falling back to %s: %s", self._secondary.source, error)
         self._lost.set()
 
-    def _look_after_primary(self) -> None:
-        while not self._closed.is_set():
-            self._lost.wait()
-            if self._closed.wait(RETRY_S):
-                return
-            try:
-                self._try_primary()
-            except Exception as error:  # whatever it is: this thread is the only way back
-                self._note(error)
-
     def _try_primary(self) -> None:
         primary = self._primary
         if primary is None:
@@ -161,6 +153,25 @@ class FallbackBackend:
             _log.debug("still on the fallback: %s", error)
         else:
             _log.exception("looking whether the server is back failed")
+
+
+def _look_after(backend: weakref.ref[FallbackBackend], lost: threading.Event, closed: threading.Event) -> None:
+    """Try the first backend again and again while it is lost, until all is closed or nobody has it any more."""
+    while not closed.is_set():
+        if not lost.wait(RETRY_S):
+            if backend() is None:
+                return
+            continue
+        if closed.wait(RETRY_S):
+            return
+        found = backend()
+        if found is None:
+            return
+        try:
+            found._try_primary()
+        except Exception as error:  # whatever it is: this thread is the only way back
+            found._note(error)
+        del found
 
 
 def _check_same_policy(primary: Backend, secondary: Backend) -> None:

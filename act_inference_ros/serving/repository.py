@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -65,19 +67,35 @@ def publish(
     """
     try:
         model.mkdir(parents=True, exist_ok=True)
-        path = model / CONFIG_FILE
-        there = path.read_text(encoding="utf-8") if path.is_file() else None
-        keep = there is not None and bool(exported_versions(model)) and not replace_config
-        version = max(exported_versions(model), default=0) + 1
-        known = {} if there is None or version == 1 else read_versions(there)
-        config = with_versions(config, known)
-        text = there if keep and there is not None else config
-        text = with_versions(text, known | {str(version): dict(provenance)})
-        if text != there:
-            _write(path, text)
-        _move_in(staged, model, version)
+        with _locked(model):
+            return _publish(staged, model, config, provenance, replace_config)
     except OSError as error:
         raise ConfigurationError(f"cannot write {model}: {error}") from error
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Keep other exports out of a directory meanwhile."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _publish(staged: Path, model: Path, config: str, provenance: Mapping[str, str], replace_config: bool) -> Published:
+    path = model / CONFIG_FILE
+    there = path.read_text(encoding="utf-8") if path.is_file() else None
+    keep = there is not None and bool(exported_versions(model)) and not replace_config
+    version = max(exported_versions(model), default=0) + 1
+    known = {} if there is None or version == 1 else read_versions(there)
+    config = with_versions(config, known)
+    text = there if keep and there is not None else config
+    text = with_versions(text, known | {str(version): dict(provenance)})
+    if text != there:
+        _write(path, text)
+    _move_in(staged, model, version)
     return Published(model / str(version), version, config_kept=keep and there != config)
 
 

@@ -70,7 +70,7 @@ class KnowingBackend:
         times = START_S + (step + np.arange(CHUNK_SIZE)) / FPS
         return self.function(times).astype(np.float32)
 
-    def accept_policy(self) -> None:
+    def accept_policy(self, policy_id: str) -> None:
         pass
 
     def close(self) -> None:

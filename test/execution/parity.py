@@ -169,7 +169,7 @@ class Backend:
             raise inference.rows
         return inference.rows.astype(np.float32)
 
-    def accept_policy(self) -> None:
+    def accept_policy(self, policy_id: str) -> None:
         pass
 
     def close(self) -> None:

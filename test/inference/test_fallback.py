@@ -49,7 +49,7 @@ class Stub:
             raise self.error
         return np.full((2, 3), self.number, np.float32)
 
-    def accept_policy(self) -> None:
+    def accept_policy(self, policy_id: str) -> None:
         pass
 
     def close(self) -> None:

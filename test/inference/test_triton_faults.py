@@ -195,7 +195,7 @@ def test_another_policy_under_the_same_name_is_refused(tmp_path: Path) -> None:
             with pytest.raises(AnotherPolicyError, match=r"another policy .* action_dim 14 and 7"):
                 client.predict(observation(SPEC))
             with pytest.raises(NotReadyError, match="create another client"):
-                client.accept_policy()
+                client.accept_policy("ab" * 32)
 
 
 def test_a_connection_that_went_silent_is_replaced(repository: Path, shared: RunningTriton) -> None:

@@ -111,6 +111,19 @@ def test_without_room_images_go_over_grpc(server: RunningTriton, monkeypatch: py
     assert regions_here() <= before
 
 
+def test_a_server_that_can_no_longer_see_this_machines_memory_gets_the_images_over_grpc(tmp_path: Path) -> None:
+    with RunningTriton(write_model(tmp_path, SPEC)) as process:
+        process.wait_ready()
+        with create(process, "auto") as client:
+            assert answers(client)
+            (name,) = process.shared_regions
+            process.kill()
+            (DIRECTORY / name).unlink()  # as if it were another machine's
+            process.start().wait_ready()
+            assert answers(client)
+            assert process.shared_regions == set()
+
+
 def test_a_server_that_was_started_again_gets_the_region_within_the_same_request(server: RunningTriton) -> None:
     with create(server) as client:
         assert answers(client)

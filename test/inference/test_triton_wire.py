@@ -8,6 +8,7 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from act_inference_ros.errors import (
+    AnotherPolicyError,
     BadOutputError,
     InferenceError,
     InferenceTimeoutError,
@@ -161,3 +162,11 @@ def test_errors_of_several_servers_keep_the_kind_of_the_first() -> None:
 
 def test_a_status_that_nobody_foresaw_is_a_rejection() -> None:
     assert row_of(Refusal(grpc.StatusCode.DATA_LOSS, "?")).error is RejectedError
+
+
+def test_of_several_failures_a_server_that_may_come_back_is_worth_more_than_another_policy() -> None:
+    gone, other = CallFailed(NotReadyError("gone")), CallFailed(AnotherPolicyError("other", "cd" * 32))
+    assert type(CallFailed.together([other, gone])) is NotReadyError
+    both = CallFailed.together([other, other])
+    assert isinstance(both, AnotherPolicyError)
+    assert both.policy_id == "cd" * 32

@@ -92,7 +92,7 @@ class PolicyStandIn:
             self._torch.nn.functional.conv2d(self._torch.zeros(1, 16, 96, 128), self._torch.zeros(16, 16, 3, 3))
         time.sleep(max(0.0, over - time.monotonic()))
 
-    def accept_policy(self) -> None:
+    def accept_policy(self, policy_id: str) -> None:
         pass
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """A version appears whole or not at all, and leaves the others alone."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,15 @@ def test_each_export_is_the_next_version(staged: Path, tmp_path: Path) -> None:
     (model / "notes").mkdir()
     assert publish(staged, model, CONFIG, PROVENANCE).version == 4
     assert exported_versions(model) == [1, 3, 4]
+
+
+def test_exports_at_the_same_time_are_versions_of_their_own(staged: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    with ThreadPoolExecutor(8) as pool:
+        versions = [pool.submit(lambda: publish(staged, model, CONFIG, PROVENANCE).version).result for _ in range(16)]
+        assert sorted(version() for version in versions) == list(range(1, 17))
+    assert exported_versions(model) == list(range(1, 17))
+    assert len(read_versions((model / "config.pbtxt").read_text())) == 16
 
 
 def test_a_version_that_only_waits_for_a_policy_is_filled(staged: Path, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class TorchEngine:
             except RuntimeError as error:
                 raise InferenceError(f"{self.source} failed: {_first_line(error)}") from error
 
-    def accept_policy(self) -> None:
+    def accept_policy(self, policy_id: str) -> None:
         """It is the one that was loaded, and stays so."""
 
     def close(self) -> None:

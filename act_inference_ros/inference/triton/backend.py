@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.errors import InferenceError, NotReadyError
+from act_inference_ros.errors import NotReadyError
 from act_inference_ros.inference.triton.contract import Contract, spec_differences
 from act_inference_ros.inference.triton.errors import CallFailed
 from act_inference_ros.inference.triton.hedge import Hedge
@@ -55,6 +55,7 @@ class TritonBackend:
         self._hedge = Hedge(options.timeout_s, len(self._servers))
         self._asked = False
         """Whether there was a request since the connections were renewed."""
+        self._renewed_at = time.monotonic()
         try:
             contract = self._agree(time.monotonic() + options.wait_s)
         except BaseException:
@@ -63,7 +64,8 @@ class TritonBackend:
         self._spec = contract.spec
         self._takes_jpeg = contract.jpeg
         self._hedge.took(self.warm_up_s)
-        threading.Thread(target=self._look_after_servers, name="triton_servers", daemon=True).start()
+        arguments = weakref.ref(self), self._closed
+        threading.Thread(target=_look_after, args=arguments, name="triton_servers", daemon=True).start()
 
     @property
     def spec(self) -> PolicySpec:
@@ -107,19 +109,30 @@ class TritonBackend:
         )
         return chunk
 
-    def accept_policy(self) -> None:
-        """Go on with the policy that the servers have now.
+    def accept_policy(self, policy_id: str) -> None:
+        """Go on with the policy of this id, which AnotherPolicyError named, from the servers that have it.
 
-        Raises an InferenceError if none answers, or if what it reads and writes is not the same.
+        Nothing changes if a server has the old one again. Raises an InferenceError, and changes nothing, if none has
+        either, or if what it reads and writes is not the same.
         """
+        deadline = time.monotonic() + self._options.timeout_s
+        found, failures = [], []
         for server in self._servers:
-            server.expected = None
-        contract = self._agree(time.monotonic() + self._options.timeout_s)
-        differences = spec_differences(replace(self._spec, policy_id=contract.spec.policy_id), contract.spec)
-        if differences:
-            self._expect(self._spec)
-            raise NotReadyError(f"{self.source}: another kind of policy: {differences}; create another client")
-        self._spec = contract.spec
+            try:
+                found.append(server.look(deadline).spec)
+            except CallFailed as failed:
+                failures.append(failed)
+        if self._spec in found:
+            return
+        wanted = replace(self._spec, policy_id=policy_id)
+        if wanted in found:
+            self._spec = wanted
+            self._expect(wanted)
+            return
+        if not found:
+            raise CallFailed.together(failures) from failures[-1]
+        differences = spec_differences(wanted, found[0])
+        raise NotReadyError(f"{self.source}: not the accepted policy: {differences}; create another client")
 
     def close(self) -> None:
         """Release connections and shared memory; a request in flight ends with NotReadyError."""
@@ -163,23 +176,32 @@ class TritonBackend:
                 raise NotReadyError(f"no server ready within {self._options.wait_s:g} s: {reasons}") from failures[-1]
             self._closed.wait(RETRY_S)
 
-    def _look_after_servers(self) -> None:
+    def _look(self) -> None:
         """Ask servers that failed, apart from requests: one that does not answer would cost a request its deadline."""
-        renewed = time.monotonic()
-        while not self._closed.wait(RETRY_S):
-            several = len(self._servers) > 1
+        for server in self._servers:
+            if len(self._servers) > 1 and not server.answers:
+                try:
+                    server.probe(time.monotonic() + self._options.timeout_s)
+                except CallFailed as failed:
+                    _log.debug("%s: still not there: %s", server.address, failed)
+        if self._asked and time.monotonic() > self._renewed_at + max(RENEW_S, 2 * self._options.timeout_s):
+            self._asked = False
             for server in self._servers:
-                if several and not server.answers:
-                    try:
-                        server.probe(time.monotonic() + self._options.timeout_s)
-                    except (CallFailed, InferenceError) as error:
-                        _log.debug("%s: still not there: %s", server.address, error)
-            if self._asked and time.monotonic() > renewed + max(RENEW_S, 2 * self._options.timeout_s):
-                self._asked = False
-                for server in self._servers:
-                    if server.answers:
-                        server.renew(time.monotonic() + self._options.timeout_s)
-                renewed = time.monotonic()
+                server.renew(time.monotonic() + self._options.timeout_s)
+            self._renewed_at = time.monotonic()
+
+
+def _look_after(backend: weakref.ref[TritonBackend], closed: threading.Event) -> None:
+    """Look after the servers of a backend until it is closed, or nobody has it any more."""
+    while not closed.wait(RETRY_S):
+        found = backend()
+        if found is None:
+            return
+        try:
+            found._look()
+        except Exception:  # whatever it is: this thread is the only way back
+            _log.exception("looking after the servers failed")
+        del found
 
 
 def _close_all(servers: Sequence[RemoteServer]) -> None:

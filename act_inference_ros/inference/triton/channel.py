@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from act_inference_ros.errors import ConfigurationError, NotReadyError
+from act_inference_ros.errors import ConfigurationError, NotReadyError, RejectedError, RejectedInputError
 from act_inference_ros.inference.triton.errors import CallFailed
 from act_inference_ros.inference.triton.options import MAX_RESPONSE_BYTES, TritonOptions
 from act_inference_ros.inference.triton.security import channel_credentials, is_loopback, read_token
@@ -39,13 +39,16 @@ _log = logging.getLogger(__name__)
 class TritonChannel:
     """Calls may be made from any thread; `reconnect` and `close` end those in flight."""
 
-    def __init__(self, address: str, options: TritonOptions) -> None:
-        """Raises ConfigurationError if certificates or token cannot be read."""
+    def __init__(self, address: str, options: TritonOptions, warn: bool = True) -> None:
+        """Raises ConfigurationError if certificates or token cannot be read.
+
+        `warn`: say so if the token can be read on the way.
+        """
         self.address = address
         self._options = options
         self._credentials = channel_credentials(options)
         self._token = read_token(options)
-        if self._token and not options.secure and not is_loopback(address):
+        if warn and self._token and not options.secure and not is_loopback(address):
             _log.warning("%s: the token is sent without encryption, for everybody on the way to read; set tls", address)
         self._lock = threading.Lock()  # guards which channel is used, which are retired, and whether all are closed
         self._closed = False
@@ -55,7 +58,12 @@ class TritonChannel:
 
     def call(self, method: str, request: Any, deadline: float) -> Any:
         """Call a method of Triton's service by name. `deadline` on the monotonic clock, s. Raises CallFailed."""
-        return self._call(getattr(self._stub, method), request, deadline)
+        try:
+            return self._call(getattr(self._stub, method), request, deadline)
+        except CallFailed as failed:
+            if isinstance(failed.error, RejectedInputError):  # it is no observation that is refused here
+                raise CallFailed(RejectedError(str(failed)), passing=False, row=failed.row) from failed.__cause__
+            raise
 
     def infer(self, request: bytes, deadline: float) -> Any:
         """Send a serialised ModelInferRequest, return the ModelInferResponse. Raises CallFailed."""
@@ -69,22 +77,23 @@ class TritonChannel:
         for channel in old:
             channel.close()
 
-    def renew(self, deadline: float) -> None:
-        """Begin a new connection if it is there by `deadline`, else keep the old one; calls in flight go on.
+    def wait_until_connected(self, deadline: float) -> None:
+        """Raise CallFailed if there is no connection by `deadline`."""
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout=max(0.0, deadline - time.monotonic()))
+        except (grpc.FutureTimeoutError, grpc.RpcError, RuntimeError) as error:  # RuntimeError: no more threads
+            raise CallFailed.timed_out(self.address) from error
+
+    def take_over(self, other: TritonChannel) -> None:
+        """Go on with the connection of another channel to the same address; calls in flight end where they began.
 
         The connection before the old one is closed: give each more time than a call may take.
         """
-        new = self._new_channel()
-        try:
-            grpc.channel_ready_future(new).result(timeout=max(0.0, deadline - time.monotonic()))
-        except (grpc.FutureTimeoutError, grpc.RpcError):
-            new.close()
-            return
         with self._lock:
             over, self._retired = self._retired, [self._channel]
-            self._use(new)
+            self._use(other._channel)
             if self._closed:
-                over = [*over, *self._retired, new]
+                over = [*over, *self._retired, other._channel]
         for channel in over:
             channel.close()
 

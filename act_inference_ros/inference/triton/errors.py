@@ -111,13 +111,14 @@ _OTHER = Row(Code.UNKNOWN, "", RejectedError, True, False, "an unexpected answer
 
 _MOST_TELLING = (
     RejectedInputError,
-    AnotherPolicyError,
     BadOutputError,
     RejectedError,
     InferenceTimeoutError,
     NotReadyError,
+    AnotherPolicyError,
 )
-"""What passes by itself comes last."""
+"""What passes by itself comes late. Another policy is the last, since a server that still has the right one, but does
+not answer now, is worth waiting for."""
 
 
 class CallFailed(Exception):
@@ -151,7 +152,11 @@ class CallFailed(Exception):
         messages = dict.fromkeys(str(failed) for failed in failures)
         kinds = [type(failed.error) for failed in failures]
         kind = next((kind for kind in _MOST_TELLING if kind in kinds), kinds[0])
-        return kind("; ".join(messages))
+        error = kind("; ".join(messages))
+        if isinstance(error, AnotherPolicyError):
+            others = [failed.error for failed in failures if isinstance(failed.error, AnotherPolicyError)]
+            error.policy_id = next((other.policy_id for other in others if other.policy_id), "")
+        return error
 
 
 def said(text: str) -> str:

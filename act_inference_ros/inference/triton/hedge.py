@@ -32,6 +32,7 @@ class Hedge:
 
     def __init__(self, timeout_s: float, n_servers: int) -> None:
         self._timeout_s = timeout_s
+        self._n_servers = n_servers
         self._took: deque[float] = deque(maxlen=REMEMBERED)
         self._pool: ThreadPoolExecutor | None = None
         if n_servers > 1:
@@ -39,9 +40,9 @@ class Hedge:
 
     @property
     def late_s(self) -> float:
-        """After how long a server is late, s: in any case early enough to leave another one half of the time."""
+        """After how long a server is late, s: in any case early enough for each of them to be asked in time."""
         usual_s = median(self._took) if self._took else self._timeout_s
-        return min(max(SHORTEST_S, LATE * usual_s), 0.5 * self._timeout_s)
+        return min(max(SHORTEST_S, LATE * usual_s), self._timeout_s / self._n_servers)
 
     def took(self, answer_s: float) -> None:
         """Note how long an answer took, s."""

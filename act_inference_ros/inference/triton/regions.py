@@ -8,6 +8,7 @@ from typing import Any
 
 from tritonclient.grpc import service_pb2
 
+from act_inference_ros.errors import RejectedError
 from act_inference_ros.inference.triton.channel import TritonChannel
 from act_inference_ros.inference.triton.contract import Contract, Inputs, RequestEncoder
 from act_inference_ros.inference.triton.errors import ALREADY_REGISTERED, UNKNOWN_REGION, CallFailed
@@ -18,6 +19,14 @@ MAX_REGIONS = 4
 """Requests at a time; more of them go over the wire."""
 RELEASE_S = 0.5
 """How long telling the server that a region ends may take."""
+
+
+class NotShared(Exception):
+    """The server does not take a region: `failure` is what it said."""
+
+    def __init__(self, failure: CallFailed) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
 
 
 class Regions:
@@ -52,7 +61,7 @@ class Regions:
                 self._unregister(name, deadline)
 
     def infer(self, inputs: Inputs, deadline: float, request_id: str = "") -> Any | None:
-        """Return the ModelInferResponse; None if there is no region to be had. Raises CallFailed."""
+        """Return the ModelInferResponse; None if there is no region to be had. Raises CallFailed or NotShared."""
         try:
             taken = self._take()
         except OSError:
@@ -64,7 +73,7 @@ class Regions:
             region.write(inputs)
             request = encoder.encode(inputs, request_id)
             if not self._is_registered(region):
-                self._register(region, deadline)
+                self._register_now(region, deadline)
             return self._channel.infer(request, deadline)
         except CallFailed as failed:
             if failed.row is UNKNOWN_REGION:
@@ -110,6 +119,14 @@ class Regions:
             if failed.row is not ALREADY_REGISTERED:  # by this client, for its name is of this process alone
                 raise
         region.registered_at = registering
+
+    def _register_now(self, region: Region, deadline: float) -> None:
+        try:
+            self._register(region, deadline)
+        except CallFailed as failed:
+            if isinstance(failed.error, RejectedError):
+                raise NotShared(failed) from failed
+            raise
 
     def _is_registered(self, region: Region) -> bool:
         return region.registered_at == self._server

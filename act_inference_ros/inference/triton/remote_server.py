@@ -6,18 +6,17 @@ import logging
 import threading
 import time
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import service_pb2
 
 from act_inference_ros.errors import (
     AnotherPolicyError,
     BadOutputError,
+    InferenceError,
     InferenceTimeoutError,
     NotReadyError,
-    RejectedError,
+    RejectedInputError,
 )
 from act_inference_ros.inference.triton.channel import TritonChannel
 from act_inference_ros.inference.triton.contract import (
@@ -25,27 +24,20 @@ from act_inference_ros.inference.triton.contract import (
     Contract,
     Inputs,
     RequestEncoder,
-    read_contract,
     spec_differences,
 )
-from act_inference_ros.inference.triton.diagnosis import why_closed
 from act_inference_ros.inference.triton.errors import (
-    CONNECTION_CLOSED,
-    NO_MODEL,
     UNKNOWN_REGION,
     WRONG_TOKEN,
     CallFailed,
-    said,
 )
+from act_inference_ros.inference.triton.look import PROBE_ID, look, read_served_contract, source, zeros
 from act_inference_ros.inference.triton.options import TritonOptions
-from act_inference_ros.inference.triton.regions import Regions
+from act_inference_ros.inference.triton.regions import NotShared, Regions
 from act_inference_ros.spec import PolicySpec, shown_id
 
 TIMEOUTS_BEFORE_RECONNECT = 3
 """A connection whose other end vanished without a word only shows as silence; a new one finds out."""
-
-PROBE_ID = "probe"
-"""The request id of an inference that is no robot's."""
 
 _log = logging.getLogger(__name__)
 
@@ -85,12 +77,16 @@ class RemoteServer:
         """Return a valid chunk of the expected policy. Raises CallFailed or ObservationError."""
         began = time.monotonic()
         try:
+            before = self._agree(deadline)[0]
             try:
                 answer = self._infer(inputs, deadline, request_id)
             except CallFailed as failed:
-                if failed.row is not UNKNOWN_REGION:
+                refused = isinstance(failed.error, RejectedInputError)
+                if failed.row is not UNKNOWN_REGION and not refused:
                     raise
-                self._agreed = None  # it was started again, or is another one: agree, register and ask once more
+                self._agreed = None  # it was started again, or has another model: agree, register and ask once more
+                if self._agree(deadline)[0] == before and refused:
+                    raise  # so the observation is to blame
                 answer = self._infer(inputs, deadline, request_id)
             self._check_identity(answer)
         except CallFailed as failed:
@@ -113,13 +109,17 @@ class RemoteServer:
         except CallFailed as failed:
             self._note_failure(failed)
             raise
-        spec = contract.spec
-        zeros: dict[str, Any] = {key: np.zeros(dim, np.float32) for key, dim in spec.vectors.items()}
-        zeros |= {image.key: np.zeros(image.shape, np.uint8) for image in spec.images}
         began = time.monotonic()
-        self.infer(zeros, deadline, PROBE_ID)
+        self.infer(zeros(contract.spec), deadline, PROBE_ID)
         self.probe_s = time.monotonic() - began
-        return replace(contract, spec=replace(spec, policy_id=self.policy_id))
+        return replace(contract, spec=replace(contract.spec, policy_id=self.policy_id))
+
+    def look(self, deadline: float) -> Contract:
+        """Infer once on zeros, whatever policy it is, and expect no other one than before. Raises as `infer`."""
+        try:
+            return look(self._channel, self._options, deadline)
+        except BadOutputError as error:
+            raise CallFailed(error, passing=False) from error
 
     def late(self) -> None:
         """Note that another server had to be asked, because this one took too long."""
@@ -128,8 +128,25 @@ class RemoteServer:
             self._lost_at = time.monotonic()
 
     def renew(self, deadline: float) -> None:
-        """Begin a new connection beside the one in use: what is behind an address may have grown or moved."""
-        self._channel.renew(deadline)
+        """Begin a new connection beside the one in use: what is behind an address may have grown or moved.
+
+        It is used only if the expected policy has computed a chunk over it.
+        """
+        candidate = TritonChannel(self.address, self._options, warn=False)
+        try:
+            candidate.wait_until_connected(deadline)
+            contract = look(candidate, self._options, deadline)
+            wanted = contract.spec == self.expected
+        except (CallFailed, InferenceError) as error:
+            _log.debug("%s: no new connection: %s", self.address, error)
+            wanted = False
+        if not wanted:
+            candidate.close()
+            return
+        agreed = self._agreed
+        if agreed is not None and agreed[0] != replace(contract, spec=replace(contract.spec, policy_id="")):
+            self._agreed = None
+        self._channel.take_over(candidate)
 
     def close(self) -> None:
         """Release shared memory and connection."""
@@ -143,7 +160,12 @@ class RemoteServer:
         contract, encoder = self._agree(deadline)
         encoded = contract.encoded(inputs)
         regions = self._regions
-        response = regions.infer(encoded, deadline, request_id) if regions is not None else None
+        response = None
+        if regions is not None:
+            try:
+                response = regions.infer(encoded, deadline, request_id)
+            except NotShared as refused:  # it shared once: it has moved to a place with another memory
+                self._stop_sharing(regions, refused.failure)
         if response is None:
             response = self._channel.infer(encoder.encode(encoded, request_id), deadline)
         answer = contract.answer_of(response, self._source)
@@ -159,11 +181,11 @@ class RemoteServer:
                 f"{self.address}: model {self._options.model} version {answer.version} is policy "
                 f"{shown_id(answer.policy_id)} now, this client began with {shown_id(expected.policy_id)}"
             )
-            raise CallFailed(AnotherPolicyError(message), passing=False)
+            raise CallFailed(AnotherPolicyError(message, answer.policy_id), passing=False)
 
     @property
     def _source(self) -> str:
-        return f"model {self._options.model} on {self.address}"
+        return source(self.address, self._options)
 
     def _agree(self, deadline: float) -> tuple[Contract, RequestEncoder]:
         agreed = self._agreed
@@ -172,35 +194,23 @@ class RemoteServer:
         if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise CallFailed.timed_out(self.address)
         try:
-            if self._agreed is None:
+            agreed = self._agreed  # others may take it away again at any time
+            if agreed is None:
                 self._channel.renew_token()
                 contract = self._read_contract(deadline)
-                encoder = RequestEncoder(
-                    contract, self._options.model, self._options.version, timeout_s=self._options.timeout_s
+                options = self._options
+                agreed = (
+                    contract,
+                    RequestEncoder(contract, options.model, options.version, timeout_s=options.timeout_s),
                 )
                 self._start_sharing(contract, deadline)
-                self._agreed = contract, encoder
-            return self._agreed
+                self._agreed = agreed
+            return agreed
         finally:
             self._lock.release()
 
     def _read_contract(self, deadline: float) -> Contract:
-        request = service_pb2.ModelConfigRequest(name=self._options.model, version=self._options.version)
-        try:
-            answer = self._channel.call("ModelConfig", request, deadline)
-        except CallFailed as failed:
-            if failed.row is NO_MODEL:
-                raise self._what_is_there(deadline) from failed
-            reason = None
-            if failed.row is CONNECTION_CLOSED:
-                reason = why_closed(self.address, self._options, max(0.1, deadline - time.monotonic()))
-            if reason is not None:
-                raise CallFailed(RejectedError(f"{self.address}: {reason}"), passing=False) from failed
-            raise
-        try:
-            contract = read_contract(answer.config, self._source)
-        except NotReadyError as error:
-            raise CallFailed(error, passing=False) from error
+        contract = read_served_contract(self._channel, self._options, deadline)
         # A configuration is common to all versions of a model: each answer itself says which policy it is of.
         expected = replace(self.expected or contract.spec, policy_id="")
         differences = spec_differences(expected, contract.spec)
@@ -214,23 +224,13 @@ class RemoteServer:
             )
         return contract
 
-    def _what_is_there(self, deadline: float) -> CallFailed:
-        """An error that lists the server's models, instead of one that says no."""
-        wanted = self._options.model + (f" version {self._options.version}" if self._options.version else "")
-        models = self._channel.call("RepositoryIndex", service_pb2.RepositoryIndexRequest(), deadline).models
-        there = [f"{m.name} {f'version {m.version} ' if m.version else ''}{m.state or 'not loaded'}" for m in models]
-        may_come = any(m.name == self._options.model and m.state != "READY" for m in models)
-        listed = said(", ".join(there)) or "none"
-        return CallFailed(
-            NotReadyError(f"{self.address}: no model {wanted} is ready there; there are: {listed}"), passing=may_come
-        )
-
     def _start_sharing(self, contract: Contract, deadline: float) -> None:
-        if self._regions is not None:
-            if self._regions.contract == contract:
+        before = self._regions
+        if before is not None:
+            if before.contract == contract:
                 return
-            self._regions.close()
             self._regions = None
+            before.close()
         if not self._share or contract.jpeg or not contract.spec.images:
             return
         regions = Regions(contract, self._channel, self._options)
@@ -243,6 +243,11 @@ class RemoteServer:
         self._regions = regions
         if self._closed:
             regions.close()
+
+    def _stop_sharing(self, regions: Regions, failure: CallFailed) -> None:
+        self._regions = None
+        regions.close()
+        self._go_without_sharing(failure)
 
     def _go_without_sharing(self, failure: OSError | CallFailed) -> None:
         """Images go over gRPC from now on, unless that is not wanted or the failure says nothing about it."""

@@ -112,7 +112,7 @@ class InferenceWorker:
         started = time.perf_counter()
         try:
             if accepted:
-                self._client.accept_policy()
+                self._client.accept_policy(accepted)
             chunk = self._client.predict(observation, request_id=f"t_obs={taken.t_obs:.6f}")
         except (InferenceError, ObservationError) as error:
             with self._lock:
