@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.joints import Joint, JointBinding
+from act_inference_ros.policy.checkpoint_files import WEIGHTS_FILE
 from test.ros.policy_node_stand import Stand, robot_parameters, running_policy_node
 from test.ros.robot_stand_in import JOINTS
 from test.ros.ros_helpers import PROJECT, wait_until
@@ -111,12 +112,14 @@ def to_ros(chunk: dict[str, float]) -> dict[str, float]:
 
 
 def overflow(checkpoint: Path, directory: Path) -> Path:
-    """The checkpoint, with action statistics that take its outputs beyond float32."""
+    """The checkpoint, with weights and action statistics that together take its outputs beyond float32."""
     directory.mkdir()
     for file in checkpoint.iterdir():
         (directory / file.name).write_bytes(file.read_bytes())
     statistics = load_file(directory / STATISTICS)
-    statistics["action.std"] = np.full_like(statistics["action.std"], 3.0e38)
-    statistics["action.mean"] = np.full_like(statistics["action.mean"], 3.0e38)
+    statistics["action.std"] = np.full_like(statistics["action.std"], 1.0e29)
     save_file(statistics, directory / STATISTICS)
+    weights = load_file(directory / WEIGHTS_FILE)
+    weights["model.action_head.bias"] = np.full_like(weights["model.action_head.bias"], 1.0e20)
+    save_file(weights, directory / WEIGHTS_FILE)
     return directory
