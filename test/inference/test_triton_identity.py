@@ -62,6 +62,7 @@ def test_a_version_that_appears_with_other_weights_is_another_policy(tmp_path: P
             with pytest.raises(AnotherPolicyError, match=f"version 2 is policy {NEW[:16]}"):
                 client.predict(observation(SPEC))
             client.accept_policy(NEW)
+            client.predict(observation(SPEC))
             assert (client.policy_id, client.model_version) == (NEW, "2")
 
 
