@@ -50,7 +50,7 @@ def remove_dead(names: Iterable[str]) -> list[str]:
     for stem in {match[1] for name in names if (match := _FAST_DDS.fullmatch(name))}:
         files = [DIRECTORY / f"{stem}{end}" for end in ("", *_LOCKS)] + [DIRECTORY / f"sem.{stem}_mutex"]
         locks = [path for end in _LOCKS if (path := DIRECTORY / f"{stem}{end}").exists()]
-        if locks and not any(_is_locked(path) for path in locks):  # without any, nobody knows
+        if locks and not any(is_locked(path) for path in locks):  # without any, nobody knows
             removed += [path.name for path in files if _unlink(path)]
     return removed
 
@@ -66,7 +66,7 @@ def remove_ports(ports: range) -> list[str]:
         stem = f"fastdds_port{port}"
         files = [DIRECTORY / f"{stem}{end}" for end in ("", *_LOCKS)] + [DIRECTORY / f"sem.{stem}_mutex"]
         there = [path for path in files if path.exists()]
-        if there and not any(_is_locked(path) for path in there if path.name.endswith(_LOCKS)):
+        if there and not any(is_locked(path) for path in there if path.name.endswith(_LOCKS)):
             removed += [path.name for path in there if _unlink(path)]
     return removed
 
@@ -121,7 +121,8 @@ def remove_abandoned_client_regions() -> list[str]:
     return remove_unlocked(*DIRECTORY.glob(f"{CLIENT_REGION_PREFIX}*"))
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether somebody who lives holds the lock on a file; what belongs to another user counts as held."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:

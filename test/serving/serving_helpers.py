@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.program.shared_memory import is_locked
 from act_inference_ros.serving.installation import find_triton
 from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt
 from act_inference_ros.serving.remains import RESERVED_PREFIX
@@ -133,3 +134,11 @@ def command_line(pid: int) -> list[bytes]:
 def shared_memory() -> set[str]:
     """Names of the regions of Tritons that this package has started."""
     return {name for name in os.listdir("/dev/shm") if name.startswith(f"{RESERVED_PREFIX}act_")}  # noqa: S108
+
+
+def left_behind() -> set[str]:
+    """Those of Tritons that have ended, as nobody holds the lock beside them; other tests may have Tritons running."""
+    there = shared_memory()
+    locks = [name for name in there if name.endswith("_lock")]
+    live = tuple(name.removesuffix("lock") for name in locks if is_locked(Path("/dev/shm", name)))  # noqa: S108
+    return {name for name in there if not name.startswith(live)} & shared_memory()

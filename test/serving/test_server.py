@@ -31,6 +31,7 @@ from test.serving.serving_helpers import (
     eventually,
     infer_inputs,
     is_running,
+    left_behind,
     needs_triton,
     observation,
     server_of,
@@ -319,13 +320,13 @@ def test_the_policy_without_cameras_is_served_right(checkpoint: str, repository:
 
 @needs_triton
 def test_a_signal_before_the_server_is_ready_leaves_nothing_behind(command: subprocess.Popen[str]) -> None:
-    before = shared_memory()
+    before = left_behind()
     assert eventually(lambda: len(children_of(command.pid)) == 2)
     processes = children_of(command.pid)
     command.send_signal(signal.SIGTERM)
     assert command.wait(DEADLINE_S) is not None
     assert [pid for pid in processes if is_running(pid)] == []
-    assert shared_memory() <= before
+    assert eventually(lambda: left_behind() <= before)
 
 
 @needs_triton

@@ -24,9 +24,9 @@ from test.serving.serving_helpers import (
     eventually,
     infer_inputs,
     is_running,
+    left_behind,
     needs_triton,
     server_of,
-    shared_memory,
     stubs_of,
 )
 
@@ -118,14 +118,14 @@ def repository(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def supervised(repository: Path, *flags: str, program: tuple[str, ...] = ("-m", MODULE)) -> Iterator[Supervised]:
-    before = shared_memory()
+    before = left_behind()
     running = Supervised(list(program), repository, *flags)
     try:
         yield running
     finally:
         if running.process.poll() is None:
             assert running.end() == 0, running.errors
-    assert shared_memory() <= before
+    assert eventually(lambda: left_behind() <= before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
