@@ -176,6 +176,11 @@ class PolicySpec:
             )
         return chunk
 
+    def differences(self, other: PolicySpec) -> dict[str, tuple[Any, Any]]:
+        """Field -> what it is here and in the other one, for those that differ."""
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__}
+        return {name: (ours, theirs) for name, (ours, theirs) in pairs.items() if ours != theirs}
+
     def to_json(self) -> str:
         """Serialise for a model repository or a log; `from_json` is the inverse."""
         return json.dumps(asdict(self), sort_keys=True)

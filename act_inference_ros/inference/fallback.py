@@ -176,11 +176,10 @@ def _look_after(backend: weakref.ref[FallbackBackend], lost: threading.Event, cl
 
 def _check_same_policy(primary: Backend, secondary: Backend) -> None:
     """Raise ConfigurationError, showing both sides, if the two are not, or cannot be known to be, the same policy."""
-    ours, theirs = primary.spec, secondary.spec
-    differing = [f for f in PolicySpec.__dataclass_fields__ if getattr(ours, f) != getattr(theirs, f)]
+    differing = primary.spec.differences(secondary.spec)
     if differing:
-        sides = "; ".join(f"{name}: {getattr(ours, name)} and {getattr(theirs, name)}" for name in differing)
+        sides = "; ".join(f"{name}: {ours} and {theirs}" for name, (ours, theirs) in differing.items())
         raise ConfigurationError(
             f"fallback: {primary.source} and {secondary.source} are different policies: {sides}"
-            + ("" if ours.policy_id else "; the server does not say which one it has: export it again")
+            + ("" if primary.spec.policy_id else "; the server does not say which one it has: export it again")
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +30,17 @@ def dims(config: ActConfig) -> dict[str, int]:
 
 
 def processor_normalizations(
-    config: ActConfig, pipelines: Pipelines, directory: Path
+    config: ActConfig, pipelines: Pipelines, unchanged: Iterable[str], directory: Path
 ) -> tuple[dict[str, Normalization], Normalization]:
     """How the inputs are normalised and the action is un-normalised, as the processor files say.
 
-    Raises CheckpointError if statistics are missing or are none.
+    `unchanged`: the inputs that are left as they are, whatever their mode (see `left_as_they_are`). Raises
+    CheckpointError if statistics are missing or are none.
     """
     pre, post = pipelines.normalizer, pipelines.unnormalizer
     lengths = dims(config)
     modes = {key: pre.modes.get(key, IDENTITY) for key in lengths}
-    modes |= dict.fromkeys(left_as_they_are(config, pipelines), IDENTITY)
+    modes |= dict.fromkeys(unchanged, IDENTITY)
     read = _from_state_file(pre, modes, lengths, directory / PREPROCESSOR_FILE)
     inputs = {key: Normalization(modes[key], pre.eps, read[key]) for key in lengths}
     mode, length = post.modes[ACTION_KEY], config.action_dim

@@ -57,8 +57,8 @@ def load_policy(checkpoint: str | PathLike[str]) -> LoadedPolicy:
         if has_processors(directory):
             pipelines = read_pipelines(directory)
             rename = pipelines.rename
-            inputs, action = processor_normalizations(config, pipelines, directory)
             unchanged = left_as_they_are(config, pipelines)
+            inputs, action = processor_normalizations(config, pipelines, unchanged, directory)
             warnings += [policy_warnings.left_as_it_is(key, old) for key, old in unchanged.items()]
         else:
             inputs, action = legacy_normalizations(config, weights)

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from act_inference_ros.errors import CheckpointError
 from act_inference_ros.policy import bounds
+from act_inference_ros.policy.checkpoint_files import open_file
+from act_inference_ros.policy.refusals import refusal
 
 _METADATA = "__metadata__"
+_WHOLE = "a whole safetensors file"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def raw_tensors(path: Path) -> Iterator[list[RawTensor]]:
     Raises CheckpointError for a file that is not whole. What is in the tensors is not looked at.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        with open_file(path, _WHOLE) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             whole = memoryview(mapped)
             tensors: list[RawTensor] = []
             try:
@@ -48,20 +50,20 @@ def raw_tensors(path: Path) -> Iterator[list[RawTensor]]:
                     tensor.content.release()
                 whole.release()
     except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
-        raise CheckpointError(f"{path}: expected a whole safetensors file, found: {error}") from error
+        raise refusal(path, _WHOLE, error) from error
 
 
 def _tensors(path: Path, whole: memoryview) -> list[RawTensor]:
     length = int.from_bytes(whole[:8], "little")
-    if length > min(bounds.HEADER_BYTES, len(whole) - 8):
-        largest = min(bounds.HEADER_BYTES, len(whole) - 8)
-        raise CheckpointError(f"{path}: expected a header of at most {largest} bytes, found {length}")
+    largest = min(bounds.HEADER_BYTES, len(whole) - 8)
+    if length > largest:
+        raise refusal(path, f"a header of at most {largest} bytes", length)
     start = 8 + length
     try:
         header = json.loads(bytes(whole[8:start]))
         entries = [_checked(name, entry, len(whole) - start) for name, entry in header.items() if name != _METADATA]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise CheckpointError(f"{path}: expected the header of a safetensors file, found: {error}") from error
+        raise refusal(path, "the header of a safetensors file", error) from error
     # Only now are there views of the contents: an error's traceback would keep them, and the file could not be closed.
     return [RawTensor(name, dtype, shape, whole[start + a : start + b]) for name, dtype, shape, a, b in entries]
 

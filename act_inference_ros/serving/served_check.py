@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 
-from act_inference_ros.errors import BadOutputError, ConfigurationError
+from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.images import as_jpeg, as_pixels
 from act_inference_ros.inference.options import ClientOptions
@@ -26,10 +26,12 @@ from act_inference_ros.inference.triton.contract import (
     POLICY_ID,
     POLICY_ID_BYTES,
     Contract,
+    raw_outputs,
     read_contract,
     spec_differences,
 )
 from act_inference_ros.inference.triton.errors import CallFailed
+from act_inference_ros.inference.triton.look import read_model_config, source
 from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.serving.reference import Arrays, Reference
 from act_inference_ros.spec import shown_id
@@ -106,8 +108,7 @@ class _ServedModel:
         self._address = address
         self._channel = TritonChannel(address, options)
         try:
-            request = service_pb2.ModelConfigRequest(name=options.model, version=options.version)
-            config = self._channel.call("ModelConfig", request, self._deadline()).config
+            config = read_model_config(self._channel, options, self._deadline())
             self.contract: Contract = read_contract(config, self.source)
         except CallFailed as failed:
             self.close()
@@ -123,7 +124,7 @@ class _ServedModel:
 
     @property
     def source(self) -> str:
-        return f"model {self._options.model} on {self._address}"
+        return source(self._address, self._options)
 
     def close(self) -> None:
         self._channel.close()
@@ -198,10 +199,7 @@ class _ServedModel:
             name: (datatype, [size, *shape[1:]] if self.contract.batched else shape)
             for name, (datatype, shape) in self.contract.outputs.items()
         }
-        came = {output.name: (output.datatype, list(output.shape)) for output in response.outputs}
-        if came != expected or len(response.raw_output_contents) != len(response.outputs):
-            raise BadOutputError(f"{self.source}: expected the outputs {expected}, got {came}")
-        read = {o.name: raw for o, raw in zip(response.outputs, response.raw_output_contents, strict=True)}
+        read = raw_outputs(response, expected, self.source)
         if POLICY_ID in read:
             rows = np.frombuffer(read[POLICY_ID], np.uint8).reshape(size, POLICY_ID_BYTES)
             self.policy_ids.update(row.tobytes().hex() for row in rows)

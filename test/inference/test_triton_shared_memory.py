@@ -16,7 +16,8 @@ from act_inference_ros.errors import NotReadyError
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.triton import shared_memory as triton_shared_memory
 from act_inference_ros.inference.triton.regions import MAX_REGIONS
-from act_inference_ros.inference.triton.shared_memory import PREFIX, Region, remove_stale_regions
+from act_inference_ros.inference.triton.shared_memory import PREFIX, Region
+from act_inference_ros.program.shared_memory import remove_abandoned_client_regions
 from test.inference.triton_models import fingerprint, observation, policy_spec, write_model
 from test.inference.triton_process import RunningTriton
 
@@ -171,7 +172,7 @@ def test_what_a_killed_client_left_is_removed_by_the_next_one(server: RunningTri
 def test_a_region_in_use_is_no_stale_one() -> None:
     region = Region(SPEC.images)
     try:
-        remove_stale_regions()
+        remove_abandoned_client_regions()
         assert region.name in regions_here()
     finally:
         region.close()
@@ -182,7 +183,7 @@ def test_files_of_others_are_let_be() -> None:
     other = DIRECTORY / "not_act_inference_1_2"
     other.touch()
     try:
-        remove_stale_regions()
+        remove_abandoned_client_regions()
         assert other.exists()
     finally:
         other.unlink()

@@ -90,21 +90,7 @@ class Contract:
 
     def answer_of(self, response: Any, source: str) -> Answer:
         """Read a response. Raises BadOutputError if it does not have just the outputs of this contract."""
-        expected = self.outputs
-        came = {output.name: (output.datatype, list(output.shape)) for output in response.outputs}
-        if came != expected or len(response.outputs) != len(expected):
-            raise BadOutputError(
-                f"{source}: expected the output {_outputs_text(expected)}, got {said(_outputs_text(came)) or 'none'}; "
-                "the model there has changed, or does not keep to its configuration"
-            )
-        contents = list(response.raw_output_contents)
-        sizes = [_BYTES[kind] * math.prod(shape) for kind, shape in came.values()]
-        found = [len(content) for content in contents]
-        if found != sizes:
-            raise BadOutputError(
-                f"{source}: expected {_outputs_text(expected)} of {sizes} bytes, got {said(str(found))}"
-            )
-        read = dict(zip(came, contents, strict=True))
+        read = raw_outputs(response, self.outputs, source)
         flat = np.frombuffer(read[OUTPUT], "<f4").astype(np.float32)
         return Answer(
             flat.reshape(self.spec.chunk_size, self.spec.action_dim),
@@ -162,6 +148,25 @@ class RequestEncoder:
         return b"".join(parts)
 
 
+def raw_outputs(response: Any, expected: Mapping[str, tuple[str, list[int]]], source: str) -> dict[str, bytes]:
+    """The bytes of each output of a response. Raises BadOutputError if they are not just the expected ones.
+
+    `expected`: name -> data type and shape on the wire.
+    """
+    came = {output.name: (output.datatype, list(output.shape)) for output in response.outputs}
+    if came != expected or len(response.outputs) != len(expected):
+        raise BadOutputError(
+            f"{source}: expected the output {_outputs_text(expected)}, got {said(_outputs_text(came)) or 'none'}; "
+            "the model there has changed, or does not keep to its configuration"
+        )
+    contents = list(response.raw_output_contents)
+    sizes = [_BYTES[kind] * math.prod(shape) for kind, shape in came.values()]
+    found = [len(content) for content in contents]
+    if found != sizes:
+        raise BadOutputError(f"{source}: expected {_outputs_text(expected)} of {sizes} bytes, got {said(str(found))}")
+    return dict(zip(came, contents, strict=True))
+
+
 def read_contract(config: Any, source: str) -> Contract:
     """Read a ModelConfig. Raises NotReadyError, showing both sides, if it is not that of a policy."""
     parameters = {key: value.string_value for key, value in config.parameters.items()}
@@ -193,8 +198,7 @@ def read_contract(config: Any, source: str) -> Contract:
 
 def spec_differences(ours: PolicySpec, theirs: PolicySpec) -> str:
     """Field by field, what differs; empty if nothing does."""
-    fields = {name: (getattr(ours, name), getattr(theirs, name)) for name in PolicySpec.__dataclass_fields__}
-    return "; ".join(f"{name} {a} and {b}" for name, (a, b) in fields.items() if a != b)
+    return "; ".join(f"{name} {a} and {b}" for name, (a, b) in ours.differences(theirs).items())
 
 
 def _expected_inputs(contract: Contract) -> dict[str, tuple[str, list[int]]]:

@@ -47,10 +47,19 @@ def look(channel: TritonChannel, options: TritonOptions, deadline: float) -> Con
 
 
 def read_served_contract(channel: TritonChannel, options: TritonOptions, deadline: float) -> Contract:
-    """Read what the model's configuration says. Raises CallFailed, which lists the models if there is no such one."""
+    """Read what the model's configuration says of a policy. Raises CallFailed."""
+    config = read_model_config(channel, options, deadline)
+    try:
+        return read_contract(config, source(channel.address, options))
+    except NotReadyError as error:
+        raise CallFailed(error, passing=False) from error
+
+
+def read_model_config(channel: TritonChannel, options: TritonOptions, deadline: float) -> Any:
+    """Read the model's ModelConfig. Raises CallFailed, which lists the models if there is no such one."""
     request = service_pb2.ModelConfigRequest(name=options.model, version=options.version)
     try:
-        answer = channel.call("ModelConfig", request, deadline)
+        return channel.call("ModelConfig", request, deadline).config
     except CallFailed as failed:
         if failed.row is NO_MODEL:
             raise _what_is_there(channel, options, deadline) from failed
@@ -60,10 +69,6 @@ def read_served_contract(channel: TritonChannel, options: TritonOptions, deadlin
         if reason is not None:
             raise CallFailed(RejectedError(f"{channel.address}: {reason}"), passing=False) from failed
         raise
-    try:
-        return read_contract(answer.config, source(channel.address, options))
-    except NotReadyError as error:
-        raise CallFailed(error, passing=False) from error
 
 
 def _what_is_there(channel: TritonChannel, options: TritonOptions, deadline: float) -> CallFailed:

@@ -13,7 +13,8 @@ from act_inference_ros.inference.triton.channel import TritonChannel
 from act_inference_ros.inference.triton.contract import Contract, Inputs, RequestEncoder
 from act_inference_ros.inference.triton.errors import ALREADY_REGISTERED, UNKNOWN_REGION, CallFailed
 from act_inference_ros.inference.triton.options import TritonOptions
-from act_inference_ros.inference.triton.shared_memory import Region, is_stale, remove_stale_regions
+from act_inference_ros.inference.triton.shared_memory import Region, is_stale
+from act_inference_ros.program.shared_memory import remove_abandoned_client_regions
 
 MAX_REGIONS = 4
 """Requests at a time; more of them go over the wire."""
@@ -48,7 +49,7 @@ class Regions:
 
         Removes what crashed clients left behind, here and there.
         """
-        remove_stale_regions()
+        remove_abandoned_client_regions()
         taken = self._take()
         if taken is not None:
             try:

@@ -10,17 +10,15 @@ import contextlib
 import mmap
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.inference.triton.contract import SharedImage
-from act_inference_ros.program.shared_memory import CLIENT_REGION_PREFIX, create_locked, remove_unlocked
+from act_inference_ros.program.shared_memory import CLIENT_REGION_PREFIX, DIRECTORY, create_locked
 from act_inference_ros.spec import ImageSpec
 
-DIRECTORY = Path("/dev/shm")  # noqa: S108 - where shm_open keeps its objects on Linux
 PREFIX = CLIENT_REGION_PREFIX
 
 
@@ -73,11 +71,6 @@ class Region:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(DIRECTORY / self.name)
         os.close(self._descriptor)
-
-
-def remove_stale_regions() -> None:
-    """Remove the regions of processes that have ended without doing so."""
-    remove_unlocked(*DIRECTORY.glob(f"{PREFIX}*"))
 
 
 def is_stale(name: str) -> bool:
