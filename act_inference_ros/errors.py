@@ -26,15 +26,23 @@ class ObservationError(ActInferenceError, ValueError):
 
 
 class InferenceError(ActInferenceError):
-    """A chunk could not be computed. The subclasses say whose turn it is to act."""
+    """A chunk could not be computed. The subclasses say what kind of reaction is needed."""
 
 
 class NotReadyError(InferenceError):
     """The client is closed, or the server cannot be reached or does not have the model."""
 
 
+class EngineEndedError(NotReadyError):
+    """The process that computes the policy has ended; another one is being started."""
+
+
 class InferenceTimeoutError(InferenceError, TimeoutError):
     """No answer within the deadline; the late answer will be dropped."""
+
+
+class EngineHungError(EngineEndedError, InferenceTimeoutError):
+    """The process that computes the policy hung or was stopped by a signal; it was ended, and another is started."""
 
 
 class RejectedError(InferenceError):
@@ -46,9 +54,9 @@ class RejectedInputError(RejectedError):
 
 
 class AnotherPolicyError(InferenceError):
-    """What answers is another policy than the one that this client began with.
+    """The answers come from another policy than the one that this client began with.
 
-    `policy_id` is the id of the other one, for `accept_policy`; empty if that cannot be gone on with.
+    `policy_id` is the id of the other policy, for `accept_policy`; empty if the client cannot continue with it.
     """
 
     def __init__(self, message: str, policy_id: str = "") -> None:
@@ -58,3 +66,8 @@ class AnotherPolicyError(InferenceError):
 
 class BadOutputError(InferenceError):
     """The policy or server answered with a wrong name, dtype or shape, or a non-finite number."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or the name of its class if there is no message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,9 +1,9 @@
-"""The package's vocabulary: every word that a user may write stands here once, and each command interface has one row.
+"""The package's vocabulary: every word that a user may write is listed here once; each command interface has one row.
 
-A row of `COMMAND_INTERFACES` says all that the package knows of a way to command a controller: its name, whether it
+A row of `COMMAND_INTERFACES` holds all that the package knows of a way to command a controller: its name, whether it
 streams, its message type, how a command is written into a message and read back, and whether its messages are published
-or are goals on an action server. Messages are made by whoever has their types (`MessageMaker`), so that nothing here
-imports ROS. A word that is not in its table is an error. Imports numpy only.
+or are goals on an action server. The caller supplies the function that makes messages (`MessageMaker`), so that this
+module does not import ROS. A word that is not in its table is an error. Imports numpy only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ MODES = ("local", "triton")
 """Where a policy is computed: on this machine, or on NVIDIA Triton."""
 DEFAULT_MODE = "local"
 FALLBACKS = ("", "local")
-"""What computes while the mode's own way cannot; empty: nothing does."""
+"""What computes the policy while the mode's own way fails; empty: nothing."""
+TORCH, ONNXRUNTIME, AUTO = "torch", "onnxruntime", "auto"
+ENGINES = (TORCH, ONNXRUNTIME, AUTO)
+"""What computes the network in local mode; auto: onnxruntime with an existing export or without torch, else torch."""
+PROVIDERS = (AUTO, "tensorrt", "cuda", "openvino", "cpu")
+"""Execution providers of the engine onnxruntime; auto: the best one that works on this machine."""
+PROCESS, THREAD = "process", "thread"
+ISOLATIONS = (PROCESS, THREAD)
+"""Where local mode computes: in a separate process, or in the calling process."""
 PRECISIONS = ("float32", "bfloat16", "float16")
 """The arithmetic of the network in local mode."""
 SHARED_MEMORY = ("auto", "on", "off")
@@ -30,19 +38,19 @@ SHARED_MEMORY = ("auto", "on", "off")
 
 RAW, COMPRESSED = "raw", "compressed"
 TRANSPORTS: Mapping[str, str] = {RAW: "sensor_msgs/msg/Image", COMPRESSED: "sensor_msgs/msg/CompressedImage"}
-"""How a camera's images travel -> the type of their messages."""
+"""Transport of a camera's images -> the type of their messages."""
 
 BY_HEADER, BY_RECEIPT = "header", "receive"
 STAMPS = (BY_HEADER, BY_RECEIPT)
-"""What says when an input was taken: its header's stamp, or its arrival."""
+"""Source of an input's time: the stamp in its header, or its arrival."""
 
 STUCK_WARN, STUCK_HOLD = "warn", "hold"
 STUCK = (STUCK_WARN, STUCK_HOLD)
-"""What a camera causes that shows the same pixels for too long."""
+"""Reaction to a camera that shows the same pixels for too long."""
 
 OVERLAP_AUTO, OVERLAP_ON, OVERLAP_OFF = "auto", "on", "off"
 OVERLAPS = (OVERLAP_AUTO, OVERLAP_ON, OVERLAP_OFF)
-"""Whether a controller's messages begin with what it was told before; see `execution.overlap`."""
+"""Whether a controller's messages begin with a part of the plan sent before; see `execution.overlap`."""
 
 BLEND, TEMPORAL_ENSEMBLE, LATEST = "blend", "temporal_ensemble", "latest"
 MERGES = (BLEND, TEMPORAL_ENSEMBLE, LATEST)
@@ -55,7 +63,7 @@ NANOSECONDS = 1_000_000_000
 class Command(NamedTuple):
     """Positions (n, joints) for the instants `times` (n,), s after `stamp`; ROS units.
 
-    `velocities` (n, joints), per s: nan where a point has none, None where no point has any. A trajectory has one or
+    `velocities` (n, joints), per s: nan for a point without velocity, None if no point has one. A trajectory has one or
     more points and ends at rest; a stream's command is one position for its stamp. Read back from a message, `stamp`
     is 0.0 where the message carries none. `max_effort`, N or Nm, is for grippers; None leaves it to the driver.
     """
@@ -68,7 +76,7 @@ class Command(NamedTuple):
 
 
 class GoalResult(NamedTuple):
-    """How a goal ended: where the gripper was, ROS units, its effort, N or Nm; nan for what the driver did not say."""
+    """How a goal ended: the gripper's position, ROS units, and effort, N or Nm; nan if the driver gives no value."""
 
     position: float
     effort: float
@@ -119,9 +127,9 @@ class GoalAction:
 class CommandInterface:
     """One way to command a controller.
 
-    `streams`: the controller wants one target at every tick and keeps the last; else it wants the rest of the plan
-    with every chunk and follows it by itself. `action`: its messages are goals on an action server, for a gripper of
-    one joint, and a target is sent only if it is another than the last; None: they are published on a topic.
+    `streams`: the controller gets one target at every tick and keeps the last; otherwise it gets the rest of the plan
+    with every chunk and follows the plan by itself. `action`: its messages are goals on an action server, for a gripper
+    with one joint, and a target is sent only if it differs from the last; None: messages are published on a topic.
     """
 
     name: str
@@ -135,7 +143,7 @@ class CommandInterface:
 def write_trajectory(make: MessageMaker, joints: Sequence[str], command: Command) -> Any:
     """Make a trajectory_msgs/JointTrajectory of points with positions and velocities.
 
-    A controller plays a cubic only between two points that both have velocities.
+    A controller interpolates with a cubic only between two points that both have velocities.
     """
     velocities = np.zeros_like(command.positions) if command.velocities is None else command.velocities
     points = [
@@ -154,7 +162,7 @@ def write_trajectory(make: MessageMaker, joints: Sequence[str], command: Command
 
 
 def read_trajectory(joints: Sequence[str], message: Any) -> Command:
-    """Read a trajectory_msgs/JointTrajectory. One without points has no rows: it stops the trajectory under way."""
+    """Read a trajectory_msgs/JointTrajectory. Without points it has no rows and stops the running trajectory."""
     offsets = np.array([seconds(point.time_from_start) for point in message.points])
     if not (np.diff(offsets) > 0.0).all():
         raise ObservationError(f"time_from_start must increase from point to point, got {offsets}")
@@ -212,7 +220,7 @@ def read_parallel_gripper_result(result: Any) -> GoalResult:
 
 
 def write_gripper(make: MessageMaker, joints: Sequence[str], command: Command) -> Any:
-    """Make the control_msgs/GripperCommand of a goal; without `max_effort` it says 0.0, since it must say something."""
+    """Make the control_msgs/GripperCommand of a goal; without `max_effort` its field, never empty, is 0.0."""
     effort = 0.0 if command.max_effort is None else command.max_effort
     return make("control_msgs/msg/GripperCommand", position=float(command.positions[0, 0]), max_effort=effort)
 
@@ -261,20 +269,20 @@ ACTIONS = tuple(name for name, row in COMMAND_INTERFACES.items() if row.action i
 
 
 def command_interface(name: str) -> CommandInterface:
-    """Return the row of that name. Raises ConfigurationError, listing the known ones, where there is none."""
+    """Return the row with that name. Raises ConfigurationError, which lists the known names, if there is none."""
     if name not in COMMAND_INTERFACES:
         raise ConfigurationError(f"command interface {name!r}: expected one of {', '.join(COMMAND_INTERFACES)}")
     return COMMAND_INTERFACES[name]
 
 
 def seconds(message: Any) -> float:
-    """A builtin_interfaces Time or Duration in s."""
+    """Return a builtin_interfaces Time or Duration in s."""
     return float(message.sec + message.nanosec * 1e-9)
 
 
 def stamp(make: MessageMaker, time: float) -> Any:
     """Make a builtin_interfaces/Time of s since the clock's epoch."""
-    # Whole seconds first: a float64 of today's date in nanoseconds would lose the last two digits.
+    # Whole seconds first: a float64 that holds today's date in nanoseconds would lose the last two digits.
     sec = math.floor(time)
     carried, nanosec = divmod(round((time - sec) * NANOSECONDS), NANOSECONDS)
     sec += carried
@@ -297,7 +305,7 @@ def _one_target(stamp: float, row: Positions) -> Command:
 
 
 def _by_name(joints: Sequence[str], names: Sequence[str], positions: Sequence[float]) -> Positions:
-    """Pick `joints` from a message's names and numbers (positions or velocities), both in its order."""
+    """Pick the values of `joints` from a message's names and numbers (positions or velocities)."""
     if len(names) != len(positions):
         raise ObservationError(f"{len(names)} joint names but {len(positions)} numbers")
     places = {name: place for place, name in enumerate(names)}

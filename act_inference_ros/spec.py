@@ -1,4 +1,4 @@
-"""PolicySpec: what a policy reads and writes, and the check that an observation or chunk is just that.
+"""PolicySpec: what a policy reads and writes, and the check that an observation or chunk fits it.
 
 Imported by every other part of the package; imports numpy only.
 """
@@ -22,23 +22,23 @@ ENVIRONMENT_STATE_KEY = "observation.environment_state"
 IMAGE_PREFIX = "observation.images."
 
 SHOWN_DIGITS = 16
-"""How much of a policy_id is shown to people; all of it is compared."""
+"""Digits of a policy_id that are shown to people; comparisons use all digits."""
 
-# What a spec may say at most. A server states one, and sizes in it are allocated.
+# Upper limits of the values in a spec. A server sends a spec, and memory of these sizes is allocated.
 MAX_LENGTH = 2**16
-"""Of a vector, of a chunk in steps, of an image's side in pixels."""
+"""Longest vector, longest chunk in steps, longest side of an image in pixels."""
 MAX_CHUNK = 2**22
-"""Numbers in a chunk: 16 MiB."""
+"""Most numbers in a chunk: 16 MiB."""
 MAX_CAMERAS = 64
 MAX_IMAGE_PIXELS = 2**25
-"""Of all cameras together: one of 8K video, or sixteen of full HD."""
+"""Most pixels of all cameras together: one camera with 8K video, or sixteen with full HD."""
 MAX_COEFFICIENT = 1e6
-"""Of temporal ensembling, either sign."""
+"""Largest coefficient of temporal ensembling, with either sign."""
 MAX_KEY = 256
-"""Characters of a feature key."""
+"""Most characters of a feature key."""
 MAX_IGNORED = 1000
 MAX_SPEC_TEXT = 2**20
-"""Characters of a spec as JSON."""
+"""Most characters of a spec as JSON."""
 
 Chunk: TypeAlias = npt.NDArray[np.float32]
 """An action chunk, float32 (chunk_size, action_dim), in the policy's units; row i is for t_obs + i / fps."""
@@ -56,7 +56,7 @@ class ImageSpec:
     width: int
 
     def __post_init__(self) -> None:
-        """Raise ConfigurationError for a name or a size that cannot be an image's."""
+        """Raise ConfigurationError for a name or a size that an image cannot have."""
         _check_key("key", self.key)
         _check_count(f"{self.key}: height", self.height, MAX_LENGTH)
         _check_count(f"{self.key}: width", self.width, MAX_LENGTH)
@@ -77,9 +77,9 @@ class PolicySpec:
     """What a policy reads and writes, in the names and units of the robot side.
 
     `ignored_keys` may be present in an observation and have no influence: inputs that the checkpoint declares but
-    ACT does not read, and `observation.state` for a policy without state (LeRobot itself wants it there).
+    ACT does not read, and `observation.state` for a policy without state (LeRobot itself requires it).
     `state_key` and `environment_state_key` differ from the default only where the checkpoint renames them.
-    `policy_id` says which function it is that reads and writes these: 64 hexadecimal digits, empty where nobody knows.
+    `policy_id` identifies the function from these inputs to these outputs: 64 hexadecimal digits, empty if unknown.
     """
 
     chunk_size: int
@@ -95,7 +95,7 @@ class PolicySpec:
     policy_id: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ConfigurationError for a field that is not what it is declared to be, or beyond any policy's size."""
+        """Raise ConfigurationError for a field of the wrong type, or beyond the size of any policy."""
         _check_count("chunk_size", self.chunk_size, MAX_LENGTH)
         _check_count("action_dim", self.action_dim, MAX_LENGTH)
         if self.chunk_size * self.action_dim > MAX_CHUNK:
@@ -177,7 +177,7 @@ class PolicySpec:
         return chunk
 
     def differences(self, other: PolicySpec) -> dict[str, tuple[Any, Any]]:
-        """Field -> what it is here and in the other one, for those that differ."""
+        """Return field -> its values here and in `other`, for the fields that differ."""
         pairs = {name: (getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__}
         return {name: (ours, theirs) for name, (ours, theirs) in pairs.items() if ours != theirs}
 
@@ -187,7 +187,7 @@ class PolicySpec:
 
     @classmethod
     def from_json(cls, text: str) -> PolicySpec:
-        """Read what `to_json` wrote. Raises ConfigurationError if it is not that; nothing is trusted."""
+        """Read the output of `to_json`. Raises ConfigurationError for anything else; the text is not trusted."""
         try:
             given = _taken(cls, _read_fields(text), needed=("images",))
             given["images"] = tuple(map(_read_image, _list("images", given["images"])))
@@ -198,7 +198,7 @@ class PolicySpec:
 
 
 def shown_id(policy_id: str) -> str:
-    """Return what people are shown of a policy_id."""
+    """Return the part of a policy_id that is shown to people."""
     return policy_id[:SHOWN_DIGITS] or "unknown"
 
 
@@ -206,7 +206,7 @@ _POLICY_ID = re.compile(r"(?:[0-9a-f]{64})?")
 
 
 def _refused(name: str, expected: str, got: Any) -> ConfigurationError:
-    # reprlib, for a value may be as long and as deep as a server likes.
+    # reprlib, because a server may send values of any length and depth.
     return ConfigurationError(f"{name}: expected {expected}, got {reprlib.repr(got)}")
 
 
@@ -232,7 +232,7 @@ def _check_tuple(name: str, value: Any, kind: type, most: int) -> None:
 
 
 def _read_fields(text: str) -> Any:
-    """Parse JSON that must be strict: no number that is none, no key twice."""
+    """Parse strict JSON: no NaN or Infinity, and no repeated key."""
     if len(text) > MAX_SPEC_TEXT:
         raise ConfigurationError(f"expected at most {MAX_SPEC_TEXT} characters, got {len(text)}")
     try:
@@ -260,7 +260,7 @@ def _read_image(read: Any) -> ImageSpec:
 
 
 def _taken(cls: type, read: Any, needed: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the fields of a dataclass as they were read: all that are `needed` or have no default, and no other."""
+    """Return a dataclass's fields from read data: all that are `needed` or have no default must exist, no others."""
     if not isinstance(read, dict):
         raise _refused(cls.__name__, "an object of fields", read)
     known = {field.name: field.default is MISSING or field.name in needed for field in fields(cls)}

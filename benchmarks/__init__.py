@@ -1,1 +1,1 @@
-"""What the package costs and what it gains, measured: `make bench` runs every benchmark here. Imports the package."""
+"""Measures the costs and gains of the package: `make bench` runs every benchmark here. Imports the package."""

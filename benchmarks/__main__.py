@@ -1,13 +1,22 @@
 """`make bench`: every benchmark in turn, each in a process of its own; JSON in benchmarks/results/.
 
-A benchmark that cannot run here (no Triton, no compiler) says why and the others go on; the exit status tells.
+A benchmark that cannot run here (no Triton, no compiler) says why, and the others continue; the exit status shows it.
 """
 
 import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("bench_local", "bench_export", "bench_node", "bench_triton", "bench_evaluation", "bench_motion")
+BENCHMARKS = (
+    "bench_local",
+    "bench_start",
+    "bench_export",
+    "bench_node",
+    "bench_stream",
+    "bench_triton",
+    "bench_evaluation",
+    "bench_motion",
+)
 
 
 def main() -> int:

@@ -20,7 +20,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that it also runs as a script
 
-from benchmarks.bench_local import processor, write_checkpoint  # noqa: E402
+from benchmarks.program import processor  # noqa: E402
+from benchmarks.standard_act import write_checkpoint  # noqa: E402
 
 TARGET_S = 10.0
 PHASES = {"loading": "load", "exporting": "export", "comparing": "compare"}

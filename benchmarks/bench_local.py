@@ -1,24 +1,25 @@
-"""Local mode against the same network written plainly, on this machine's CPU, in one run.
+"""Local mode with every engine and precision against the same network written plainly, on this machine, in one run.
 
-Baseline: `plain ACT` (test/plain_act.py): the operations of LeRobot's eager model, contiguous images, batch norms
-unfolded, nothing precomputed. Both run alternately with the same weights, observation and threads; the ratio of medians
-is what counts, for it depends little on how fast or busy the machine is. The weights are random.
+Baseline: `plain ACT` (test/plain_act.py): the operations of LeRobot's eager model in float32, contiguous images, batch
+norms unfolded, nothing precomputed. For each engine and precision, the plain network, an inference in this process and
+one in a separate process take turns, with the same weights, observation and threads. The result is the ratio of
+medians, because it depends little on the machine's speed. Each time has the chunk's error against the plain one beside
+it. Combinations that do not run here are listed with the reason. The weights are random.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # so that it also runs as a script
@@ -26,188 +27,209 @@ sys.path.insert(0, str(ROOT))  # so that it also runs as a script
 import numpy as np  # noqa: E402
 import numpy.typing as npt  # noqa: E402
 
-if TYPE_CHECKING:  # how long it takes to import torch is measured
-    import torch
+from act_inference_ros.errors import ActInferenceError  # noqa: E402
+from act_inference_ros.inference.client import InferenceClient  # noqa: E402
+from act_inference_ros.interfaces import ONNXRUNTIME, PRECISIONS, PROCESS, THREAD, TORCH  # noqa: E402
+from act_inference_ros.program import exit_status  # noqa: E402
+from act_inference_ros.program.processor import BFLOAT16_FLAGS, instructions  # noqa: E402
+from benchmarks.others import Others, verdict  # noqa: E402
+from benchmarks.program import RESULTS, count, machine, run, write_results  # noqa: E402
+from benchmarks.standard_act import observation_of, plain_policy, write_checkpoint  # noqa: E402
 
-ACTION_DIM = 14
-HEIGHT, WIDTH = 480, 640
-EAGER_TARGET, COMPILED_TARGET, MEMORY_TARGET_MB = 0.85, 0.70, 800
+EAGER_TARGET, COMPILED_TARGET = 0.85, 0.70
+ONNXRUNTIME_TARGET = {1: 0.66, 4: 0.66}
+BFLOAT16_TARGET = {1: 0.38, 4: 0.42}
+"""Number of cameras -> ratio to plain ACT, on a processor; bfloat16 where it has instructions for that."""
+PROVIDERS = {"cpu": ("cpu", "openvino"), "cuda": ("cuda", "tensorrt")}
+PAUSE_S = 0.02
+"""Pause before each chunk, because threads of the last one may spin for a while."""
+LONGEST_S = 120.0
+"""Longest time for one engine in one precision; a slower one is measured with fewer chunks, at least FEWEST."""
+FEWEST = 3
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Candidate:
+    """What is measured; `provider` is empty for torch."""
+
+    engine: str
+    precision: str
+    provider: str = ""
+    compile: bool = False
+
+    def __str__(self) -> str:
+        name = f"{self.engine} ({self.provider})" if self.provider else self.engine
+        return f"{name} {self.precision}{', compiled' if self.compile else ''}"
+
+
+def candidates(device: str, quick: bool) -> list[Candidate]:
+    """Return every engine and provider in every precision; quick: only those with a target, and nothing compiled."""
+    torch_ones = [Candidate(TORCH, precision) for precision in PRECISIONS]
+    compiled = [Candidate(TORCH, "float32", compile=True)]
+    others = [Candidate(ONNXRUNTIME, precision, p) for p in PROVIDERS[device] for precision in PRECISIONS]
+    return [*torch_ones[:2], others[0]] if quick else [*torch_ones[:1], *compiled, *torch_ones[1:], *others]
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one camera, eager, few repetitions")
-    parser.add_argument("--repeat", type=int, default=None, help="chunks of each kind (default 15, quick 5)")
-    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="CPU threads")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "local.json")
-    parser.add_argument("--load", metavar="CHECKPOINT", help=argparse.SUPPRESS)  # the fresh process for load and memory
+    parser.add_argument("--quick", action="store_true", help="one camera, few engines and repetitions")
+    parser.add_argument("--repeat", type=count, default=None, help="chunks of each kind (default 15, quick 5)")
+    parser.add_argument("--cameras", type=count, nargs="+", default=None, help="default: 1 4, quick 1")
+    parser.add_argument("--threads", type=count, default=min(2, os.cpu_count() or 1), help="CPU threads")
+    parser.add_argument("--device", choices=PROVIDERS, default="cpu", help="cuda: the first GPU (default: cpu)")
+    parser.add_argument("--output", type=Path, default=None, help="default: benchmarks/results/local[_cuda].json")
     arguments = parser.parse_args()
-    if arguments.load:
-        print(json.dumps(measure_load(arguments.load, arguments.threads)))
-        return
-    repeat = arguments.repeat or (5 if arguments.quick else 15)
-    cameras = (1,) if arguments.quick else (1, 4)
-    results = {"threads": arguments.threads, "repeat": repeat, "processor": processor(), "runs": []}
-    for n_cameras in cameras:
+    quick, device = arguments.quick, arguments.device
+    if device == "cuda":
+        from act_inference_ros.inference.local.torch_engine import choose_device
+
+        choose_device(device)  # raises where there is none
+    repeat = arguments.repeat or (5 if quick else 15)
+    settings = {"device": device, "threads": arguments.threads, "repeat": repeat, **machine()}
+    runs = []
+    for cameras in arguments.cameras or ((1,) if quick else (1, 4)):
         with tempfile.TemporaryDirectory() as directory:
-            write_checkpoint(Path(directory), n_cameras)
-            load = load_in_fresh_process(directory, arguments.threads)
-            for compile_ in (False,) if arguments.quick else (False, True):
-                times = measure_chunks(directory, n_cameras, compile_, repeat, arguments.threads)
-                results["runs"].append(
-                    {"cameras": n_cameras, "compile": compile_, **times, **({} if compile_ else load)}
-                )
-                print_run(results["runs"][-1])
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"written to {arguments.output}")
+            setting = Setting(Path(directory), cameras, device, arguments.threads, repeat)
+            for candidate in candidates(device, quick):
+                runs.append({"cameras": cameras, **asdict(candidate), **measured(setting, candidate)})
+                report(candidate, runs[-1])
+    name = "local.json" if device == "cpu" else f"local_{device}.json"
+    write_results(arguments.output or RESULTS / name, {**settings, "runs": runs})
+    return exit_status.FAULT if any(run.get("unforeseen") for run in runs) else exit_status.OK
 
 
-def write_checkpoint(directory: Path, n_cameras: int) -> None:
-    """A checkpoint of ACT's standard size with random weights and statistics."""
-    import torch
-    from safetensors.torch import save_file
+class Setting:
+    """A policy in `directory`, as a checkpoint and exported, and the plain network with the same weights."""
 
-    from act_inference_ros.policy.config import read_config
-    from act_inference_ros.policy.network import ActNetwork
+    def __init__(self, directory: Path, cameras: int, device: str, threads: int, repeat: int) -> None:
+        self.cameras, self.device, self.threads, self.repeat = cameras, device, threads, repeat
+        self.checkpoint = directory / "checkpoint"
+        write_checkpoint(self.checkpoint, cameras)
+        self.observation = observation_of(cameras)
+        self.plain = plain_policy(self.checkpoint, device, threads)
+        self.right: npt.NDArray[Any] = plain_policy(self.checkpoint, threads=threads)(self.observation)
+        """The expected answer of each engine: the plain network's chunk, computed by the processor."""
+        self._directory = directory
+        self._exports: dict[str, Path] = {}
 
-    image = {"type": "VISUAL", "shape": [3, HEIGHT, WIDTH]}
-    vector = {"type": "STATE", "shape": [ACTION_DIM]}
-    inputs = {"observation.state": vector, **{f"observation.images.cam{i}": image for i in range(n_cameras)}}
-    outputs = {"action": {"type": "ACTION", "shape": [ACTION_DIM]}}
-    config = {"type": "act", "input_features": inputs, "output_features": outputs}
-    (directory / "config.json").write_text(json.dumps(config))
-    torch.manual_seed(0)
-    tensors = {f"model.{name}": tensor for name, tensor in ActNetwork(read_config(directory)).state_dict().items()}
-    for key, feature in {**inputs, **outputs}.items():
-        side = "unnormalize_outputs" if key == "action" else "normalize_inputs"
-        shape = (3, 1, 1) if feature["type"] == "VISUAL" else (ACTION_DIM,)
-        for statistic, value in (("mean", 0.45), ("std", 0.25)):
-            tensors[f"{side}.buffer_{key.replace('.', '_')}.{statistic}"] = torch.full(shape, value)
-    save_file(tensors, directory / "model.safetensors")
+    def exported(self, precision: str) -> Path:
+        """An exported repository; TensorRT and OpenVINO make bfloat16 of a float32 graph themselves."""
+        from act_inference_ros.serving.export import export_policy
 
+        precision = "float32" if precision == "bfloat16" else precision
+        if precision not in self._exports:
+            repository = self._directory / f"exported_{precision}"
+            export_policy(str(self.checkpoint), repository, precision=precision, log=lambda _line: None)
+            self._exports[precision] = repository
+        return self._exports[precision]
 
-def observation_of(n_cameras: int) -> dict[str, Any]:
-    random = np.random.default_rng(0)
-    images = {
-        f"observation.images.cam{i}": random.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-        for i in range(n_cameras)
-    }
-    return {"observation.state": random.normal(size=ACTION_DIM).astype(np.float32), **images}
-
-
-def measure_chunks(directory: str, n_cameras: int, compile_: bool, repeat: int, threads: int) -> dict[str, Any]:
-    """Median seconds per chunk of local mode and of the baseline, alternated; and their largest difference."""
-    from act_inference_ros.inference.client import InferenceClient
-
-    observation = observation_of(n_cameras)
-    plain = plain_policy(directory)
-    with InferenceClient.create(
-        "local", checkpoint=directory, device="cpu", threads=threads, compile=compile_
-    ) as client:
-        difference = float(np.abs(client.predict(observation) - plain(observation)).max())
-        ours, baseline = [], []
-        for _ in range(repeat):
-            ours.append(seconds(client.predict, observation))
-            baseline.append(seconds(plain, observation))
-    median, median_baseline = statistics.median(ours), statistics.median(baseline)
-    return {
-        "chunk_s": median,
-        "chunk_first_s": ours[0],
-        "chunk_min_s": min(ours),
-        "plain_chunk_s": median_baseline,
-        "ratio": median / median_baseline,
-        "ratio_of_fastest": min(ours) / min(baseline),  # what is left of it on a busy machine
-        "max_difference": difference,
-    }
+    @contextlib.contextmanager
+    def client(self, candidate: Candidate, isolation: str) -> Iterator[InferenceClient]:
+        on_torch = candidate.engine == TORCH
+        with InferenceClient.create(
+            "local",
+            checkpoint=self.checkpoint if on_torch else self.exported(candidate.precision),
+            device=self.device,
+            precision=candidate.precision,
+            compile=candidate.compile,
+            threads=self.threads,
+            engine=candidate.engine,
+            providers=candidate.provider or "auto",
+            isolation=isolation,
+            niceness=0,  # what the process costs is asked, not how much it yields to others
+        ) as client:
+            yield client
 
 
-def plain_policy(directory: str) -> Callable[[dict[str, npt.NDArray[Any]]], npt.NDArray[Any]]:
-    """The baseline from raw observation to un-normalised chunk, as LeRobot's eager pipeline does it."""
-    import torch
-    from safetensors.torch import load_file
-
-    from test.plain_act import PlainAct
-
-    weights = load_file(Path(directory) / "model.safetensors")
-    config = {
-        "vision_backbone": "resnet18", "replace_final_stride_with_dilation": False, "pre_norm": False, "latent_dim": 32,
-        "dim_model": 512, "n_heads": 8, "feedforward_activation": "relu", "n_encoder_layers": 4, "n_decoder_layers": 1,
-    }  # fmt: skip
-    network = PlainAct(config, weights)
-
-    def statistics_of(side: str, key: str) -> tuple[torch.Tensor, torch.Tensor]:
-        prefix = f"{side}.buffer_{key.replace('.', '_')}"
-        return weights[f"{prefix}.mean"], weights[f"{prefix}.std"]
-
-    def predict(observation: dict[str, Any]) -> npt.NDArray[Any]:
-        with torch.inference_mode():
-            inputs = {}
-            for key, array in observation.items():
-                x = torch.from_numpy(array)
-                x = (x.float() / 255).permute(2, 0, 1).contiguous() if array.ndim == 3 else x
-                mean, std = statistics_of("normalize_inputs", key)
-                inputs[key] = (x.unsqueeze(0) - mean) / (std + 1e-8)
-            state = inputs.pop("observation.state")
-            mean, std = statistics_of("unnormalize_outputs", "action")
-            return (network(list(inputs.values()), state) * std + mean)[0].numpy()
-
-    return predict
-
-
-def seconds(call: Callable[..., Any], *arguments: Any) -> float:
-    start = time.perf_counter()
-    call(*arguments)
-    return time.perf_counter() - start
-
-
-def load_in_fresh_process(directory: str, threads: int) -> dict[str, Any]:
-    command = [sys.executable, str(Path(__file__).resolve()), "--load", directory, "--threads", str(threads)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # type: ignore[no-any-return]  # JSON
-
-
-def measure_load(directory: str, threads: int) -> dict[str, Any]:
-    """Seconds to import and load, and the peak memory after a chunk; for a process that does nothing else."""
-    from act_inference_ros.inference.client import InferenceClient
-
-    start = time.perf_counter()
-    import torch  # noqa: F401
-
-    imported = time.perf_counter()
-    with InferenceClient.create("local", checkpoint=directory, device="cpu", threads=threads) as client:
-        loaded = time.perf_counter()
-        client.predict(observation_of(len(client.spec.images)))
-    # Not getrusage's: that begins with what the parent had when it forked.
-    status = Path("/proc/self/status").read_text()
-    peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
-    return {"import_torch_s": imported - start, "load_s": loaded - imported, "peak_memory_mb": peak}
-
-
-def processor() -> str:
+def measured(setting: Setting, candidate: Candidate) -> dict[str, Any]:
+    """The figures, or why there are none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
+        return measure(setting, candidate)
+    except ActInferenceError as error:
+        return {"does_not_run": str(error).splitlines()[0]}
+    except Exception as error:  # perhaps from one provider; the others can still be measured
+        first_line = (str(error).splitlines() or [""])[0]
+        return {"does_not_run": f"{type(error).__name__}: {first_line}", "unforeseen": True}
 
 
-def print_run(run: dict[str, Any]) -> None:
-    target = COMPILED_TARGET if run["compile"] else EAGER_TARGET
-    kind = "compiled" if run["compile"] else "eager   "
+def measure(setting: Setting, candidate: Candidate) -> dict[str, Any]:
+    """Seconds per chunk here and in a process of its own, as ratios to the plain network's; the chunk's error."""
+    with (
+        setting.client(candidate, THREAD) as here,
+        setting.client(candidate, PROCESS) as apart,
+    ):
+        chunk = here.predict(setting.observation)
+        calls = {"plain": setting.plain, THREAD: here.predict, PROCESS: apart.predict}
+        others = Others()
+        times = alternated(calls, setting.observation, setting.repeat)
+        share = others.share()
+        facts = dict(here.facts)
+    error = float(np.abs(chunk - setting.right).max())
+    figures: dict[str, Any] = {"plain_chunk_s": statistics.median(times["plain"])}
+    for name in (THREAD, PROCESS):
+        figures[name] = {
+            "chunk_s": statistics.median(times[name]),
+            "chunk_min_s": min(times[name]),
+            "ratio": statistics.median(times[name]) / figures["plain_chunk_s"],
+            "ratio_of_fastest": min(times[name]) / min(times["plain"]),  # what is left of it on a busy machine
+        }
+    figures["process_adds_s"] = figures[PROCESS]["chunk_s"] - figures[THREAD]["chunk_s"]
+    figures |= {
+        "max_error": error,
+        "max_error_of_range": error / float(np.ptp(setting.right)),
+        "others": share,
+        "facts": facts,
+    }
+    wanted = target(candidate, setting.cameras, setting.device)
+    if wanted is not None:
+        figures |= {"target": wanted, "verdict": verdict(figures[THREAD]["ratio"] <= wanted, share)}
+    return figures
+
+
+def alternated(calls: Mapping[str, Callable[..., Any]], observation: Any, repeat: int) -> dict[str, list[float]]:
+    """Seconds of each call, in turns, after one of each that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    until = time.monotonic() + LONGEST_S
+    for index in range(repeat + 1):
+        for name, call in calls.items():
+            time.sleep(PAUSE_S)
+            start = time.perf_counter()
+            call(observation)
+            if index > 0:
+                times[name].append(time.perf_counter() - start)
+        if index >= FEWEST and time.monotonic() > until:
+            break
+    return times
+
+
+def target(candidate: Candidate, cameras: int, device: str) -> float | None:
+    """Return the target for the ratio; None if there is none."""
+    if device != "cpu":
+        return None
+    if candidate.precision == "bfloat16":
+        return BFLOAT16_TARGET.get(cameras) if instructions(BFLOAT16_FLAGS) else None
+    if candidate.precision != "float32":
+        return None
+    if candidate.engine == TORCH:
+        return COMPILED_TARGET if candidate.compile else EAGER_TARGET
+    return ONNXRUNTIME_TARGET.get(cameras)
+
+
+def report(candidate: Candidate, run: Mapping[str, Any]) -> None:
+    head = f"{run['cameras']} camera(s), {candidate}"
+    if "does_not_run" in run:
+        print(f"{head}: does not run here: {run['does_not_run']}", flush=True)
+        return
+    thread = run[THREAD]
+    wanted = f", target {run['target']:.2f}: {run['verdict']}" if "target" in run else ""
     print(
-        f"{run['cameras']} camera(s) {kind}: chunk {run['chunk_s'] * 1e3:5.0f} ms, "
-        f"plain ACT {run['plain_chunk_s'] * 1e3:5.0f} ms, ratio {run['ratio']:.2f} "
-        f"(of the fastest {run['ratio_of_fastest']:.2f}, target {target:.2f}), "
-        f"largest difference {run['max_difference']:.1e}",
+        f"{head}: {thread['chunk_s'] * 1e3:.0f} ms, plain ACT {run['plain_chunk_s'] * 1e3:.0f} ms, "
+        f"ratio {thread['ratio']:.2f} (of the fastest {thread['ratio_of_fastest']:.2f}{wanted}); "
+        f"a process adds {run['process_adds_s'] * 1e3:.1f} ms; error {run['max_error']:.1e}, "
+        f"{run['max_error_of_range']:.2%} of the range",
         flush=True,
     )
-    if "load_s" in run:
-        print(
-            f"  fresh process: import torch {run['import_torch_s']:.1f} s, load and warm-up {run['load_s']:.1f} s, "
-            f"peak memory {run['peak_memory_mb']:.0f} MB (target {MEMORY_TARGET_MB})",
-            flush=True,
-        )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main))

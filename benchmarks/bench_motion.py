@@ -13,14 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.motion import tables
+from benchmarks.motion.figures import Figures
 from benchmarks.motion.plots import write_plots
 from benchmarks.motion.robot import Setup
 from benchmarks.motion.runs import (
@@ -68,11 +69,15 @@ class Task:
     setups: tuple[Setup, ...]
 
     def run(self) -> list[Outcome] | list[Reaction]:
-        """In every form; where something goes wrong, in our own and as the baseline."""
+        """Run it in every form; with faults, only in our own form and the baseline's."""
         if self.group == REACTION:
             return reactions(self.scenario, self.setups, list(FORMS))
         forms = list(FORMS) if self.group == PLAIN else [OURS, BASELINE]
         return outcomes(self.group, self.scenario, self.setups, forms)
+
+
+Parts = list[list[Outcome] | list[Reaction]]
+"""What was found, for each scenario."""
 
 
 def tasks(every: bool, only: str, controller: str, groups: Sequence[str]) -> list[Task]:
@@ -85,19 +90,58 @@ def tasks(every: bool, only: str, controller: str, groups: Sequence[str]) -> lis
             setups = tuple(setup for setup in setups if setup.label == "jazzy")
         setups = tuple(setup for setup in setups if controller in ("", setup.label))
         scenarios = make(every or bool(only))
-        if only:  # those of the quick run are worth repeating, too
+        if only:  # scenarios of the quick run can be repeated, too
             scenarios = list(dict.fromkeys([*make(False), *scenarios]))
         found += [Task(group, scenario, setups) for scenario in scenarios if only in scenario.label]
     return found
 
 
-def run(chosen: Iterable[Task], jobs: int) -> tuple[list[Outcome], list[Reaction]]:
-    """Run everything, `jobs` scenarios at a time."""
-    if jobs > 1:
-        with ProcessPoolExecutor(jobs) as pool:
-            parts = list(pool.map(Task.run, chosen))
-    else:
-        parts = [task.run() for task in chosen]
+def run(chosen: Sequence[Task]) -> Parts:
+    """Run everything here, one scenario after the other."""
+    return [task.run() for task in chosen]
+
+
+def run_in_processes(arguments: Sequence[str], jobs: int) -> Parts:
+    """Run every scenario in one of `jobs` processes that are started with these arguments, each with its share of them.
+
+    What they found comes back as JSON.
+    """
+    command = [sys.executable, "-m", "benchmarks.bench_motion", *arguments, "--share"]
+    processes = [subprocess.Popen([*command, f"{i}/{jobs}"], stdout=subprocess.PIPE) for i in range(jobs)]
+    try:
+        shares = [json.loads(process.communicate()[0] or "null") for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    if None in shares:
+        raise SystemExit("bench_motion: a process ended before its scenarios were run (see above)")
+    parts: Parts = [[] for _ in range(sum(len(share) for share in shares))]
+    for i, share in enumerate(shares):
+        parts[i::jobs] = [from_rows(rows) for rows in share]
+    return parts
+
+
+def from_rows(rows: Sequence[dict[str, Any]]) -> list[Outcome] | list[Reaction]:
+    """What `asdict` and JSON made of a scenario's runs, as it was."""
+    if rows and "setpoint" in rows[0]:
+        lists = ("setpoint", "setpoint_worst", "arm", "arm_worst")
+        return [Reaction(**{**row, **{name: tuple(row[name]) for name in lists}}) for row in rows]
+    return [
+        Outcome(
+            **{
+                **row,
+                "figures": Figures(**row["figures"]),
+                "ideal": Figures(**row["ideal"]),
+                "failures": tuple(row["failures"]),
+            }
+        )
+        for row in rows
+    ]
+
+
+def sorted_out(parts: Parts) -> tuple[list[Outcome], list[Reaction]]:
+    """The runs of motions, and those of reactions."""
     results = [each for part in parts for each in part]
     return (
         [each for each in results if isinstance(each, Outcome)],
@@ -127,6 +171,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes (default: 2 at most)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "motion.json")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="only draw the pictures of docs/motion.md")
+    parser.add_argument("--share", help=argparse.SUPPRESS)  # 1/4: the second of four processes
     options = parser.parse_args()
     if options.plots:
         for path in write_plots(options.plots):
@@ -136,7 +181,12 @@ def main() -> int:
     if not chosen:
         parser.error(f"no scenario has {options.only!r} in its label")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    found, answers = run(chosen, options.jobs)
+    if options.share:
+        first, _, jobs = options.share.partition("/")
+        json.dump([[asdict(each) for each in part] for part in run(chosen[int(first) :: int(jobs)])], sys.stdout)
+        return 0
+    jobs = min(options.jobs, len(chosen))
+    found, answers = sorted_out(run_in_processes(sys.argv[1:], jobs) if jobs > 1 else run(chosen))
     for group, title in TITLES.items():
         tables.print_motion(title, [each for each in found if each.group == group])
     tables.print_reactions(answers)

@@ -3,7 +3,7 @@
 Arrival is the middleware's received timestamp of the image in the node's process; the command counts when `publish` has
 returned. The real node runs in a process of its own with a policy that computes nothing; another process plays the
 cameras (640x480 rgb8, 30 Hz) and the joints. Baseline: `bare relay`, a node of twenty lines that subscribes to the same
-images and publishes a trajectory of the same size once each camera's has come; it looks at no pixel.
+images and publishes a trajectory of the same size when each camera's image has come; it reads no pixel.
 """
 
 import argparse
@@ -12,10 +12,9 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,22 @@ sys.path.insert(0, str(ROOT))  # so that it also runs as a script
 
 import numpy as np  # noqa: E402
 
-HEIGHT, WIDTH, IMAGE_RATE, STATE_RATE = 480, 640, 30.0, 100.0
-JOINTS = [f"joint{i}" for i in range(7)]
+from benchmarks.instant_policy import InstantPolicy  # noqa: E402
+from benchmarks.robot_stand import (  # noqa: E402
+    COMMAND_TOPIC,
+    IMAGE_RATE,
+    joint_names,
+    node_arguments,
+    node_parameters,
+    running_robot,
+)
+from benchmarks.standard_act import HEIGHT, WIDTH  # noqa: E402
+
+JOINTS = joint_names(7)
 CHUNK_SIZE, FPS = 100, 50.0
 TARGET_MS = {1: 5.0, 4: 12.0}
 WARM_UP = 60
 ROUNDS = 3
-TOPIC = "/arm/command"
 
 
 def main() -> None:
@@ -38,7 +46,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one camera, few samples")
     parser.add_argument("--samples", type=int, default=None, help="commands measured (default 300, quick 60)")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "node.json")
-    parser.add_argument("--role", choices=ROLES, help=argparse.SUPPRESS)  # what a child process plays
+    parser.add_argument("--role", choices=ROLES, help=argparse.SUPPRESS)  # the role of a child process
     parser.add_argument("--cameras", type=int, default=1, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     samples = arguments.samples or (60 if arguments.quick else 300)
@@ -48,7 +56,7 @@ def main() -> None:
     runs = []
     for cameras in (1,) if arguments.quick else (1, 4):
         measured: dict[str, list[dict[str, list[float]]]] = {"node": [], "relay": []}
-        for _ in range(ROUNDS):  # alternated: what else the machine does befalls both
+        for _ in range(ROUNDS):  # alternated, so that other load on the machine affects both
             for role, times in measured.items():
                 times.append(measure(role, cameras, samples // ROUNDS))
         runs.append({"cameras": cameras, **{role: summary(times) for role, times in measured.items()}})
@@ -59,26 +67,13 @@ def main() -> None:
 
 
 def measure(role: str, cameras: int, samples: int) -> dict[str, list[float]]:
-    """Milliseconds of each command of one role, with the camera process beside it."""
-    from act_inference_ros.demo.domain import private_domain
-
+    """Milliseconds of each command of one role, with the robot's process beside it."""
     command = [sys.executable, str(Path(__file__).resolve()), "--cameras", str(cameras), "--samples", str(samples)]
-    with private_domain() as domain, tempfile.TemporaryDirectory() as logs:
-        environment = os.environ | {
-            "ROS_DOMAIN_ID": str(domain),
-            "ROS_LOG_DIR": logs,
-            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-            "FASTDDS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds.xml"),
-        }
-        publisher = subprocess.Popen([*command, "--role", "cameras"], env=environment)
-        try:
-            limit_s = 60 + (WARM_UP + samples) / IMAGE_RATE * 10
-            done = subprocess.run(
-                [*command, "--role", role], env=environment, check=True, stdout=subprocess.PIPE, timeout=limit_s
-            )
-        finally:
-            publisher.kill()
-            publisher.wait()
+    with running_robot(cameras, len(JOINTS), listens=True) as environment:
+        limit_s = 60 + (WARM_UP + samples) / IMAGE_RATE * 10
+        done = subprocess.run(
+            [*command, "--role", role], env=environment, check=True, stdout=subprocess.PIPE, timeout=limit_s
+        )
     times: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
     return times
 
@@ -119,7 +114,7 @@ class Stopwatch:
         self._latencies: list[float] = []
 
     def arrived(self, message: Any, received_ns: int) -> int:
-        """Note an image; of several cameras the last counts. Returns its sequence number."""
+        """Note an image; with several cameras the last one counts. Returns its sequence number."""
         sequence = int.from_bytes(bytes(message.data[:3]), "little")
         self._arrivals[sequence] = max(self._arrivals.get(sequence, 0.0), received_ns * 1e-9)
         stamp = message.header.stamp
@@ -153,26 +148,14 @@ def play_node(cameras: int, samples: int) -> None:
     images = tuple(ImageSpec(f"observation.images.cam{i}", HEIGHT, WIDTH) for i in range(cameras))
     chunk = np.zeros((CHUNK_SIZE, len(JOINTS)), np.float32)
 
-    class Nothing:
-        spec = PolicySpec(CHUNK_SIZE, len(JOINTS), images=images, state_dim=len(JOINTS))
-        source = "the benchmark"
-        takes_jpeg = False
-        reconnects = 0
-        model_version = ""
-        warm_up_s = 0.0
+    spec = PolicySpec(CHUNK_SIZE, len(JOINTS), images=images, state_dim=len(JOINTS))
 
-        def infer(self, inputs: Any, request_id: str = "") -> Any:
-            began = time.perf_counter()
-            first = next(inputs[image.key] for image in images)
-            watch.sequence = int.from_bytes(first[0, 0].tobytes(), "little")
-            watch.inference_s = time.perf_counter() - began
-            return chunk
-
-        def accept_policy(self, policy_id: str) -> None:
-            pass
-
-        def close(self) -> None:
-            pass
+    def answer(inputs: Mapping[str, Any]) -> Any:
+        began = time.perf_counter()
+        first = next(inputs[image.key] for image in images)
+        watch.sequence = int.from_bytes(first[0, 0].tobytes(), "little")
+        watch.inference_s = time.perf_counter() - began
+        return chunk
 
     class TimedNode(policy_node.PolicyNode):
         def create_subscription(self, kind: Any, topic: str, callback: Any, *rest: Any, **options: Any) -> Any:
@@ -184,22 +167,14 @@ def play_node(cameras: int, samples: int) -> None:
 
         def create_publisher(self, kind: Any, topic: str, *rest: Any, **options: Any) -> Any:
             publisher = super().create_publisher(kind, topic, *rest, **options)
-            if topic == TOPIC:
+            if topic == COMMAND_TOPIC:
                 publish = publisher.publish
                 publisher.publish = lambda message: (publish(message), watch.commanded())  # type: ignore[func-returns-value]  # None is as good
             return publisher
 
-    client.BACKENDS["local"] = lambda _options: Nothing()  # type: ignore[index]
+    client.BACKENDS["local"] = lambda _options: InstantPolicy(spec, answer)  # type: ignore[index]
     policy_node.PolicyNode = TimedNode  # type: ignore[misc]
-    parameters = {
-        "mode": "local", "inference_rate": 1000.0, "fps": FPS, "max_age": 1.0, "state.topic": "/joint_states",
-        "state.joints": JOINTS, "cameras": [f"cam{i}" for i in range(cameras)], "controllers": ["arm"],
-        "controller.arm.topic": TOPIC, "controller.arm.joints": JOINTS,
-        **{f"camera.cam{i}.topic": f"/cam{i}/image" for i in range(cameras)},
-        **{f"joint.{joint}.{end}": limit for joint in JOINTS for end, limit in (("min", -3.0), ("max", 3.0))},
-    }  # fmt: skip
-    assignments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={json.dumps(value)}")]
-    sys.exit(policy_node.main(["--ros-args", "--log-level", "error", *assignments]))
+    sys.exit(policy_node.main(node_arguments(node_parameters(cameras, len(JOINTS), fps=FPS))))
 
 
 def play_relay(cameras: int, samples: int) -> None:
@@ -217,13 +192,13 @@ def play_relay(cameras: int, samples: int) -> None:
     node = rclpy.create_node("relay")
     over = threading.Event()
     watch = Stopwatch(samples, on_done=over.set)
-    publisher = node.create_publisher(JointTrajectory, TOPIC, 10)
+    publisher = node.create_publisher(JointTrajectory, COMMAND_TOPIC, 10)
     seen: dict[int, int] = {}
 
     kept: list[Any] = []
 
     def on_image(message: Any, info: Any) -> None:
-        # Without this each image's memory goes back to the kernel and comes anew, which takes longer than all the rest.
+        # Without this each image's memory goes back to the kernel and is allocated again, which is slow.
         kept.append(message)
         del kept[: -4 * cameras]
         sequence = watch.arrived(message, info["received_timestamp"])
@@ -247,44 +222,7 @@ def play_relay(cameras: int, samples: int) -> None:
         executor.spin_once(timeout_sec=0.1)
 
 
-def play_cameras(cameras: int, _samples: int) -> None:
-    """Publish images, all cameras at once, and joint states until killed."""
-    import rclpy
-    from builtin_interfaces.msg import Time
-    from rclpy.qos import qos_profile_sensor_data
-    from sensor_msgs.msg import Image, JointState
-    from trajectory_msgs.msg import JointTrajectory
-
-    rclpy.init()
-    node = rclpy.create_node("cameras")
-    images = [node.create_publisher(Image, f"/cam{i}/image", qos_profile_sensor_data) for i in range(cameras)]
-    states = node.create_publisher(JointState, "/joint_states", qos_profile_sensor_data)
-    # Somebody has to listen, else the node does not command; nobody spins, so nothing is taken.
-    node.create_subscription(JointTrajectory, TOPIC, lambda _: None, 1)
-    rest = np.random.default_rng(0).integers(0, 256, HEIGHT * WIDTH * 3 - 3, np.uint8).tobytes()
-
-    def stamp() -> Any:
-        sec, nanosec = divmod(time.time_ns(), 10**9)
-        return Time(sec=sec, nanosec=nanosec)
-
-    sequence, per_image = 0, round(STATE_RATE / IMAGE_RATE)
-    due = time.monotonic()
-    while True:
-        for _ in range(per_image):
-            state = JointState(name=JOINTS, position=[0.0] * len(JOINTS))
-            state.header.stamp = stamp()
-            states.publish(state)
-            due += 1.0 / IMAGE_RATE / per_image
-            time.sleep(max(0.0, due - time.monotonic()))
-        sequence += 1
-        for publisher in images:
-            image = Image(encoding="rgb8", height=HEIGHT, width=WIDTH, step=3 * WIDTH)
-            image.data = sequence.to_bytes(3, "little") + rest
-            image.header.stamp = stamp()
-            publisher.publish(image)
-
-
-ROLES = {"node": play_node, "relay": play_relay, "cameras": play_cameras}
+ROLES = {"node": play_node, "relay": play_relay}
 
 if __name__ == "__main__":
     main()

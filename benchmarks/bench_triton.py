@@ -1,8 +1,8 @@
 """Triton mode against a bare `tritonclient` call with the same tensors, on a server whose model does nothing.
 
-Both run alternately against one server on this machine, so the ratio of medians says what the package itself costs or
-saves. Then: requests per second of 1 to 8 clients with and without dynamic batching, JPEG bytes per observation, and
-the client's CPU seconds per 1000 observations.
+Both run alternately against one server on this machine, so the ratio of medians is the cost or gain of the package.
+Then: requests per second of 1 to 8 clients with and without dynamic batching, JPEG bytes per observation, and the
+client's CPU seconds per 1000 observations.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def measure_alternately(calls: dict[str, Any], repeat: int) -> tuple[dict[str, A
 
 
 def bare_call(address: str, model: str, observation: dict[str, Any]) -> Callable[[], npt.NDArray[Any]]:
-    """What a program does that uses tritonclient as its documentation shows."""
+    """Return a call that uses tritonclient as its documentation shows."""
     import tritonclient.grpc as tritonclient
 
     client = tritonclient.InferenceServerClient(address)
@@ -145,7 +145,7 @@ def bare_call(address: str, model: str, observation: dict[str, Any]) -> Callable
 
 
 def camera_observation(spec: PolicySpec) -> dict[str, Any]:
-    """Smooth images with sensor noise: JPEG sizes as of a camera, not of random numbers."""
+    """Return smooth images with sensor noise, so that JPEG sizes are like those of a real camera."""
     import cv2
 
     random = np.random.default_rng(0)

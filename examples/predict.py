@@ -67,7 +67,7 @@ def read_observation(spec: PolicySpec, path: Path) -> Arrays:
     """Read the policy's keys from an .npz file; the client itself checks whether they are all there and right."""
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: expected an .npz file")
-    with np.load(path) as arrays:
+    with np.load(path, allow_pickle=False) as arrays:
         return {key: arrays[key] for key in spec.keys if key in arrays}
 
 

@@ -2,7 +2,7 @@
 
     ros2 launch act_inference_ros replay.launch.py bag:=recorded params_file:=robot.yaml checkpoint:=DIR
 
-Only the bag's sensor topics are published, and policy_node rehearses (`shadow: true`): what it would command goes to
+Only the bag's sensor topics are published, and policy_node runs with `shadow: true`: its commands go to
 `~/shadow/<controller>` and to no controller.
 """
 
@@ -16,14 +16,15 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from act_inference_ros.program.launch_arguments import MODES, boolean, number, one_of
+from act_inference_ros.interfaces import MODES
+from act_inference_ros.program.launch_arguments import boolean, existing_path, number, one_of, refuse_misspelt
 
 PACKAGE = "act_inference_ros"
 WAIT_S = "120"
-"""For the policy to be loaded and its topics to be subscribed to."""
+"""Time for the node to load the policy and to subscribe to its topics."""
 
 ARGUMENTS = (
-    DeclareLaunchArgument("bag", description="directory of the recording"),
+    DeclareLaunchArgument("bag", description="the recording: its directory, or its one file"),
     DeclareLaunchArgument("params_file", default_value="", description="the robot's; empty: the demo robot's"),
     DeclareLaunchArgument("mode", default_value="", description="local or triton"),
     DeclareLaunchArgument("checkpoint", default_value="", description="LeRobot checkpoint directory (local mode)"),
@@ -41,7 +42,9 @@ def _start(context: LaunchContext) -> list[Action]:
     def given(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
+    refuse_misspelt(context.launch_configurations, [argument.name for argument in ARGUMENTS])
     one_of("mode", given("mode"), ("", *MODES))
+    bag = existing_path("bag", given("bag"))
     number("rate", given("rate"), 0.01, 100.0)
     loop = boolean("loop", given("loop"))
     share = Path(get_package_share_directory(PACKAGE))
@@ -59,7 +62,7 @@ def _start(context: LaunchContext) -> list[Action]:
     replay = Node(
         package=PACKAGE,
         executable="replay_bag",
-        arguments=["--bag", str(Path(given("bag")).expanduser().absolute()), "--clock", "--rate", given("rate")]
+        arguments=["--bag", bag, "--clock", "--rate", given("rate")]
         + ["--wait", WAIT_S]
         + (["--loop"] if loop else []),
         output="screen",

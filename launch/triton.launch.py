@@ -3,7 +3,6 @@
 Flags for tritonserver itself go into `flags`, for example flags:="--model-control-mode=poll --log-verbose=1".
 """
 
-import os
 import shlex
 
 from launch import LaunchContext, LaunchDescription
@@ -13,7 +12,7 @@ from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.substitutions import ExecutableInPackage
 
-from act_inference_ros.program.launch_arguments import whole_number
+from act_inference_ros.program.launch_arguments import existing_directory, refuse_misspelt, whole_number
 
 PACKAGE = "act_inference_ros"
 
@@ -31,10 +30,11 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _start(context: LaunchContext) -> list[Action]:
+    refuse_misspelt(context.launch_configurations, [argument.name for argument in ARGUMENTS])
     given = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS}
     for name in ("grpc_port", "http_port"):
         whole_number(name, given[name], highest=65535)
-    repository = os.path.abspath(os.path.expanduser(given["model_repository"]))
+    repository = existing_directory("model_repository", given["model_repository"])
     server = ExecuteProcess(
         cmd=[
             ExecutableInPackage(package=PACKAGE, executable="triton_server"),
@@ -46,14 +46,14 @@ def _start(context: LaunchContext) -> list[Action]:
         ],
         name="triton_server",
         output="screen",
-        sigterm_timeout="10",  # it finishes what it computes, and needs 2 to 3 s for that
+        sigterm_timeout="10",  # it finishes its running inferences, and needs 2 to 3 s for that
         on_exit=_end,
     )
     return [server]
 
 
 def _end(event: ProcessExited, _context: LaunchContext) -> list[Action]:
-    """End with the server, and with an exit status: launch itself succeeds whatever a process's is."""
+    """End with the server, and fail if it failed: launch itself ignores the exit status of its processes."""
     if event.returncode != 0:
         raise RuntimeError(f"triton_server ended with exit status {event.returncode}; its last line says why")
     return [Shutdown(reason="triton_server has ended")]

@@ -17,7 +17,7 @@ from test.golden_fill import build_checkpoint, fill
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 STATISTICS = ("mean", "std", "min", "max", "q01", "q10", "q90", "q99")
-_built: list[tempfile.TemporaryDirectory[str]] = []  # to be removed when all tests are over
+_built: list[tempfile.TemporaryDirectory[str]] = []  # removed when all tests are over
 
 DEFAULTS = {
     "type": "act", "n_obs_steps": 1, "chunk_size": 8, "n_action_steps": 8, "vision_backbone": "resnet18",
@@ -41,7 +41,7 @@ def golden_checkpoint(case: str) -> Path:
 
 
 def remove_golden_checkpoints() -> None:
-    """Remove what golden_checkpoint has built."""
+    """Remove the checkpoints that golden_checkpoint has built."""
     golden_checkpoint.cache_clear()
     while _built:
         _built.pop().cleanup()
@@ -50,7 +50,7 @@ def remove_golden_checkpoints() -> None:
 @functools.cache
 def golden_arrays(case: str, name: str) -> dict[str, Any]:
     """observation.npz or expected.npz of a golden case."""
-    with np.load(GOLDEN / case / f"{name}.npz") as arrays:
+    with np.load(GOLDEN / case / f"{name}.npz", allow_pickle=False) as arrays:
         return {key: arrays[key] for key in arrays}
 
 
@@ -80,7 +80,7 @@ def statistics_of(features: dict[str, Any]) -> dict[str, Any]:
     for number, (key, feature) in enumerate(features.items()):
         random = np.random.default_rng(number)
         dim = feature["shape"][0]
-        # Increasing, so that lower bounds lie below upper ones whatever the mode.
+        # Increasing, so that lower bounds lie below upper ones in every mode.
         levels = np.sort(random.uniform(0.05, 0.95, (len(STATISTICS), dim)), axis=0).astype(np.float32)
         by_name = dict(zip(("min", "q01", "q10", "mean", "std", "q90", "q99", "max"), levels, strict=True))
         for name in STATISTICS:
@@ -116,6 +116,18 @@ def write_processors(directory: Path, features: dict[str, Any], modes: dict[str,
         pipeline = {"name": f"policy_{name}processor", "steps": steps}
         (directory / f"policy_{name}processor.json").write_text(json.dumps(pipeline))
         save_file(statistics_of(features), directory / f"{file}.safetensors")
+
+
+def as_hydra(config: dict[str, Any]) -> None:
+    """Turn today's config.json into the one before types existed."""
+    mapping = config.pop("normalization_mapping")
+    del config["type"]
+    for side in ("input", "output"):
+        features = config.pop(f"{side}_features")
+        config[f"{side}_shapes"] = {key: feature["shape"] for key, feature in features.items()}
+        config[f"{side}_normalization_modes"] = {
+            key: mapping[feature["type"]].lower() for key, feature in features.items()
+        }
 
 
 def write_buffer_checkpoint(

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: signal handlers as they were after each test, the machine as it was after all of them."""
+"""Fixtures of all tests: they restore signal handlers after each test, and check for leftovers after all tests."""
 
 import signal
 import sys
@@ -27,14 +27,14 @@ def _leftovers() -> Iterator[Leftovers]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _leftovers_of_module(request: pytest.FixtureRequest, _leftovers: Leftovers) -> Iterator[None]:
-    """Notes what is there after each module, to know whose it was."""
+    """Notes the leftovers after each module, to know which module made them."""
     yield
     _leftovers.note(request.node.nodeid)
 
 
 @pytest.fixture(autouse=True)
 def _own_signal_handlers() -> Iterator[None]:
-    """Programs whose `main` a test calls catch signals for good; the next test shall find the handlers as they were."""
+    """Restores the signal handlers, since a program's `main` that a test calls replaces them permanently."""
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     yield
     if before != {number: signal.getsignal(number) for number in STOP_SIGNALS}:

@@ -61,7 +61,7 @@ class ParallelGripperCommand:
 
 @contextmanager
 def control_msgs_installed() -> Iterator[None]:
-    """While it lasts, the look-alikes can be imported as control_msgs."""
+    """Make the look-alikes importable as control_msgs within the block."""
     modules = {name: ModuleType(name) for name in ("control_msgs", "control_msgs.msg", "control_msgs.action")}
     vars(modules["control_msgs.msg"])["GripperCommand"] = GripperCommandMessage
     vars(modules["control_msgs.action"]).update(

@@ -1,4 +1,4 @@
-"""Image files that say one thing to who reads their header carelessly, and another to the decoder."""
+"""Image files whose header, read carelessly, differs from the decoder's result."""
 
 import struct
 import zlib
@@ -22,7 +22,7 @@ def resized_jpeg(data: bytes, height: int, width: int) -> bytes:
 
 
 def jpeg_bomb(height: int, width: int) -> bytes:
-    """A JPEG of `height` x `width` for who takes FF 00 for a segment, of 16000 x 16000 for libjpeg, which skips it."""
+    """A JPEG of `height` x `width` for a reader that takes FF 00 as a segment; 16000 x 16000 for libjpeg."""
     hidden = resized_jpeg(jpeg(16, 16), BOMB_SIDE, BOMB_SIDE)[2:]
     return b"\xff\xd8\xff\x00" + struct.pack(">H", 2 + len(hidden)) + hidden + jpeg(height, width)[2:]
 
@@ -115,7 +115,7 @@ def mutated(data: bytes, others: tuple[bytes, ...], random: np.random.Generator)
 
 
 def _place(data: bytes, random: np.random.Generator) -> int:
-    """Mostly where a marker stands, for that is where headers are misread."""
+    """Return a random place, mostly at a marker, because headers are misread there."""
     markers = [place for place in range(len(data)) if data[place] == 0xFF]
     if markers and random.random() < 0.7:
         return int(markers[random.integers(len(markers))])

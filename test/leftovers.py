@@ -16,12 +16,17 @@ from act_inference_ros.serving import backend_scratch
 MARKER = "ACT_INFERENCE_ROS_TEST_RUN"
 """Environment variable that every process of a test run inherits."""
 DEADLINE_S = 10.0
-"""What has been told to end may take this long, on a busy machine."""
+"""How long a process that was told to end may take, on a busy machine."""
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _TRITONS = Path("/tmp")  # noqa: S108  # Triton's Python backend knows no other directory
-_FOR_EVER = ("lttng-ust-wait-",)
-"""In shared memory: ROS's tracing makes these once for each user of a machine, and never removes them."""
+_FOR_EVER = (
+    "lttng-ust-wait-",  # ROS's tracing makes these once for each user of a machine, and never removes them
+    # Fast DDS's ports below 7400 are those of all domains: one participant that was killed, and they stay.
+    "fastdds_port70",
+    "sem.fastdds_port70",
+)
+"""In shared memory: beginnings of what cannot be told apart from what other programs of this machine use."""
 _CACHES = (
     "torchinductor_",  # torch's compiled networks: a part of that cache goes here whatever its variable says
     ".ses",  # ONNX Runtime's, one small file of always the same name
@@ -35,7 +40,7 @@ _UNTIL_WE_END = (
 
 
 class Leftovers:
-    """Notes what is there when it is made, and later what of this run is there besides.
+    """Notes the existing things at its construction, and later finds those that this run has added.
 
     Temporary files go into a directory of this run's own meanwhile, so that those of other programs do not matter. A
     file in shared memory that a process outside this run has been seen to use is not of this run.
@@ -70,7 +75,7 @@ class Leftovers:
             self._first_seen.setdefault(thing, test_module)
 
     def after(self, deadline_s: float = DEADLINE_S) -> list[str]:
-        """Wait until nothing of this run is there; a line for each thing that still is when the time is over."""
+        """Wait until nothing of this run is left; return a line for each thing left after the deadline."""
         end = time.monotonic() + deadline_s
         while (left := self._now()) and time.monotonic() < end:
             time.sleep(0.1)
@@ -79,7 +84,7 @@ class Leftovers:
         return [f"{thing} (first seen after {self._first_seen.get(thing, 'the last test')})" for thing in sorted(left)]
 
     def forget(self) -> None:
-        """Take back what was changed for this run."""
+        """Undo the changes for this run."""
         for name, value in self._environment.items():
             if value is None:
                 os.environ.pop(name, None)

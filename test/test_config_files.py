@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ POLICIES = {
     "sim_arm": (("front",), 6),
     "aloha": (("cam_high", "cam_low", "cam_left_wrist", "cam_right_wrist"), 14),
     "so101": (("front", "wrist"), 6),
+    "ur5e_robotiq": (("front", "wrist"), 7),
 }
 
 
@@ -65,16 +67,30 @@ def test_every_joint_has_limits(robot: str) -> None:
 
 
 def test_so101_converts_degrees_and_the_gripper_from_0_to_100() -> None:
-    binding = configured("so101").action
+    binding = configured("so101").state
+    assert binding is not None
     open_and_turned = [math.pi / 2] * 5 + [1.75]
-    np.testing.assert_allclose(binding.to_policy(binding.names, open_and_turned), [90.0] * 5 + [100.0], rtol=1e-5)
-    closed = binding.to_policy(binding.names, [0.0] * 5 + [-0.17])
+    turned = binding.to_policy(SimpleNamespace(name=binding.names, position=open_and_turned))
+    np.testing.assert_allclose(turned, [90.0] * 5 + [100.0], rtol=1e-5)
+    closed = binding.to_policy(SimpleNamespace(name=binding.names, position=[0.0] * 5 + [-0.17]))
     np.testing.assert_allclose(closed, [0.0] * 6, atol=1e-3)
 
 
 def test_aloha_grippers_map_their_stroke_to_0_and_1() -> None:
-    binding = configured("aloha").action
+    binding = configured("aloha").state
+    assert binding is not None
     for position, expected in ((0.021, 0.0), (0.057, 1.0)):
-        policy = binding.to_policy(binding.names, [position] * 14)
+        policy = binding.to_policy(SimpleNamespace(name=binding.names, position=[position] * 14))
         np.testing.assert_allclose(policy[[6, 13]], expected, atol=1e-4)
         np.testing.assert_allclose(policy[[0, 7]], position, rtol=1e-6)  # arms are in radians on both sides
+
+
+def test_the_ur5es_gripper_has_a_driver_of_its_own_and_goes_from_0_to_1() -> None:
+    configuration = configured("ur5e_robotiq")
+    assert configuration.state_topics == ("/joint_states", "/robotiq/joint_states")
+    assert configuration.state is not None
+    arm, gripper = configuration.state.names[:6], configuration.state.names[6:]
+    part = SimpleNamespace(name=[*gripper], position=[0.7929], velocity=[], effort=[])
+    assert configuration.state.places_in(part) == (6,)
+    np.testing.assert_allclose(configuration.state.part((6,)).to_policy(part), [1.0], rtol=1e-5)
+    assert [controller.joints for controller in configuration.controllers] == [arm, gripper]

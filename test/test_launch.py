@@ -26,7 +26,7 @@ if _missing():
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory  # noqa: E402
 from launch import LaunchContext  # noqa: E402
-from launch.actions import ExecuteProcess, IncludeLaunchDescription, Shutdown  # noqa: E402
+from launch.actions import ExecuteProcess, IncludeLaunchDescription, Shutdown, TimerAction  # noqa: E402
 from launch.events.process import ProcessExited  # noqa: E402
 from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions  # noqa: E402
 from launch_ros.actions import Node  # noqa: E402
@@ -88,11 +88,14 @@ def test_without_arguments_nothing_overrides_the_parameter_file(tmp_path: Path) 
 
 def test_an_argument_that_is_given_overrides_the_file() -> None:
     given = {"checkpoint": "/models/pick", "mode": "local", "autostart": "false", "use_sim_time": "True"}
-    given |= {"shadow": "true", "start_paused": "true"}
+    given |= {"shadow": "true", "start_paused": "true", "engine": "onnxruntime", "isolation": "thread"}
+    given |= {"black_box": "/var/log/robot"}
     context, actions = started("policy.launch.py", **given)
     (overrides,) = parameters_of(context, node_in(actions))
     wanted = {"checkpoint": "/models/pick", "mode": "local", "autostart": False, "use_sim_time": True}
-    assert dict(overrides) == wanted | {"shadow": True, "start_paused": True}
+    wanted |= {"shadow": True, "start_paused": True, "engine": "onnxruntime", "isolation": "thread"}
+    wanted |= {"black_box": "/var/log/robot"}
+    assert dict(overrides) == wanted
 
 
 def test_a_server_that_starts_with_the_node_is_the_one_it_asks() -> None:
@@ -119,6 +122,12 @@ def test_a_server_to_start_needs_a_model_repository() -> None:
         ("policy.launch.py", "shadow", "maybe"),
         ("policy.launch.py", "start_server", "maybe"),
         ("policy.launch.py", "mode", "remote"),
+        ("policy.launch.py", "engine", "tensorflow"),
+        ("policy.launch.py", "precision", "int8"),
+        ("policy.launch.py", "isolation", "container"),
+        ("policy.launch.py", "respawn", "maybe"),
+        ("policy.launch.py", "log_level", "silly"),
+        ("demo.launch.py", "engine", "tensorflow"),
         ("demo.launch.py", "cover_camera", "maybe"),
         ("demo.launch.py", "episodes", "many"),
         ("demo.launch.py", "mode", "remote"),
@@ -128,7 +137,8 @@ def test_a_server_to_start_needs_a_model_repository() -> None:
     ],
 )
 def test_an_argument_that_cannot_be_used_is_refused_before_anything_starts(file: str, name: str, text: str) -> None:
-    needed = {"replay.launch.py": {"bag": "recorded"}, "triton.launch.py": {"model_repository": "models"}}
+    here = str(Path(__file__).parent)
+    needed = {"replay.launch.py": {"bag": here}, "triton.launch.py": {"model_repository": here}}
     actions: list[Any] = []
     with pytest.raises(ConfigurationError, match=f"{name}: expected .* got '{text}'"):
         started(file, actions, **needed.get(file, {}), **{name: text})
@@ -143,14 +153,70 @@ def test_the_transport_profile_is_the_packages_unless_the_user_has_one(monkeypat
     assert os.environ[PROFILE_VARIABLE] == "/my/profile.xml"
 
 
-def test_launch_ends_with_the_node_and_fails_if_that_failed() -> None:
-    end = module_of("policy.launch.py")._end
+@pytest.mark.parametrize(
+    ("file", "name", "why"),
+    [
+        ("policy.launch.py", "params_file", "no such file"),
+        ("replay.launch.py", "bag", "no such file or directory"),
+        ("triton.launch.py", "model_repository", "no such directory"),
+    ],
+)
+def test_what_is_not_there_is_named_before_anything_starts(tmp_path: Path, file: str, name: str, why: str) -> None:
+    actions: list[Any] = []
+    with pytest.raises(ConfigurationError, match=f"{name}: {tmp_path / 'no'}: {why}"):
+        started(file, actions, **{name: str(tmp_path / "no")})
+    assert not any(isinstance(action, (ExecuteProcess, IncludeLaunchDescription)) for action in actions)
+
+
+@pytest.mark.parametrize("file", ["policy.launch.py", "demo.launch.py", "replay.launch.py", "triton.launch.py"])
+def test_a_misspelt_argument_starts_nothing(file: str) -> None:
+    name = module_of(file).ARGUMENTS[-1].name
+    needed = {"bag": "recorded", "model_repository": "models"}
+    actions: list[Any] = []
+    with pytest.raises(ConfigurationError, match=f"{name}s: there is no such launch argument; did you mean {name}"):
+        started(file, actions, **needed, **{f"{name}s": "x"})
+    assert not any(isinstance(action, (ExecuteProcess, IncludeLaunchDescription)) for action in actions)
+
+
+def ended(returncode: int, **arguments: str) -> list[Any]:
+    """What the launch file does when its node ends with this exit status."""
+    context, actions = started("policy.launch.py", **arguments)
     event: dict[str, Any] = {"action": None, "name": "policy_node", "cmd": [], "cwd": None, "env": None, "pid": 1}
-    context = LaunchContext()
-    (shutdown,) = end(ProcessExited(returncode=0, **event), context)
+    on_exit = node_in(actions)._ExecuteLocal__on_exit
+    return list(on_exit(ProcessExited(returncode=returncode, **event), context))
+
+
+def test_launch_ends_with_the_node_and_fails_if_that_failed() -> None:
+    (shutdown,) = ended(0)
     assert isinstance(shutdown, Shutdown)
     with pytest.raises(RuntimeError, match="exit status 2"):
-        end(ProcessExited(returncode=2, **event), context)
+        ended(2)
+    with pytest.raises(RuntimeError, match="exit status -9"):
+        ended(-9)
+
+
+def test_a_node_that_died_is_started_again_paused_but_not_after_a_mistake() -> None:
+    (again,) = ended(-9, respawn="true", mode="local")
+    assert isinstance(again, TimerAction)
+    (node,) = again.actions
+    (overrides,) = parameters_of(LaunchContext(), node)
+    assert dict(overrides) == {"mode": "local", "start_paused": True}
+    with pytest.raises(RuntimeError, match="exit status 2"):
+        ended(2, respawn="true")
+    (shutdown,) = ended(0, respawn="true")
+    assert isinstance(shutdown, Shutdown)
+
+
+def test_the_demo_is_alone_on_its_machine_and_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    started("demo.launch.py", checkpoint=str(tmp_path))
+    assert 1 <= int(os.environ["ROS_DOMAIN_ID"]) <= 100
+    assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    monkeypatch.setenv("ROS_DOMAIN_ID", "42")
+    started("demo.launch.py", checkpoint=str(tmp_path))
+    assert os.environ["ROS_DOMAIN_ID"] == "42"
 
 
 def test_the_demo_trains_only_a_policy_that_is_not_there_yet(tmp_path: Path) -> None:
@@ -174,4 +240,5 @@ def test_the_demo_starts_policy_and_robot_with_the_demo_robots_file(tmp_path: Pa
     assert (texts["use_sim_time"], texts["checkpoint"]) == ("true", str(tmp_path))
     robot = node_in(actions)
     (parameters,) = parameters_of(context, robot)
-    assert dict(parameters) == {"publish_clock": True, "episodes": 3, "cover_camera": True}
+    wanted = {"publish_clock": True, "clear_stops": True, "episodes": 3, "cover_camera": True}
+    assert dict(parameters) == wanted

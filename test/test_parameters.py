@@ -1,15 +1,13 @@
-"""Every mistake in a parameter is named, all at once; the README's table says what the code says."""
+"""Every mistake in a parameter is named, all at once; the page of parameters says what the code says."""
 
 import math
-from pathlib import Path
+import re
 
 import pytest
-import yaml
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.robot.parameters import PARAMETERS, Parameter, complete, concrete_parameters
-
-README = Path(__file__).parents[1] / "README.md"
+from act_inference_ros.robot.parameters import PARAMETERS, complete, concrete_parameters
+from docs_tools.parameter_page import PAGE, page
 
 
 def problem_with(**given: object) -> str:
@@ -21,6 +19,11 @@ def problem_with(**given: object) -> str:
 def test_what_is_not_given_has_its_default() -> None:
     values = complete({})
     assert values == {p.name: p.default for p in PARAMETERS if "<" not in p.name}
+
+
+def test_a_joint_has_one_set_of_parameters_whatever_is_read_of_it() -> None:
+    names = concrete_parameters({"state.joints": ["a", "a/velocity", "b/effort"]})
+    assert {name for name in names if name.endswith(".unit")} == {"joint.a.unit", "joint.b.unit"}
 
 
 def test_templates_stand_for_every_camera_joint_and_controller_named() -> None:
@@ -35,8 +38,23 @@ def test_templates_stand_for_every_camera_joint_and_controller_named() -> None:
     [
         ({"max_aeg": 0.2}, "max_aeg: no such parameter; did you mean max_age?"),
         ({"joint.elbw.min": 0.0}, "joint.elbw.min: no such parameter; joint names come from state.joints and action."),
+        ({"state.joints": ["elbow"], "joint.elbw.min": 0.0}, "where elbw is missing; did you mean elbow?"),
+        (
+            {"state.joints": ["a", "a/velocity"], "joint.a/velocity.unit": "deg"},
+            "joint.a/velocity.unit: no such parameter; what is said of joint a holds for its velocity, too: write joi",
+        ),
         ({"camera.top.topic": "/t"}, "camera.top.topic: no such parameter; camera names come from cameras"),
         ({"cameras": ["top"], "camera.top.topik": "/t"}, "did you mean camera.top.topic?"),
+        (
+            {
+                "cameras": ["right"],
+                "camera.left.topic": "/t",
+                "camera.left.transport": "raw",
+                "camera.right.topic": "/t",
+            },
+            "parameters: camera.left.topic, camera.left.transport: no such parameters; camera names come from cameras, "
+            "where left is missing",
+        ),
         ({"nonsense": 1}, "nonsense: no such parameter"),
         ({"max_age": "0.2"}, "max_age: expected a number, got '0.2'"),
         ({"max_age": True}, "max_age: expected a number, got True"),
@@ -55,10 +73,41 @@ def test_a_mistake_is_named_with_what_was_expected_and_what_came(given: dict[str
     assert message in problem_with(**given)
 
 
+def test_what_follows_from_a_list_of_the_wrong_type_is_not_told_as_well() -> None:
+    text = problem_with(**{"cameras": "top", "camera.top.topic": "/t"})
+    assert text == "parameters: cameras: expected a list of strings, got 'top'"
+
+
 def test_all_mistakes_are_listed_at_once() -> None:
     text = problem_with(max_aeg=0.2, fps="fast", merge="newest")
     assert text.startswith("parameters: 3 problems")
     assert all(word in text for word in ("max_aeg", "fps", "merge"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"state.joints": ["a"], "joint.a.unit": "???"}, "joint.a.unit is ???: fill it in; candidates: rad, deg, m, c"),
+        ({"fps": "???"}, "fps is ???: fill it in; candidates stand beside it in the file"),
+        ({"state.topic": "???"}, "state.topic is ???: fill it in; candidates stand beside it in the file"),
+        ({"state.joints": ["a", "???j1", "???j2"]}, "state.joints is ???j1, ???j2: fill it in; candidates stand"),
+        (
+            {"controllers": ["arm"], "controller.arm.interface": "???"},
+            "interface is ???: fill it in; candidates: joint_",
+        ),
+        # What it belongs to is not known yet, either.
+        ({"joint.???j1.unit": "???"}, "joint.???j1.unit is ???: fill it in"),
+    ],
+)
+def test_what_is_still_to_be_filled_in_is_refused_by_name_in_one_line(given: dict[str, object], message: str) -> None:
+    text = problem_with(**given)
+    assert message in text
+    assert "\n" not in text
+
+
+def test_while_something_is_to_be_filled_in_nothing_else_is_complained_about() -> None:
+    text = problem_with(fps="???", merge="newest", nonsense=1)
+    assert text == "parameters: fps is ???: fill it in; candidates stand beside it in the file"
 
 
 def test_an_integer_will_do_for_a_number() -> None:
@@ -67,16 +116,12 @@ def test_an_integer_will_do_for_a_number() -> None:
     assert values["joint.a.min"] == -1.0
 
 
-@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda parameter: parameter.name)
-def test_the_readme_has_every_parameter_as_the_code_has_it(parameter: Parameter) -> None:
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in README.read_text().splitlines()]
-    (row,) = [row for row in rows if row[0] == f"`{parameter.name}`"]
-    choices = ", ".join(f"`{choice}`" for choice in parameter.choices if choice)
-    limits = parameter.range_text[:1].upper() + parameter.range_text[1:]
-    meaning = " ".join([parameter.description, *([f"One of {choices}."] if choices else [limits + "." * bool(limits)])])
-    assert row == [row[0], written(parameter.default), "yes" if parameter.live else "", meaning.strip()]
+def test_the_page_of_parameters_is_what_its_command_writes() -> None:
+    assert PAGE.read_text() == page(), "write it anew: python -m docs_tools.parameter_page"
 
 
-def written(default: object) -> str:
-    """As YAML has it, for a reader."""
-    return yaml.safe_dump(default).removesuffix("...\n").strip() if default != "" else "(empty)"
+def test_the_page_has_every_parameter_once_and_shows_what_stands_in_angle_brackets() -> None:
+    rows = [line.split(" | ") for line in page().splitlines() if line.startswith("| `")]
+    assert [row[0] for row in rows] == [f"| `{parameter.name}`" for parameter in PARAMETERS]
+    assert [len(row) for row in rows] == [4] * len(rows)
+    assert not re.search(r"<", "".join(row[3] for row in rows)), "HTML swallows <camera>"

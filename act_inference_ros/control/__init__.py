@@ -1,4 +1,4 @@
-"""From action chunks to safe motion on the clock of the robot: merging chunks, cubics that were told, and the limits.
+"""From action chunks to safe motion on the robot's clock: merging of chunks, the commanded cubics, and the limits.
 
 Pure functions and classes without threads; imports numpy only.
 """

@@ -1,4 +1,4 @@
-"""Which commander a controller's interface asks for."""
+"""Chooses the commander for a controller's interface."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from act_inference_ros.robot.devices import Controller
 
 
 def make_commander(controller: Controller, configuration: RobotConfiguration, send: Send) -> Commander:
-    """Return the commander that the controller's interface asks for; what it commands goes to `send`."""
+    """Return the commander for the controller's interface; its commands go to `send`."""
     given = (controller.joints, configuration.action, controller.lead_s, configuration.command_rate, send)
     if controller.interface.action is not None:
         return GripperCommander(*given, controller.deadband, controller.max_effort)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -84,32 +84,41 @@ class Cubic:
     def sample(self, times: Array) -> MotionPoint:
         """The motion at `times` (m,), arrays (m, joints)."""
         since = times - self.origin
-        after = np.searchsorted(self.times, since, side="right")
+        after = self.times.searchsorted(since, side="right")
         moves = (after > 0) & (after < len(self.times))
-        before = np.clip(after - 1, 0, max(len(self.times) - 2, 0))
-        follows = np.minimum(before + 1, len(self.times) - 1)
-        duration = np.where(moves, self.times[follows] - self.times[before], 1.0)[:, None]
-        on_way = hermite(
-            (since - self.times[before])[:, None],
-            duration,
-            (self.positions[before], self.velocities[before]),
-            (self.positions[follows], self.velocities[follows]),
-        )
+        if moves.all():
+            return self._on_way(since, after)
         held = self.positions[np.where(after > 0, len(self.times) - 1, 0)]
-        moving = moves[:, None]
-        return MotionPoint(
-            np.where(moving, on_way.position, held),
-            np.where(moving, on_way.velocity, 0.0),
-            np.where(moving, on_way.acceleration, 0.0),
+        found = MotionPoint(held, np.zeros_like(held), np.zeros_like(held))
+        if moves.any():
+            on_way = self._on_way(since[moves], after[moves])
+            found.position[moves] = on_way.position
+            found.velocity[moves] = on_way.velocity
+            found.acceleration[moves] = on_way.acceleration
+        return found
+
+    def _on_way(self, since: Array, after: npt.NDArray[np.intp]) -> MotionPoint:
+        """The motion `since` (m,) s after the origin, in the segments that end with the knots `after` (m,)."""
+        before = after - 1
+        begin = self.times[before]
+        return hermite(
+            (since - begin)[:, None],
+            (self.times[after] - begin)[:, None],
+            (self.positions[before], self.velocities[before]),
+            (self.positions[after], self.velocities[after]),
         )
 
     def of_columns(self, columns: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Cubic:
         """The motion of some of the joints."""
-        return replace(self, positions=self.positions[:, columns], velocities=self.velocities[:, columns])
+        return Cubic(self.origin, self.times, self.positions[:, columns], self.velocities[:, columns])
 
     def relative_to(self, origin: float) -> Cubic:
         """The same motion with its times counted from `origin`."""
-        return replace(self, origin=origin, times=self.times + (self.origin - origin))
+        return Cubic(origin, self.times + (self.origin - origin), self.positions, self.velocities)
+
+    def with_times_since(self, origin: float) -> Cubic:
+        """The same motion on a clock whose 0 is at `origin`: its times are finer than those of today's date."""
+        return Cubic(0.0, self.times + (self.origin - origin), self.positions, self.velocities)
 
     def until(self, time: float) -> Cubic:
         """The motion up to `time`, where it ends with the velocity that it arrives with; all of it if it ends earlier.
@@ -119,24 +128,24 @@ class Cubic:
         if time >= self.end:
             return self
         since = time - self.origin
-        count = int(np.searchsorted(self.times, since))
+        count = int(self.times.searchsorted(since))
         is_knot = count < len(self.times) and self.times[count] == since
-        inside = np.arange(len(self.times)) < (count + 1 if is_knot else count)
-        return self._with_knots(inside, [], [] if is_knot else [time])
+        return self._with_knots(slice(count + 1 if is_knot else count), [], [] if is_knot else [time])
 
     def since(self, time: float) -> Cubic:
         """The motion from `time` on; all of it where it begins later."""
         if time <= self.begin:
             return self
-        return self._with_knots(self.times > time - self.origin, [time], [])
+        first = int(self.times.searchsorted(time - self.origin, side="right"))
+        return self._with_knots(slice(first, None), [time], [])
 
     def since_jump(self, time: float) -> Cubic:
         """The motion from the last jump at or before `time` on: what can be told again without a step."""
-        jumps = np.flatnonzero((np.diff(self.times) == 0.0) & (self.times[1:] <= time - self.origin))
-        first = int(jumps[-1]) + 1 if len(jumps) else 0
-        return replace(
-            self, times=self.times[first:], positions=self.positions[first:], velocities=self.velocities[first:]
-        )
+        jumps = np.flatnonzero((self.times[1:] == self.times[:-1]) & (self.times[1:] <= time - self.origin))
+        if not len(jumps):
+            return self
+        first = int(jumps[-1]) + 1
+        return Cubic(self.origin, self.times[first:], self.positions[first:], self.velocities[first:])
 
     def then(self, other: Cubic) -> Cubic:
         """What this motion says before the first knot of `other`, and from there on what `other` says.
@@ -144,7 +153,7 @@ class Cubic:
         Where the two do not agree the joint motion has a jump. Times count from the origin of `other`.
         """
         at = float(other.times[0])
-        mine = replace(self.relative_to(other.origin), origin=0.0)
+        mine = self.with_times_since(other.origin)
         if at <= mine.begin:
             return other
         before = mine.until(at)
@@ -152,8 +161,8 @@ class Cubic:
         if times[-1] < at:  # it has come to rest, and stays there
             rest = [at] if not velocities[-1].any() else [times[-1], at]
             times = np.append(times, rest)
-            positions = np.vstack([positions, *[positions[-1:]] * len(rest)])
-            velocities = np.vstack([velocities, np.zeros((len(rest), velocities.shape[1]))])
+            positions = np.concatenate([positions, *[positions[-1:]] * len(rest)])
+            velocities = np.concatenate([velocities, np.zeros((len(rest), velocities.shape[1]))])
         agrees = (
             np.abs(positions[-1] - other.positions[0]).max() <= SAME
             and np.abs(velocities[-1] - other.velocities[0]).max() <= SAME
@@ -161,28 +170,30 @@ class Cubic:
         kept = len(times) - 1 if agrees else len(times)
         return Cubic(
             other.origin,
-            np.r_[times[:kept], other.times],
-            np.vstack([positions[:kept], other.positions]),
-            np.vstack([velocities[:kept], other.velocities]),
+            np.concatenate([times[:kept], other.times]),
+            np.concatenate([positions[:kept], other.positions]),
+            np.concatenate([velocities[:kept], other.velocities]),
         )
 
     def extremes(self, begin: float, end: float) -> tuple[Array, Array]:
         """Lowest and highest position (joints,) between the two times, also between the knots."""
         first, last = np.clip([begin - self.origin, end - self.origin], self.times[0], self.times[-1]).tolist()
-        inside = (self.times > first) & (self.times <= last)
-        piece = replace(self, origin=0.0)._with_knots(inside, [first], [last])
+        inside = slice(*self.times.searchsorted([first, last], side="right").tolist())
+        piece = Cubic(0.0, self.times, self.positions, self.velocities)._with_knots(inside, [first], [last])
         lowest, highest = segment_extremes(np.diff(piece.times), piece.positions, piece.velocities)
         return np.asarray(lowest.min(axis=0)), np.asarray(highest.max(axis=0))
 
-    def _with_knots(self, inside: npt.NDArray[np.bool_], first: list[float], last: list[float]) -> Cubic:
+    def _with_knots(self, inside: slice, first: list[float], last: list[float]) -> Cubic:
         """The knots that are `inside`, and this motion at the times `first` before and `last` after them."""
-        ends = self.sample(np.array(first + last))
-        n = len(first)
-        return replace(
-            self,
-            times=np.r_[np.array(first) - self.origin, self.times[inside], np.array(last) - self.origin],
-            positions=np.vstack([ends.position[:n], self.positions[inside], ends.position[n:]]),
-            velocities=np.vstack([ends.velocity[:n], self.velocities[inside], ends.velocity[n:]]),
+        if not first and not last:
+            return Cubic(self.origin, self.times[inside], self.positions[inside], self.velocities[inside])
+        at, n = np.array(first + last), len(first)
+        ends, since = self.sample(at), at - self.origin
+        return Cubic(
+            self.origin,
+            np.concatenate([since[:n], self.times[inside], since[n:]]),
+            np.concatenate([ends.position[:n], self.positions[inside], ends.position[n:]]),
+            np.concatenate([ends.velocity[:n], self.velocities[inside], ends.velocity[n:]]),
         )
 
 

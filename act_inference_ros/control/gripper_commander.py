@@ -1,4 +1,4 @@
-"""GripperCommander: goals for a gripper's action server, only where the target has moved far enough to be worth one."""
+"""GripperCommander: sends goals to a gripper's action server, but only when the target has moved far enough."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from act_inference_ros.interfaces import Command
 from act_inference_ros.joints import JointBinding
 
 RESTING_DEADBAND = 1e-6
-"""ROS units: once the gripper is told to rest, its last goal is never further than this from where."""
+"""ROS units: after the gripper is told to rest, its last goal is never further than this from the resting place."""
 
 
 class GripperCommander(StreamCommander):
-    """The motion that was told, sampled at each tick like a stream's, but sent as goals.
+    """Samples the commanded motion at each tick, as a stream does, but sends the targets as goals.
 
-    Each goal takes over from the one before, so a goal is sent only when the target is more than `deadband` (ROS units)
-    away from the last goal. A motion that comes to rest is followed to its end: its last target is sent if it is more
-    than RESTING_DEADBAND away. The first target of each motion is sent in any case, because the driver may have been
-    started anew since.
+    Each goal replaces the goal before, so a goal is sent only when the target is more than `deadband` (ROS units) away
+    from the last goal. A motion that comes to rest is followed to its end: its last target is sent if it is more than
+    RESTING_DEADBAND away. The first target of each motion is always sent, because the driver may have been restarted
+    since.
 
-    A hold leaves the gripper to its last goal: nothing is sent that could open it, nothing is cancelled, and the next
-    motion goes on from that goal. `max_effort` (N or Nm; None for the driver's own) goes with every goal.
+    In a hold the gripper keeps its last goal: nothing is sent that could open it, nothing is cancelled, and the next
+    motion continues from that goal. `max_effort` (N or Nm; None for the driver's default) goes with every goal.
     """
 
     def __init__(
@@ -45,27 +45,27 @@ class GripperCommander(StreamCommander):
         super().__init__(joints, action, lead_s, command_rate, send)
 
     def begin(self, now: float, measured: Mapping[str, float], was_free: bool = False) -> None:
-        """Choose where the next motion starts; its first target is sent, wherever it is."""
+        """Choose where the next motion starts; its first target is always sent."""
         super().begin(now, measured, was_free)
         self._begins = True
 
     def hold(self, now: float, in_any_case: bool = False, overlap: bool = False) -> None:
-        """Stay with the last goal; `in_any_case` it is sent again, since it may not have arrived."""
+        """Keep the last goal; with `in_any_case` it is sent again, because it may not have arrived."""
         self._stay_with_goal(now)
         if in_any_case and self._goal is not None:
             self._send_goal(now, self._goal)
 
     def hold_at(self, now: float, measured: Mapping[str, float], overlap: bool = False) -> None:
-        """Stay with the last goal: a gripper that does not follow holds something."""
+        """Keep the last goal: a gripper that does not follow holds something."""
         self._stay_with_goal(now)
 
     def forget(self) -> None:
-        """Know nothing."""
+        """Forget the commanded motion and the last goal."""
         super().forget()
         self._goal, self._begins = None, True
 
     def restart_clock(self, before: float, now: float) -> None:
-        """The clock was `before` and is `now`: the last goal is told for now, without a past."""
+        """The clock jumped from `before` to `now`: forget the past, and stay with the last goal."""
         super().restart_clock(before, now)
         self._stay_with_goal(now)
 

@@ -1,4 +1,4 @@
-"""StreamCommander: one target after the other for a controller that jumps to whatever it is sent."""
+"""StreamCommander: sends one target after the other to a controller that jumps to every target."""
 
 from __future__ import annotations
 
@@ -18,67 +18,67 @@ ROUNDING = 1e-6
 
 
 class StreamCommander(Commander):
-    """The motion that was told, sampled at each tick, or every few ticks where `command_rate` is slower than ticks."""
+    """Samples the commanded motion at each tick, or every few ticks if `command_rate` is lower than the tick rate."""
 
     streams = True
     _sent_at = -math.inf
     _sent: Array | None = None
 
     def configure(self, action_joints: Sequence[Joint], lead_s: float, command_rate: float) -> None:
-        """Take new limits and rate; works while running."""
+        """Take new limits and rate while running."""
         super().configure(action_joints, lead_s, command_rate)
         ticks = ticks_per_command(command_rate)
-        # Half a tick of room on either side, since ticks are not on time.
+        # Half a tick of tolerance, because ticks come a little early or late.
         self._shortest_gap_s = (1.0 - 0.5 / ticks) / command_rate if ticks > 1 else 0.0
 
     def tick(self, now: float) -> None:
-        """Send where the joints are told to be now, if it is time."""
+        """Send the commanded position for now, if it is time."""
         if self._told.known and not 0.0 <= now - self._sent_at < self._shortest_gap_s:
             self._send_target(now)
 
     def finish(self, now: float) -> None:
-        """Send the rest of a motion, and its end once."""
+        """Send the rest of a motion; its end is sent once."""
         if self.unfinished and now > self._sent_at:
             self.tick(now)
 
     @property
     def unfinished(self) -> bool:
-        """The end of the motion has not been sent yet."""
+        """Whether the end of the motion has not been sent yet."""
         end = self._told.rests_from
         return end is not None and self._sent_at < end
 
     def start_at(self, now: float, here: Mapping[str, float]) -> None:
-        """Let the next motion start at rest where the joints are `here`."""
+        """Let the next motion start at rest at the positions `here`."""
         self._make_up_for_lateness(now)
         self._sent = None
         super().start_at(now, here)
 
     def hold(self, now: float, in_any_case: bool = False, overlap: bool = False) -> None:
-        """Tell the controller to come to rest; `finish` sends the rest of the way."""
+        """Tell the controller to come to rest; `finish` sends the remaining targets."""
         self._make_up_for_lateness(now)
         super().hold(now, in_any_case)
         self._send_target(now)
 
     def hold_at(self, now: float, measured: Mapping[str, float], overlap: bool = False) -> None:
-        """Tell the controller to stay where its joints are measured; `finish` sends the rest of the way there."""
+        """Tell the controller to stay where its joints are measured; `finish` sends the targets that lead there."""
         self._make_up_for_lateness(now)
         self._sent = None
         super().hold_at(now, measured)
         self._send_target(now)
 
     def forget(self) -> None:
-        """Know nothing."""
+        """Forget the commanded motion."""
         super().forget()
         self._sent_at, self._sent = -math.inf, None
 
     def restart_clock(self, before: float, now: float) -> None:
-        """The clock was `before` and is `now`: what was told for then is told for now, without a past."""
+        """The clock jumped from `before` to `now`: forget the past, and stay at the position commanded for `before`."""
         self._make_up_for_lateness(before)
         super().restart_clock(before, now)
-        self._sent_at = now  # at rest where it was told to be: there is nothing to finish
+        self._sent_at = now  # at rest at the commanded position: there is nothing to finish
 
     def _tell(self, motion: Cubic, now: float, overlap: bool) -> None:
-        """Remember the motion; its targets are sent by `tick`."""
+        """Remember the motion; `tick` sends its targets."""
         self._told.set(motion)
 
     def _send_target(self, now: float) -> None:
@@ -93,10 +93,10 @@ class StreamCommander(Commander):
         self._send(Command(now, np.zeros(1), position[None]))
 
     def _make_up_for_lateness(self, now: float) -> None:
-        """Let the motion go on from where it stopped, if a late tick would turn into too big a step.
+        """Delay the rest of the motion if a late tick would cause too big a step.
 
-        The controller jumps to whatever it is sent; no step may be larger than the velocity limit allows for one that
-        is on time.
+        The controller jumps to every target, so no step may be larger than the velocity limit allows for a tick that is
+        on time.
         """
         position, period_s = self._told.position_at(now), 1.0 / self._command_rate
         late = now - self._sent_at - period_s

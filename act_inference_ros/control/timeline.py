@@ -20,22 +20,21 @@ Floats = npt.NDArray[np.float64]
 
 
 class ActionTimeline:
-    """Keeps action chunks by the time of their observation and says what the target is at any instant.
+    """Keeps action chunks by the time of their observation and returns the target at any instant.
 
-    Row i of a chunk is the target for `t_obs + i / fps`; between rows targets are interpolated linearly; outside every
-    chunk there is none. Times are seconds of whatever clock stamped the observations, targets in whatever units the
-    chunks have. What overlapping chunks say about one instant is merged by `merge`:
+    Row i of a chunk is the target for `t_obs + i / fps`. Between rows the targets are interpolated linearly; outside
+    all chunks there is no target. Times are seconds on the clock that stamped the observations; targets have the units
+    of the chunks. `merge` says how the targets of overlapping chunks for one instant are merged:
 
-    * `blend`: the plan so far fades into the new chunk, linearly over `blend_time` from the moment the chunk takes
-      over.
-      Where the plan so far ends before that, the fade ends with it, so that the plan stays free of jumps.
+    * `blend`: the plan so far fades linearly into the new chunk, over `blend_time` from the moment the chunk takes
+      over. If the plan so far ends earlier, the fade ends with it, so that the plan has no jumps.
     * `temporal_ensemble`: a mean with weights exp(-ensemble_coeff * i), i = 0 the oldest chunk that covers the instant
-      (ACT, arXiv 2304.13705; LeRobot's `ACTTemporalEnsembler`, which it equals when a chunk arrives every step).
+      (ACT, arXiv 2304.13705; equal to LeRobot's `ACTTemporalEnsembler` when a chunk arrives every step).
     * `latest`: the newest chunk that covers the instant (LeRobot's action queue with a chunk every n_action_steps).
 
-    What an arm is told (`at`) has none of the corners that this makes.
+    The targets for an arm (`at`) have none of the corners that merging makes.
 
-    "Old" and "new" go by `t_obs`, so the plan does not depend on the order in which chunks arrive. Not thread-safe.
+    "Old" and "new" refer to `t_obs`, so the plan does not depend on the order in which chunks arrive. Not thread-safe.
     """
 
     def __init__(self, fps: float, merge: str = "blend", blend_time: float = 0.2, ensemble_coeff: float = 0.01) -> None:
@@ -46,7 +45,7 @@ class ActionTimeline:
         self.clear()
 
     def configure(self, merge: str, blend_time: float, ensemble_coeff: float) -> None:
-        """Merge in another way from now on; the chunks stay. Raises ConfigurationError for what makes no sense."""
+        """Change the merge method; the chunks stay. Raises ConfigurationError for invalid values."""
         if merge not in MERGES:
             raise ConfigurationError(f"merge: expected one of {list(MERGES)}, got {merge!r}")
         if not (math.isfinite(blend_time) and blend_time >= 0.0):
@@ -64,21 +63,20 @@ class ActionTimeline:
         self._chunks: Floats = np.empty((0, 0, 0))  # (K, chunk_size, action_dim)
 
     def __len__(self) -> int:
-        """How many chunks still matter."""
+        """The number of chunks that still have influence."""
         return len(self._starts)
 
     @property
     def newest(self) -> float | None:
-        """The newest `t_obs`, or None."""
+        """The newest `t_obs`, or None without chunks."""
         return float(self._starts[-1]) if len(self) else None
 
     def add(self, chunk: npt.NDArray[np.floating[Any]], t_obs: float, now: float | None = None) -> None:
-        """Add a chunk (chunk_size, action_dim) predicted from the observation at `t_obs`, arrived at `now` (or then).
+        """Add a chunk (chunk_size, action_dim) for the observation at `t_obs`; it arrived at `now` (default: `t_obs`).
 
-        A chunk with the `t_obs` of another replaces it, without beginning its fade anew. One that lies further back
-        than it could overlap the newest means that the clock jumped back: everything else is forgotten. Raises
-        BadOutputError for a non-finite number or another shape than before, ValueError for a non-finite time; nothing
-        is added then.
+        A chunk with the same `t_obs` as another replaces it, without restarting its fade. A chunk too old to overlap
+        the newest one means that the clock jumped back: all other chunks are forgotten. Raises BadOutputError for a
+        non-finite number or a shape that differs from before, ValueError for a non-finite time; then nothing is added.
         """
         now = t_obs if now is None else now
         if not (math.isfinite(t_obs) and math.isfinite(now)):
@@ -105,8 +103,14 @@ class ActionTimeline:
         targets, covered = self._evaluate(np.array([t], dtype=np.float64))
         return targets[0] if covered[0] else None
 
+    def samples(self, times: Floats) -> Floats:
+        """Return the targets (n, action_dim) at `times` (n,), nan outside every chunk; there must be a chunk."""
+        targets, covered = self._evaluate(times)
+        targets[~covered] = np.nan
+        return targets
+
     def horizon(self, t: float) -> float:
-        """Return for how many seconds after `t` there are targets; 0.0 when nothing is left."""
+        """Return for how many seconds after `t` there are targets; 0.0 if there are none."""
         if not len(self):
             return 0.0
         return max(0.0, float(self._starts[-1]) + self.duration - t)
@@ -114,7 +118,7 @@ class ActionTimeline:
     def between(self, t0: float, t1: float) -> tuple[Floats, Floats]:
         """Return the newest chunk's step instants in [t0, t1], increasing (n,), and the targets there (n, action_dim).
 
-        An instant that misses the interval by rounding alone counts as its end.
+        An instant outside the interval by a rounding error counts as the end of the interval.
         """
         times = self.instants(t0, t1)
         return times, self._evaluate(times)[0] if len(times) else np.empty((0, self._chunks.shape[2]))
@@ -122,8 +126,8 @@ class ActionTimeline:
     def instants(self, t0: float, t1: float, fewest: int = 0) -> Floats:
         """Return the newest chunk's step instants in [t0, t1], increasing (n,).
 
-        Where there are fewer than `fewest`, so many evenly spaced instants up to the last step, or to t1, instead. An
-        instant that misses the interval by rounding alone counts as its end.
+        If there are fewer than `fewest`, return that many evenly spaced instants up to the last step, or to t1,
+        instead. An instant outside the interval by a rounding error counts as the end of the interval.
         """
         if not len(self) or t1 < t0:
             return np.empty(0)
@@ -137,18 +141,18 @@ class ActionTimeline:
     def at(self, times: Floats) -> Floats:
         """Return the targets (n, action_dim) for an arm at `times` (n,), which must be instants that a chunk covers.
 
-        Those of `sample`, but without its corners: a fade begins and ends gently, and a chunk does not leave an
-        ensemble all at once. With a chunk at each step an ensemble is the same.
+        They are the targets of `sample` without its corners: a fade begins and ends gently, and a chunk leaves an
+        ensemble gradually. An ensemble with a chunk at each step is the same in both.
         """
         return self._evaluate(times, gently=True)[0]
 
     def newest_at(self, times: Floats) -> Floats:
-        """Return what the newest chunk alone says (n, action_dim) at `times` (n,), which it must cover."""
+        """Return the targets (n, action_dim) of the newest chunk alone at `times` (n,), which it must cover."""
         return np.asarray(self._rows_at(times, [len(self) - 1])[0][0])
 
     @property
     def duration(self) -> float:
-        """Seconds from a chunk's first target to its last; 0.0 without one."""
+        """Seconds from a chunk's first target to its last; 0.0 without a chunk."""
         return max(0, self._chunks.shape[1] - 1) / self._fps
 
     def _checked(self, chunk: npt.NDArray[np.floating[Any]]) -> Floats:
@@ -162,13 +166,13 @@ class ActionTimeline:
         return rows
 
     def _evaluate(self, times: Floats, gently: bool = False) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Return the merged targets (n, action_dim) at `times` (n,), and where there are any (n,)."""
+        """Return the merged targets (n, action_dim) at `times` (n,), and which instants have a target (n,)."""
         rows, covered = self._rows_at(times, range(len(self)))
         weights = self._weights(times, covered, gently)
         return np.asarray((weights[:, :, None] * rows).sum(axis=0)), covered.any(axis=0)
 
     def _rows_at(self, times: Floats, chunks: Sequence[int]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Return what each of the `chunks` (K,) says at `times` (n,): (K, n, action_dim), and where it does (K, n)."""
+        """Return the targets (K, n, action_dim) of `chunks` (K,) at `times` (n,), and which of them exist (K, n)."""
         which = np.array(chunks, dtype=np.intp)[:, None]
         size = self._chunks.shape[1]
         position = (times - self._starts[which]) * self._fps  # in rows
@@ -185,7 +189,7 @@ class ActionTimeline:
             weights = merging.ensemble_weights(covered, self._ensemble_coeff)
             if not gently:
                 return weights
-            # Half of the time from each chunk to the next: so long it takes to leave, before its end.
+            # A chunk begins to leave this long before its end: half of the time from each chunk to the next.
             leaves = np.diff(self._starts, append=np.inf) / 2.0
             left = self._starts + self.duration + 1.0 / self._fps
             return merging.leaving(weights, (left[:, None] - times) / leaves[:, None], SNAP_S * self._fps)
@@ -195,17 +199,17 @@ class ActionTimeline:
         return merging.blend_weights(covered, merging.gentle(shares) if gently else shares)
 
     def _fade_ends(self) -> Floats:
-        """When the fade to each chunk is over (K,): after `blend_time`, or earlier with the end of the plan so far."""
+        """When the fade to each chunk ends (K,): after `blend_time`, or earlier if the plan so far ends earlier."""
         ends = self._arrivals + self._blend_time
         ends[1:] = np.minimum(ends[1:], self._starts[:-1] + self.duration)
         ends[0] = -np.inf  # nothing to fade from
         return np.asarray(ends)
 
     def _prune(self) -> None:
-        """Drop the chunks that can have no influence at or after the newest `t_obs`."""
+        """Drop the chunks that have no influence at or after the newest `t_obs`."""
         newest = self._starts[-1]
         first = int(np.searchsorted(self._starts, newest - self.duration - SNAP_S))
-        # Faster than one chunk per step would pile up chunks without bound; LeRobot's ensembler holds this many too.
+        # More than one chunk per step would accumulate without bound; LeRobot's ensembler holds this many chunks too.
         first = max(first, len(self) - self._chunks.shape[1])
         if self._merge == LATEST:
             first = len(self) - 1

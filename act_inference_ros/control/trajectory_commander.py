@@ -1,4 +1,4 @@
-"""TrajectoryCommander: whole motions for a joint_trajectory_controller, each message on from the one before."""
+"""TrajectoryCommander: whole motions for a joint_trajectory_controller; each message continues the one before."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from act_inference_ros.control.cubic import Cubic
 from act_inference_ros.interfaces import Command
 
 OVERLAP_S = 0.3
-"""A message that overlaps begins so long ago, that the controller's now lies inside however long it takes to arrive."""
+"""An overlapping message begins this long ago, so that it still covers the controller's now when it arrives late."""
 SHORTEST_LEAD_S = 0.002
 """With a shorter lead there is no room for a point before the motion begins."""
 SHORTEST_SEGMENT_S = 1e-6
-"""Of two points that are nearer than this, the first is left out."""
+"""If two points are closer than this, the first is left out."""
 
 
 class TrajectoryCommander(Commander):
-    """The rest of the plan, each time a chunk arrives; it takes over `lead` later.
+    """Sends the rest of the plan each time a chunk arrives; the message takes over `lead` later.
 
-    A joint_trajectory_controller starts a new trajectory from where the arm is measured (or, as parameters and
-    distros have it, from something else), which throws its setpoint back by lag x speed. A message that *overlaps*
-    begins with what the controller has been told already: its first point lies before the controller's now, so that
-    no start is needed, and what is played is what was told. A message that does not overlap is stamped ahead, by
-    half the lead where the motion begins where the arm is measured, so that the first point can say so, and by all
-    of it elsewhere. It holds no point at its stamp, because distributions of joint_trajectory_controller differ in
-    what they do with one.
+    A joint_trajectory_controller starts a new trajectory from the measured position (or from another one, depending on
+    parameters and distribution), which throws its setpoint back by lag x speed. A message that *overlaps* begins with
+    what the controller has been told already: its first point lies before the controller's now, so the controller needs
+    no start point and plays exactly what was told. A message that does not overlap is stamped ahead: by half the lead
+    if the motion begins at the measured position, so that the first point can repeat that position, otherwise by the
+    whole lead. It has no point at its stamp, because distributions of joint_trajectory_controller treat such a point
+    differently.
     """
 
     streams = False
@@ -40,7 +40,7 @@ class TrajectoryCommander(Commander):
         if overlap and whole is not None and not starts:
             self._send(_command(whole))
         elif starts and not motion.velocities[0].any() and self.lead_s >= SHORTEST_LEAD_S:
-            # Where the joints are measured: until the motion takes over the controller shall not move.
+            # At the measured position: the controller must not move until the motion takes over.
             self._send(_command(motion.relative_to(motion.origin - self.lead_s / 2.0)))
         else:
             self._send(_command(motion, since=SHORTEST_SEGMENT_S))

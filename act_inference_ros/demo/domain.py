@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.program import shared_memory
@@ -39,6 +39,21 @@ def private_domain() -> Iterator[int]:
                     shared_memory.remove_ports(range(first, first + _PORTS_PER_DOMAIN))
                 return
     raise ConfigurationError("every ROS domain from 1 to 100 is in use on this machine; set ROS_DOMAIN_ID yourself")
+
+
+@contextlib.contextmanager
+def isolated(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """What to add to the environment of nodes that shall find each other, and nobody on another machine or domain.
+
+    Gives only variables that are not in `environment`: what the user has set stays. Raises ConfigurationError as above.
+    """
+    wanted = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    if environment.get("ROS_DISTRO") == "humble":
+        wanted["ROS_LOCALHOST_ONLY"] = "1"
+    with contextlib.ExitStack() as stack:
+        if "ROS_DOMAIN_ID" not in environment:
+            wanted["ROS_DOMAIN_ID"] = str(stack.enter_context(private_domain()))
+        yield {name: value for name, value in wanted.items() if name not in environment}
 
 
 def _is_silent(domain: int) -> bool:

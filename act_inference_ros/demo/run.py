@@ -3,7 +3,8 @@
     python -m act_inference_ros.demo --episodes 20
 
 Both nodes run as processes of their own, in a ROS domain of their own, on simulated time: the robot's clock slows down
-with a busy machine, so that the result does not depend on how fast the machine is.
+with a busy machine, so that the result does not depend on how fast the machine is. What passes on the topics is
+recorded, and shown on a page afterwards.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from act_inference_ros.demo.domain import private_domain
+from act_inference_ros.demo import showing
+from act_inference_ros.demo.domain import isolated
 from act_inference_ros.demo.server import demo_server
 from act_inference_ros.errors import ActInferenceError, CheckpointError, ConfigurationError
-from act_inference_ros.interfaces import DEFAULT_MODE, MODES
+from act_inference_ros.evaluation.episodes.closed_loop import CONTROL_RATE
+from act_inference_ros.inference.local.exported_policy import is_exported_repository
+from act_inference_ros.interfaces import DEFAULT_MODE, ENGINES, MODES, TORCH
 from act_inference_ros.policy import checkpoint_files
 from act_inference_ros.program import exit_status, shared_memory
 from act_inference_ros.program.installed_files import share_directory
@@ -45,6 +49,9 @@ BLOCK_AFTER_S = 0.4
 
 TIMEOUT_PER_EPISODE_S = 60.0
 """Of wall time: simulated seconds may take several."""
+
+SLOWEST = 0.05
+"""Least real-time factor, that of sim_robot."""
 
 EXIT_TIMEOUT_S = 10.0
 """For the robot to exit after its last line."""
@@ -75,19 +82,27 @@ def run(options: argparse.Namespace, signals: StopSignals) -> int:
     checkpoint = _checkpoint(options, signals)
     with _ros_environment(share) as environment, _log_directory(options.out, options.keep_logs) as logs:
         environment["ROS_LOG_DIR"] = str(logs / "ros")
-        say(f"{options.episodes} episodes, {options.mode} mode, {options.interface}")
+        about = f"{options.episodes} episodes, {options.mode} mode, {options.interface}"
+        say(about)
+        say(showing.live_line(environment, share))
         with (
+            _recorder(options, logs, environment, signals) as recorder,
             _server(options, checkpoint, logs, environment, signals) as server,
-            ManagedProcess.module(
+            ManagedProcess.module(SIM_ROBOT, _robot_arguments(options), environment, logs / "sim_robot.log") as robot,
+        ):
+            if recorder is not None:
+                recorder.wait()
+            with ManagedProcess.module(
                 POLICY_NODE,
                 _policy_arguments(options, share, checkpoint, server),
                 environment,
                 logs / "policy_node.log",
-            ) as policy,
-            ManagedProcess.module(SIM_ROBOT, _robot_arguments(options), environment, logs / "sim_robot.log") as robot,
-        ):
-            timeout_s = FIRST_COMMAND_TIMEOUT_S + options.episodes * TIMEOUT_PER_EPISODE_S
-            success_line = _watch(policy, robot, signals, timeout_s)
+            ) as policy:
+                timeout_s = FIRST_COMMAND_TIMEOUT_S + options.episodes * TIMEOUT_PER_EPISODE_S
+                success_line = _watch(policy, robot, signals, timeout_s)
+        if recorder is not None and recorder.bag is not None:
+            page = showing.Showing(options.out, about, checkpoint, share / PARAMETER_FILE, may_open=not options.no_open)
+            page.make(recorder.bag, signals.check, say)
     print(success_line, flush=True)
     match = _SUCCESS.match(success_line)
     successes = int(match.group(1)) if match else 0
@@ -102,7 +117,8 @@ def say(text: str) -> None:
 def _checkpoint(options: argparse.Namespace, signals: StopSignals) -> Path:
     """The directory of a trained policy: the one given, or the demo's own, trained if it isn't there."""
     if options.checkpoint is not None:
-        return _existing(options.checkpoint)
+        exported = options.mode == "local" and options.engine != TORCH
+        return _existing(options.checkpoint, or_exported=exported)
     checkpoint: Path = options.out.resolve() / "checkpoint"
     if checkpoint_files.is_complete(checkpoint):
         say(f"the policy in {checkpoint} is there already (delete it to train anew)")
@@ -116,10 +132,11 @@ def _checkpoint(options: argparse.Namespace, signals: StopSignals) -> Path:
     return _existing(checkpoint)
 
 
-def _existing(checkpoint: Path) -> Path:
-    if not checkpoint_files.is_complete(checkpoint):
+def _existing(checkpoint: Path, or_exported: bool = False) -> Path:
+    if not checkpoint_files.is_complete(checkpoint) and not (or_exported and is_exported_repository(str(checkpoint))):
         raise CheckpointError(
             f"{checkpoint}: expected a checkpoint directory with {' and '.join(checkpoint_files.FILES)}"
+            + (", or an exported repository" if or_exported else "")
         )
     return checkpoint.resolve()
 
@@ -133,21 +150,29 @@ def _server(
     return demo_server(checkpoint, options.out, logs, environment, signals.check)
 
 
+def _recorder(
+    options: argparse.Namespace, logs: Path, environment: dict[str, str], signals: StopSignals
+) -> contextlib.AbstractContextManager[showing.Recorder | None]:
+    """Records the demo's topics for the page; None where none is wanted, or something for it is not installed."""
+    lacking = None if options.no_page else showing.missing()
+    if lacking is not None:
+        say(lacking)
+    if options.no_page or lacking is not None:
+        return contextlib.nullcontext(None)
+    return showing.Recorder(logs, options.interface, environment, signals.check, say)
+
+
 @contextlib.contextmanager
 def _ros_environment(share: Path) -> Iterator[dict[str, str]]:
     """What both nodes need to find each other and nobody else; what the user has set stays."""
     environment = dict(os.environ)
-    environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     profile = str(share / "config" / "fastdds.xml")
     if environment.get("ROS_DISTRO") == "humble":
-        environment.setdefault("ROS_LOCALHOST_ONLY", "1")
         environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", profile)
     environment.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", profile)
     environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
-    with contextlib.ExitStack() as stack:
-        if "ROS_DOMAIN_ID" not in environment:
-            environment["ROS_DOMAIN_ID"] = str(stack.enter_context(private_domain()))
-        yield environment
+    with isolated(environment) as own:
+        yield environment | own
 
 
 @contextlib.contextmanager
@@ -168,7 +193,7 @@ def _log_directory(parent: Path, keep: bool) -> Iterator[Path]:
 
 
 def _policy_arguments(options: argparse.Namespace, share: Path, checkpoint: Path, server: str) -> list[str]:
-    parameters = {"mode": options.mode, "checkpoint": str(checkpoint)}
+    parameters = {"mode": options.mode, "checkpoint": str(checkpoint), "engine": options.engine}
     if server:
         parameters["server"] = server
     for controller in DEMO_CONTROLLERS:
@@ -190,6 +215,8 @@ def _robot_arguments(options: argparse.Namespace) -> list[str]:
         "seed": options.seed,
         "cover_camera": str(options.cover_camera).lower(),
         "publish_clock": "true",
+        "real_time_factor": options.real_time_factor,
+        "control_rate": float(CONTROL_RATE),
         "clear_stops": "true",
         "block_after_s": BLOCK_AFTER_S if options.block_arm else 0.0,
         "first_command_timeout_s": FIRST_COMMAND_TIMEOUT_S,
@@ -230,18 +257,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=_positive, default=20, help="cubes to pick (default: 20)")
     parser.add_argument("--episode-time", type=float, default=8.0, help="s to lift a cube in (default: 8)")
     parser.add_argument("--mode", choices=MODES, default=DEFAULT_MODE, help="where the policy is computed")
+    parser.add_argument("--engine", choices=ENGINES, default=TORCH, help="local mode: what computes the network")
     parser.add_argument(
         "--server", default="", help="triton mode: address of a running server (default: one is started)"
     )
     parser.add_argument("--interface", choices=DEMO_INTERFACES, default="joint_trajectory")
     parser.add_argument("--cover-camera", action="store_true", help="black images: does the policy look at all?")
     parser.add_argument("--block-arm", action="store_true", help="hold the arm for 1 s in each episode: is it noticed?")
+    parser.add_argument(
+        "--real-time-factor",
+        type=_factor,
+        default=1.0,
+        help="slower simulated time, for a slow or busy machine",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the cubes' places (default: 0)")
     parser.add_argument("--checkpoint", type=Path, help="another policy than the demo's own")
-    parser.add_argument("--out", type=Path, default=Path(".demo"), help="for the policy and logs (default: .demo)")
+    parser.add_argument("--out", type=Path, default=Path(".demo"), help="for policy, page and logs (default: .demo)")
     parser.add_argument("--min-success", type=int, default=0, help="exit status 1 if fewer cubes are lifted")
+    parser.add_argument("--no-page", action="store_true", help="record nothing and write no page of the run")
+    parser.add_argument("--no-open", action="store_true", help="write the page, but open no browser")
     parser.add_argument("--keep-logs", action="store_true", help="keep the nodes' logs of a run that went well, too")
     return parser
+
+
+def _factor(text: str) -> float:
+    factor = float(text)
+    if not SLOWEST <= factor <= 1.0:
+        raise argparse.ArgumentTypeError(f"expected a number from {SLOWEST:g} to 1, got {text}")
+    return factor
 
 
 def _positive(text: str) -> int:

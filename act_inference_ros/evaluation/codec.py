@@ -11,13 +11,13 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from act_inference_ros.errors import ConfigurationError
 
 NOT_IN_JSON = {"json": False}
-"""Metadata of a dataclass field that is left out and comes back as its default."""
+"""Metadata of a dataclass field that is not written and is read back as its default."""
 
 T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses to dicts, tuples to lists; a float that is not finite becomes None."""
+    """Convert dataclasses to dicts and tuples to lists; a non-finite float becomes None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (tuple, list)):
@@ -30,7 +30,7 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(kind: type[T], plain: Any) -> T:
-    """Build a `kind` from what `to_plain` made; None for a float becomes nan. Raises ConfigurationError elsewhere."""
+    """Build a `kind` from the output of `to_plain`; None for a float becomes nan. Else raises ConfigurationError."""
     built: T = _build(kind, plain, kind.__name__)
     return built
 
@@ -68,5 +68,5 @@ def _build_dataclass(kind: Any, plain: dict[str, Any], where: str) -> Any:
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:
-    """Whether what an older version has not written comes back as a default."""
+    """Whether a field that an older version did not write is read as a default."""
     return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING

@@ -1,11 +1,11 @@
-"""What an evaluation found, as plain data: settings, metrics per episode and in total, bounded series for plots.
+"""The result of an evaluation as plain data: settings, metrics per episode and in total, bounded series for plots.
 
 Everything here is frozen, holds numbers, strings and tuples only, and goes through JSON and back unchanged (except the
 thumbnails' pixels, which are for the report). A number that does not exist is nan, `null` in JSON.
 
-Positions and their errors are in **ROS units**, those of the joint's limits in the parameter file (rad or m, whichever
-the joint is): that is what an arm is told, what a limit or a crash is measured in, and it is the same for two policies
-trained in different units. Names say so: `_ros_units`. An error is predicted minus commanded (or measured) position.
+Positions and their errors are in **ROS units** (rad or m, as the joint's limits in the parameter file): commands and
+limits have these units, and they are the same for two policies trained in different units. Names end in `_ros_units`.
+An error is predicted minus commanded (or measured) position.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation import codec
 
-METRICS_VERSION = 2
-"""Of metrics.json; goes up when a name or a definition changes."""
+METRICS_VERSION = 3
+"""Version of metrics.json; it increases when a name or a definition changes."""
 
 COMPLETE, PARTIAL, FAILED = "complete", "partial", "failed"
 
@@ -29,10 +29,13 @@ class RunSettings:
     """What produced the numbers; two runs with equal settings but for one are compared in that one.
 
     `mode` is local or triton; `policy` the checkpoint, or model@server, `policy_id` which
-    policy that was (64 hexadecimal digits; empty where nobody knows); `bags` the bags as given. `truth` is what was
+    policy that was (64 hexadecimal digits; empty where nobody knows). `engine`, `precision`, `device` and `providers`
+    are what computed it, `precision_error` how far its chunks are from those of float32, as the backend says it; empty
+    where it does not. `bags` the bags as given, `dataset` the data set's directory, empty for bags. `truth` is what was
     asked for (auto, commands or state; each episode says what was used); `latency` the rule for a chunk's arrival
-    (`0`, seconds, or `measured`); `joints` the action's joints in the policy's order, `units` what the policy counts
-    them in, as `policy = scale * ros + offset` or the shorthand. `max_plan_age_s` is 0 where it goes by the inference;
+    (`0`, seconds, or `measured`); `commanded_by` whose commands are the truth (operator or anyone); `joints` the
+    action's joints in the policy's order, `units` what the policy counts them in, as `policy = scale * ros + offset` or
+    the shorthand. `max_plan_age_s` is 0 where it goes by the inference;
     `max_velocity`, `max_acceleration` and `max_deviation` are in ROS units (and s), nan for no limit. `created` is an
     ISO 8601 time, UTC.
     """
@@ -40,10 +43,17 @@ class RunSettings:
     mode: str
     policy: str
     policy_id: str = ""
+    engine: str = ""
+    precision: str = ""
+    device: str = ""
+    providers: str = ""
+    precision_error: str = ""
     bags: tuple[str, ...] = ()
+    dataset: str = ""
     parameter_files: tuple[str, ...] = ()
     truth: str = "auto"
     latency: str = "0"
+    commanded_by: str = "operator"
     fps: float = math.nan
     inference_rate: float = math.nan
     merge: str = ""
@@ -82,6 +92,19 @@ class ErrorStatistics:
 
 
 @dataclass(frozen=True)
+class ShiftedError:
+    """The raw chunks' error at no shift, and at the best of the shifts by whole steps of 1 / fps; joint -> statistics.
+
+    With a shift of `steps` a prediction for t is compared with the truth of t + steps / fps. Both are over the same
+    positions: those whose truth is known for every shift that was tried. `steps` is 0 where no shift is better.
+    """
+
+    steps: int
+    unshifted: Mapping[str, ErrorStatistics]
+    shifted: Mapping[str, ErrorStatistics]
+
+
+@dataclass(frozen=True)
 class HorizonError:
     """One joint's error against how far ahead was predicted: entry i of each tuple is for row i of the chunks.
 
@@ -114,13 +137,13 @@ class SmoothnessStatistics:
 
 
 SETPOINT_PERIOD_S = 0.002
-"""As fast as an arm's controllers run: what happens within one of their cycles can be seen."""
+"""The cycle of an arm's controllers, so that effects within one of their cycles are visible."""
 SPARC_STRETCH_S = 10.0
 
 
 @dataclass(frozen=True)
 class LimitStatistics:
-    """How often limits made something else of one joint's plan.
+    """How often limits changed one joint's plan.
 
     Of `targets`, the executed plan's instants on the grid of 1 / fps, `clamped` lay beyond a limit of position. Of
     `commands`, each of which told the plan anew after a chunk, the plan was beyond velocity or acceleration in
@@ -139,7 +162,7 @@ class LimitStatistics:
 class MergeResult:
     """The executed plan with one way of merging; joint -> statistics.
 
-    `executed` is the error of what the arm would have been told, after merging and limits, on the grid of 1 / fps;
+    `executed` is the error of the commanded plan, after merging and limits, on the grid of 1 / fps;
     `smoothness` is of the same motion, sampled more densely.
     """
 
@@ -162,11 +185,13 @@ class TimeStatistics:
 
 @dataclass(frozen=True)
 class Finding:
-    """A systematic difference that explains most of some joints' error.
+    """A systematic difference that explains most of some joints' error, or a policy that hardly reacts.
 
     `kind` and `value`: `offset` (ROS units, predicted - truth), `delay` (steps of 1 / fps by which the truth comes
-    after the plan; negative: before), `scale` (predicted / truth; `text` names the unit if it is a known one),
-    `swapped` (two joints; value nan), `follows` (the first joint's plan follows the second's truth; value nan).
+    after the plan; negative: before), `shift` (the same, for the recording as a whole), `scale` (predicted / truth;
+    `text` names the unit if it is a known one), `swapped` (two joints; value nan), `follows` (the first joint's plan
+    follows the second's truth; value nan), `unresponsive` (over the observations what is predicted varies by that share
+    of what the truth does; nothing is explained: nan).
     `explained` is the share of the mean squared error, 0..1, that vanishes when the difference is taken out.
     """
 
@@ -182,8 +207,10 @@ class Metrics:
     """The numbers of one episode, or of all together (sums over the pairs of all episodes, not means of means).
 
     `chunk_error` and `horizon_error` are of the raw chunks, every row against the truth at its instant, joint -> ...;
-    `by_merge` has an entry for every way of merging. `demonstration` has the same figures of smoothness of what the
-    operator did while the plan was executed, to compare with; no chunk joins it, so it has no figures of seams.
+    `shift` is the same against the truth some steps earlier or later;
+    `by_merge` has an entry for every way of merging that the plan was executed with, the configured one among them.
+    `demonstration` has the same figures of smoothness of what the operator did while the plan was executed, to compare
+    with; no chunk joins it, so it has no figures of seams.
     `inference_time` is the wall time of `predict`; `observation_age` the time from the observation's stamp to the
     chunk's arrival, on the bag's clock; `observation_skew` the time between the earliest and the latest input of an
     observation.
@@ -195,6 +222,7 @@ class Metrics:
     observations: int
     chunks: int
     chunk_error: Mapping[str, ErrorStatistics]
+    shift: ShiftedError
     horizon_error: Mapping[str, HorizonError]
     by_merge: Mapping[str, MergeResult]
     demonstration: Mapping[str, SmoothnessStatistics]
@@ -218,7 +246,7 @@ class SampledChunk:
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A camera's image of an observation whose chunk was much in error: `png` is a small PNG.
+    """A camera's image of an observation whose chunk had a large error: `png` is a small PNG.
 
     `error_ros_units` is the largest error of the chunk, of joint `joint`, `ahead_s` after the observation.
     """
@@ -276,12 +304,14 @@ THUMBNAILS_KEPT = 4
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """One bag.
+    """One bag, or one episode of a data set (whose messages are its frames).
 
-    `status` is `complete`, `partial` (some of it could not be evaluated: `reasons` say what and why; the numbers are of
-    the rest) or `failed` (nothing could be; the metrics are empty). `notes` are worth knowing but nothing is missing.
+    `status` is `complete`, `partial` (some of it, or a joint, could not be evaluated: `reasons` say what and why; the
+    numbers are of the rest) or `failed` (nothing could be compared). `notes` are worth knowing but nothing is missing.
     `truth` maps each controller to what its joints were compared with: commands, state, or none. `duration_s` is that
-    of the bag as far as it was read.
+    of the bag as far as it was read. `commanded_s` says for how many s who commanded (one of the words in
+    `comparison.who_commanded`); it is empty where no policy ran. `flattering_s` is how much of that may be the truth
+    although it was not the operator's making.
     """
 
     name: str
@@ -295,6 +325,8 @@ class EpisodeResult:
     truth: Mapping[str, str]
     metrics: Metrics
     series: Series
+    commanded_s: Mapping[str, float] = field(default_factory=dict)
+    flattering_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -349,12 +381,12 @@ class EvaluationResult:
     version: int = METRICS_VERSION
 
     def to_json(self) -> str:
-        """All of it but the thumbnails, as strict JSON; `from_json` is the inverse."""
+        """Return everything except the thumbnails as strict JSON; `from_json` is the inverse."""
         return json.dumps(codec.to_plain(self), indent=1, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> EvaluationResult:
-        """Read what `to_json` wrote. Raises ConfigurationError if it is not that, or of another version."""
+        """Read the output of `to_json`. Raises ConfigurationError for anything else, or another version."""
         try:
             plain = json.loads(text)
             version = plain["version"]
@@ -365,6 +397,11 @@ class EvaluationResult:
                 f"metrics.json has version {version}, this eval_policy reads {METRICS_VERSION}; evaluate again"
             )
         return codec.from_plain(cls, plain)
+
+
+def never_compared(metrics: Metrics) -> list[str]:
+    """The joints for which no predicted position could be compared, in the action's order."""
+    return [joint for joint, error in metrics.chunk_error.items() if not error.count]
 
 
 def pooled(errors: Mapping[str, ErrorStatistics]) -> ErrorStatistics:

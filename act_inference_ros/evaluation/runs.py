@@ -1,4 +1,4 @@
-"""One evaluated run as report and table see it: the result, and for simulated episodes what only this process has."""
+"""One evaluated run for report and table: the result, and data of simulated episodes that only this process has."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Film:
 
 @dataclass(frozen=True)
 class Run:
-    """A result under a name that tells it from the other one (`local`, `triton`, a folder); episodes of this process.
+    """A result with a label that distinguishes it (`local`, `triton`, a folder), and episodes of this process.
 
     `episodes` and `films` are empty for bags, and for a run that was read from a metrics.json.
     """

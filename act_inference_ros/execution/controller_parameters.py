@@ -1,7 +1,7 @@
-"""What a joint_trajectory_controller's own parameters mean for the motion, and what to set where they do not fit.
+"""What the parameters of a joint_trajectory_controller mean for the motion, and what to set if they do not fit.
 
-The names are those of ros2_controllers from Humble to its newest version; a controller that does not know one is of
-another version. What cannot be known is not guessed: nothing is said of it.
+The names are those of ros2_controllers from Humble to its newest version; a controller that does not know a name is of
+another version. Unknown values are not guessed: nothing is reported about them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 FROM_DESIRED = ("interpolate_from_desired_state", "open_loop_control")
-"""Either makes a new trajectory start from where the controller was told to be: the first from Jazzy on, the second
-until Jazzy."""
+"""Each makes a new trajectory start from the controller's commanded position: the first from Jazzy on, the second
+before Jazzy."""
 
 
 def names_to_ask(joints: Sequence[str]) -> tuple[str, ...]:
-    """Return the parameters worth asking a controller of these joints for.
+    """Return the parameters that a controller of these joints should be asked for.
 
-    Ask for one in each request: from Jazzy on one undeclared name empties the whole answer.
+    Ask for one parameter in each request: from Jazzy on one undeclared name makes the whole answer empty.
     """
     tolerances = [f"constraints.{joint}.trajectory" for joint in joints]
     return (
@@ -37,8 +37,8 @@ def names_to_ask(joints: Sequence[str]) -> tuple[str, ...]:
 def forbids_overlap(joints: Sequence[str], values: Mapping[str, Any], use_sim_time: bool = False) -> str | None:
     """Return why trajectories must not begin with what the controller was told before; None if they may.
 
-    `values` has what it answered: name -> value. One that knows none of a joint_trajectory_controller's parameters may
-    ignore stamps, and would play the past again.
+    `values` maps the names that the controller answered to their values. A controller that knows none of the parameters
+    of a joint_trajectory_controller may ignore stamps and would play the past again.
     """
     if "interpolation_method" not in values or "joints" not in values:
         return "it does not show the parameters of a joint_trajectory_controller"
@@ -52,10 +52,10 @@ def forbids_overlap(joints: Sequence[str], values: Mapping[str, Any], use_sim_ti
 
 
 def fills_speed(values: Mapping[str, Any]) -> bool:
-    """Return whether `speed_scaling_factor` in the states of a controller is its speed, also where it is 0.0.
+    """Return whether `speed_scaling_factor` in a controller's states is its real speed, even if the factor is 0.0.
 
-    The version that has `speed_scaling.state_interface`, even an empty one, fills it in. A scaled controller with
-    `speed_scaling_interface_name` does so on some distributions only, and a zero of it proves nothing.
+    Versions that have `speed_scaling.state_interface`, even an empty one, fill the factor in. A scaled controller with
+    `speed_scaling_interface_name` fills it in on some distributions only, so its zero proves nothing.
     """
     return "speed_scaling.state_interface" in values
 
@@ -70,8 +70,9 @@ def shortcomings(
 ) -> list[str]:
     """Return what is wrong with a controller's parameters, each as one sentence that says what to set.
 
-    `values` has what it answered: name -> value. `following` is each joint's `max_deviation`, ROS units. `overlaps`:
-    its messages begin with what it was told before, so that it does not matter from where it starts a trajectory.
+    `values` maps the names that the controller answered to their values. `following` is each joint's `max_deviation`,
+    ROS units. `overlaps`: the messages begin with what the controller was told before, so the start point of its
+    trajectories does not matter.
     """
     found = []
     theirs = list(values.get("joints", joints))

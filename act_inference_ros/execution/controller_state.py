@@ -1,4 +1,4 @@
-"""What a joint_trajectory_controller publishes of itself: where it wants its joints, and how far it slows them down."""
+"""The published state of a joint_trajectory_controller: where it wants its joints, and how far it slows them down."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+TOPIC = "controller_state"
+"""The topic, relative to the controller's node."""
+WANTED, MEASURED = ("reference", "desired"), ("feedback", "actual")
+"""The fields for the wanted and the measured joint positions; the current name of each field comes first."""
 FULL_SPEED = 1.0
 SHORTEST_INTERVAL_S = 0.01
-"""From Jazzy on a state comes with each control cycle; one that follows another sooner than this tells nothing new."""
+"""From Jazzy on a state comes with each control cycle; a state that comes sooner than this after another is skipped."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,11 @@ class ControllerStateReader:
     """Reads the states (control_msgs/msg/JointTrajectoryControllerState) of one controller that moves `joints`.
 
     Not every controller fills in `speed_scaling_factor`: up to Humble, and in the scaled controllers of some arms, it
-    is 0.0 at any speed. A zero counts as a standstill only from a controller that has shown that it fills it in:
-    through its parameters (`fills_speed`), or by a factor that was not zero. Else it means that nothing is known, and
-    that is full speed; an arm that stands still in truth is found by its reference, which does not move.
+    is 0.0 at any speed. A zero counts as a standstill only if the controller has shown that it fills the factor in:
+    through its parameters (`fills_speed`), or by an earlier factor above zero. Otherwise full speed is assumed; an arm
+    that really stands still is found because its reference does not move.
 
-    `ignored` counts messages that could not be read, `last_ignored` says why the last one could not.
+    `ignored` counts messages that could not be read; `last_ignored` says why the last of them could not.
     """
 
     def __init__(self, joints: Sequence[str]) -> None:
@@ -40,7 +44,7 @@ class ControllerStateReader:
         self._newest = -math.inf
 
     def read(self, message: Any) -> ControllerState | None:
-        """Return the state, or None for one that cannot be read, or that follows another at once. Never raises."""
+        """Return the state, or None for a message that cannot be read or follows another too soon. Never raises."""
         try:
             state = self._read(message)
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
@@ -57,7 +61,7 @@ class ControllerStateReader:
         if time <= 0.0:
             raise ValueError("it has no stamp")
         names = list(message.joint_names)
-        positions = _positions(message)
+        positions = positions_in(message, WANTED)
         if len(positions) != len(names):
             raise ValueError(f"it has {len(positions)} positions of {len(names)} joints")
         known = dict(zip(names, positions, strict=True))
@@ -77,9 +81,9 @@ class ControllerStateReader:
         return factor if self.fills_speed else FULL_SPEED
 
 
-def _positions(message: Any) -> list[float]:
-    """The positions that it wants: `reference` has them, `desired` did before there was a `reference`."""
-    for field in ("reference", "desired"):
+def positions_in(message: Any, fields: Sequence[str]) -> list[float]:
+    """The positions in the first of these fields that the message has and has filled in; otherwise an empty list."""
+    for field in fields:
         point = getattr(message, field, None)
         if point is not None and len(point.positions):
             return [float(position) for position in point.positions]

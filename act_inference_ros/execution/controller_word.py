@@ -1,4 +1,4 @@
-"""What a trajectory controller says of itself: its parameters, and where it wants its joints. Times are s."""
+"""What a trajectory controller reports about itself: its parameters, and where it wants its joints. Times are s."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 REFERENCE_AGE_S = 0.3
-"""A controller that has said nothing of itself for longer is not active, however rarely it says something."""
+"""A controller that has reported nothing for longer than this is not active, however rarely it reports."""
 SHORTEST_AGE_S = 0.1
-"""The same for one that says something often: for a while after it went inactive it seems to be where it was told."""
+"""This applies instead if it reports often: for a while after its deactivation it seems to be where it was told."""
 STATES_MISSED = 5.0
-"""A controller that has said nothing for so many of its intervals is not active."""
+"""A controller that has reported nothing for this many of its intervals is not active."""
 STATES_KEPT = 20
-"""So many of a controller's states are looked at for how far its clock is from ours: some come late."""
+"""So many states are used to measure how far the controller's clock is from ours, because some states come late."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Where a controller wants its joints at `time`: joint -> position, and -> velocity as far as it is known.
+    """Where a controller wants its joints at `time`: joint -> position, and joint -> velocity if it is known.
 
-    `speed` is the factor by which it slows everything down, 1.0 for full speed.
+    `speed` is the factor by which the controller slows all motion down, 1.0 for full speed.
     """
 
     time: float
@@ -30,19 +30,19 @@ class Reference:
 
 
 class ControllerWord:
-    """What one controller says of itself: its parameters, once, and its states, again and again."""
+    """What one controller reports about itself: its parameters once, its states repeatedly."""
 
     def __init__(self) -> None:
         self.forbids: str | None = "it has not shown itself through its parameter service"
-        """Why its messages must not overlap; None where nothing forbids it."""
+        """Why the controller's messages must not overlap; None if nothing forbids overlap."""
         self.reference: Reference | None = None
         self.offers = False
-        """It publishes its state, if only while it is active."""
+        """Whether the controller publishes its state, at least while it is active."""
         self._apart: deque[float] = deque(maxlen=STATES_KEPT)
         self._interval = REFERENCE_AGE_S
 
     def add(self, positions: Mapping[str, float], time: float, speed: float, now: float) -> None:
-        """Take a state of the controller, stamped `time`, that came at `now`."""
+        """Take a state of the controller, stamped `time`, that arrived at `now`."""
         before = self.reference
         velocities = dict.fromkeys(positions, 0.0)
         if before is not None and 0.0 < time - before.time < REFERENCE_AGE_S:
@@ -53,13 +53,13 @@ class ControllerWord:
                     for name, position in positions.items()
                     if name in before.positions
                 }
-            else:  # on the way between the two it went at both speeds
+            else:  # between the two states it moved at both speeds
                 velocities = {name: each * speed / before.speed for name, each in before.velocities.items()}
         self.reference = Reference(time, dict(positions), velocities, speed)
         self._apart.append(now - time)
 
     def silent(self, now: float) -> float | None:
-        """For how long it has said nothing, if that is so long that what it said last does not count; else None."""
+        """How long the controller has been silent; None before its first state, and while its last one counts."""
         if self.reference is None:
             return None
         age = now - self.reference.time
@@ -68,10 +68,10 @@ class ControllerWord:
 
     @property
     def clocks_apart(self) -> float:
-        """How far its clock is from ours, at least."""
+        """How far the controller's clock is from ours, at least."""
         return min(self._apart, key=abs, default=0.0)
 
     def forget(self) -> None:
-        """Forget the states: the clock was set back."""
+        """Forget the states, because the clock was set back."""
         self.reference = None
         self._apart.clear()

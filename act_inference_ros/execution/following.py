@@ -1,4 +1,4 @@
-"""Following: does the arm go where it is told? What was told is compared with what is measured."""
+"""Following: compares the commanded positions with the measured ones to see whether the arm follows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from act_inference_ros.joints import Joint
 SAME_TIME_S = 0.05
 """Joints of one controller that were measured within this time are compared together."""
 PATIENCE_S = 0.1
-"""How long a joint may be too far from where it was told to be before the arm is stopped."""
+"""How long a joint may be too far from its commanded position before the arm is stopped."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Measured:
 
 
 class Following:
-    """Remembers since when which joint is too far from what it was told.
+    """Remembers since when each joint has been too far from its commanded positions.
 
-    `deviations` has each commanded joint's newest deviation: its least distance from all that it was told in the last
-    `lag` s, so that an arm which is late on its way is not taken for one that does not follow.
+    `deviations` has each commanded joint's newest deviation: its smallest distance from all positions commanded in the
+    last `lag` s, so that an arm that is only late counts as following.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Following:
         self._too_far_since: dict[str, float] = {}
 
     def restart(self) -> None:
-        """Begin anew, as at the beginning of a motion."""
+        """Start again, as at the beginning of a motion."""
         self.deviations = {}
         self._too_far_since = {}
 
@@ -46,11 +46,11 @@ class Following:
         lag: float,
         now: float,
     ) -> str | None:
-        """Return what is wrong with the joint that does not follow, or None. Call it at every tick."""
+        """Return what is wrong with the joint that does not follow, or None. Call this at every tick."""
         for commander in commanders:
             known = {name: measured[name] for name in commander.joint_names if name in measured}
             newest = max((each.time for each in known.values()), default=now)
-            # A joint that is measured no more is the supervisor's business; the others are judged without it.
+            # The supervisor handles a joint that is no longer measured; the others are judged without it.
             known = {name: each for name, each in known.items() if each.time > newest - SAME_TIME_S}
             if not known:
                 continue
@@ -69,7 +69,7 @@ class Following:
 
     @property
     def largest(self) -> tuple[str, float] | None:
-        """The joint with the largest deviation, and that in ROS units; None before anything was compared."""
+        """The joint with the largest deviation, and this deviation in ROS units; None before any comparison."""
         if not self.deviations:
             return None
         return max(self.deviations.items(), key=lambda item: item[1])

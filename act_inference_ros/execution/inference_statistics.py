@@ -1,4 +1,4 @@
-"""InferenceStatistics: what inference has done lately, for the diagnostics and the age of a plan."""
+"""InferenceStatistics: counts and times of recent inferences, for the diagnostics and the age of a plan."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections import Counter, deque
 import numpy as np
 
 WINDOW = 200
-"""Chunks over which times are summarised."""
+"""Number of chunks over which times are summarised."""
 ENOUGH = 10
-"""Chunks of one backend after which its own times count more than the warm-up."""
+"""After this many chunks of a backend its own times replace the warm-up times."""
 
 
 class InferenceStatistics:
     """Counts since configure, and the times (s) of the last chunks.
 
-    Not thread-safe. `warm_up_s` is how long the slowest warm-up of any backend took, the fallback's included.
+    Not thread-safe. `warm_up_s` is the time of the slowest warm-up of any backend, including the fallback.
     """
 
     def __init__(self, warm_up_s: float = 0.0) -> None:
@@ -29,7 +29,7 @@ class InferenceStatistics:
         self._by_source: dict[str, deque[float]] = {}
 
     def inferred(self, inference_s: float, observation_age_s: float, accepted: bool, source: str = "") -> None:
-        """Count a chunk: how long it took, how old its observation was when it arrived, whether it was of use."""
+        """Count a chunk: inference time, age of its observation at its arrival, and whether it was accepted."""
         self.chunks += 1
         self.dropped += not accepted
         self._inference_s.append(inference_s)
@@ -42,9 +42,9 @@ class InferenceStatistics:
         self.last_error = str(error)
 
     def expected_s(self, source: str = "") -> float:
-        """How long the next inference of `source` takes: the 95th percentile of its last ones.
+        """How long the next inference of `source` will take: the 95th percentile of its last inference times.
 
-        While these are few, the slowest of them and of the warm-ups.
+        While there are few of these, the slowest of them and of the warm-ups.
         """
         times = self._by_source.get(source, deque())
         if len(times) >= ENOUGH:

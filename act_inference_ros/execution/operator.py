@@ -1,4 +1,4 @@
-"""Operator: what a person at the robot, or a program in their place, may ask of the supervisor, and the answers."""
+"""Operator: the requests that a person at the robot, or a program, may make to the supervisor, and the answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from act_inference_ros.execution.states import RUNNING, Answer, State
 from act_inference_ros.execution.supervisor import Supervisor
 
 REQUESTS = ("reset", "pause", "resume", "stop", "clear_stop", "go_to_start")
-"""The names of the requests; services are named like them."""
+"""The names of the requests; the services have the same names."""
 
 RESUME = "call ~/resume to go on"
 CLEAR = "call ~/clear_stop, then ~/resume"
@@ -20,7 +20,7 @@ class Operator:
         self._supervisor = supervisor
 
     def reset(self, now: float) -> Answer:
-        """Hold and forget plan, inputs and inferences in flight, as between episodes; a stop or a pause stays."""
+        """Hold and forget plan, inputs and running inferences, as between episodes; a stop or a pause stays."""
         supervisor = self._supervisor
         if supervisor.state is State.INACTIVE:
             return Answer(True, "not active: there is no plan to forget")
@@ -37,7 +37,7 @@ class Operator:
         return Answer(True, f"paused; {RESUME}")
 
     def resume(self, now: float) -> Answer:
-        """Go on after a pause, with the next observation."""
+        """Continue after a pause, with the next observation."""
         if self._supervisor.state is not State.PAUSED:
             hint = "; call ~/clear_stop first" if self._supervisor.state is State.STOPPED else ""
             return Answer(self._supervisor.state in RUNNING, f"{self._it_is()}{hint}")
@@ -53,7 +53,7 @@ class Operator:
         return Answer(True, f"stopped; {CLEAR}")
 
     def clear_stop(self, now: float) -> Answer:
-        """End a stop; leads to `paused`, never to motion."""
+        """End a stop; this leads to `paused`, never to motion."""
         if self._supervisor.state is not State.STOPPED:
             return Answer(True, f"there is no stop to clear: {self._it_is()}")
         if self._supervisor.standing.reason == reasons.INTERNAL_FAULT:
@@ -65,7 +65,7 @@ class Operator:
         return Answer(True, f"cleared; {RESUME}")
 
     def go_to_start(self, pose: tuple[float, ...], now: float) -> Answer:
-        """Begin to move slowly to `pose` (n,), ROS units, under every rule, and pause there."""
+        """Begin to move slowly to `pose` (n,), ROS units, under all rules, and pause there."""
         if not pose:
             return Answer(False, "start_pose is empty: give it in the parameter file, in the order of action.joints")
         if self._supervisor.state in (State.INACTIVE, State.STOPPED):

@@ -1,8 +1,9 @@
-"""Overlap: may a message to a trajectory controller begin with what the controller has been told already?
+"""Overlap: decides whether a message to a trajectory controller may begin with what the controller was told already.
 
-Such a message is played without a step wherever the arm is, so it must be true: a controller that was inactive, slowed
-down, or refused the messages before would jump to where it was told to be. What the controller says of itself is
-compared (`controller_state`), and where it says nothing, what is measured. Times are s, positions ROS units.
+The controller plays such a message from its stamp on, so its beginning must match the real motion: a controller that
+was inactive, slowed down, or refused the messages before would jump to its commanded position. The controller's
+published state is compared (`controller_state`), or the measured positions if it publishes none. Times are s, positions
+ROS units.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ from act_inference_ros.interfaces import OVERLAP_OFF, OVERLAP_ON
 from act_inference_ros.robot.configuration import RobotConfiguration
 
 REFERENCE_AGREEMENT = 0.02
-"""The furthest that a controller's reference may be from what it was told for the same time."""
+"""The largest allowed distance between a controller's reference and its commanded position for the same time."""
 CLOCKS_APART_S = 0.02
-"""Stamps of a controller that are further from our clock tell of another time."""
+"""If a controller's stamps differ more than this from our clock, the two clocks do not agree."""
 SLOWED_BELOW = 1.0 - 1e-3
 """A controller with a lower factor is slowed down."""
 LONGEST_DELAY_S = 0.1
-"""A message takes over within its lead and this long."""
+"""A message takes over at the latest its lead plus this after it was sent."""
 HISTORY_S = 0.6
-"""How far back the measured way is compared with the told way."""
+"""How far back the measured way is compared with the commanded way."""
 HISTORY_STEP_S = 0.02
 
 
 @dataclass(frozen=True)
 class Patience:
-    """When a joint has not moved as it was told to.
+    """Says when a joint has not moved as it was told to.
 
-    What it was told later than `dead_time_s` ago does not count. A told way longer than `way` (ROS units; less where
-    `max_deviation` is little) must have been moved along, at least by the share `moved` of it, by one joint at least.
+    Commands of the last `dead_time_s` do not count. If the commanded way is longer than `way` (ROS units; less if
+    `max_deviation` is small), at least one joint must have moved by at least the share `moved` of it.
     """
 
     dead_time_s: float
@@ -49,27 +50,27 @@ class Patience:
 
 
 AT_FIRST = Patience(dead_time_s=0.06, way=0.01, moved=0.2)
-"""Until a controller's joints have moved in this motion: it may not even have heard of it. Later a joint may stand
-still for other reasons, such as pushing against something."""
+"""For the time until a controller's joints have moved in this motion: the controller may not even have received it.
+Later a joint may stand still for other reasons, for example because it pushes against something."""
 IN_DOUBT = Patience(dead_time_s=0.0, way=0.01, moved=0.05)
-"""After a motion had to start anew: a sign that the joints move is enough, but there must be one."""
+"""For the time after a motion had to be restarted: a small movement of the joints is enough, but there must be one."""
 WAY_OF_DEVIATION = 0.3
-"""`max_deviation` rad of a joint that is given the ways above; with less of it they are shorter."""
+"""The ways above are for a joint with this `max_deviation`, rad; with a smaller `max_deviation` they are shorter."""
 
 
 class Start(NamedTuple):
-    """How the next message starts: it may `overlap` with what was told; the motion had to begin `anew`."""
+    """How the next message starts: it may `overlap` with what was told; the motion had to be restarted (`anew`)."""
 
     overlap: bool
     anew: bool
 
 
 class Overlap:
-    """Decides for each message whether it may overlap, and lets a motion start anew where it must not go on.
+    """Decides for each message whether it may overlap, and restarts a motion that must not continue.
 
-    Without `closed_loop` nobody executes the plan, and every message goes on from the one before. `notes` has the
-    newest reason for each controller whose messages do not overlap or had to start anew; `anew` counts how often that
-    had to be, and `why_anew` remembers why it had to be last.
+    Without `closed_loop` nobody executes the plan, and every message continues the one before. `notes` has the newest
+    reason for each controller whose messages do not overlap or whose motion had to be restarted; `anew` counts the
+    restarts, and `why_anew` has the reason for the last one.
     """
 
     def __init__(self, configuration: RobotConfiguration, closed_loop: bool) -> None:
@@ -80,9 +81,9 @@ class Overlap:
         self._words = {controller.name: ControllerWord() for controller in configuration.controllers}
         self._history: dict[str, deque[Measured]] = {}
         self._found_following: set[str] = set()
-        """The controllers whose joints have gone where they were told to, in this motion, since it started anew."""
+        """The controllers whose joints have followed in this motion, since its last restart."""
         self._started_anew: dict[str, float] = {}
-        """When a controller's motion had to start anew, the last time: what was told before was given up."""
+        """Controller -> when its motion was restarted last; what was told before that was given up."""
         self.configure(configuration)
 
     def configure(self, configuration: RobotConfiguration) -> None:
@@ -94,7 +95,7 @@ class Overlap:
         }
 
     def shown(self, controller: str, forbids: str | None) -> None:
-        """Note what a controller's parameters say: why its messages must not overlap, or None."""
+        """Note what the controller's parameters imply: why its messages must not overlap, or None."""
         self._words[controller].forbids = forbids
 
     def referred(self, controller: str, positions: Mapping[str, float], time: float, speed: float, now: float) -> None:
@@ -102,11 +103,13 @@ class Overlap:
         self._words[controller].add(positions, time, speed, now)
 
     def offers(self, controller: str, offered: bool) -> None:
-        """Note whether a controller offers its state, so that one which says nothing is not active."""
+        """Note whether a controller publishes its state; if it does, silence means that it is not active."""
         self._words[controller].offers = offered
 
     def measured(self, joint: str, position: float, time: float) -> None:
-        """Note where a joint was at `time`."""
+        """Note the measured position of a joint at `time`."""
+        if not self._closed_loop:
+            return  # nobody executes the plan, so it is not checked whether the joints follow
         history = self._history.setdefault(joint, deque())
         if not history or time >= history[-1].time + HISTORY_STEP_S:
             history.append(Measured(position, time))
@@ -114,18 +117,18 @@ class Overlap:
             history.popleft()
 
     def forget(self) -> None:
-        """Forget what has a time: the clock was set back, or the arm was left alone."""
+        """Forget all timed data: the clock was set back, or the arm was not commanded for a while."""
         self._history.clear()
         for word in self._words.values():
             word.forget()
 
     def speed(self, controller: str, now: float) -> float | None:
-        """The factor by which a controller scales its speed; None where it does not say."""
+        """The factor by which a controller scales its speed; None if it does not report the factor."""
         reference = self._words[controller].reference
         return None if reference is None or self._words[controller].silent(now) is not None else reference.speed
 
     def slowed(self, now: float) -> tuple[str, float] | None:
-        """Return a controller that slows its motion down, and by which factor; None if all go at full speed."""
+        """Return a controller that slows its motion down, and its factor; None if all run at full speed."""
         for name, word in self._words.items():
             reference = word.reference
             if reference is not None and now - reference.time <= REFERENCE_AGE_S and reference.speed < SLOWED_BELOW:
@@ -133,29 +136,30 @@ class Overlap:
         return None
 
     def place(self, controller: str, now: float) -> dict[str, float]:
-        """Joint -> where a controller wants it to be, where that is known and fresh."""
+        """Joint -> where a controller wants it to be; empty if that is unknown or too old."""
         reference = self._fresh_reference(controller, now)
         return {} if reference is None else dict(reference.positions)
 
     def begins(self, controller: str) -> None:
-        """Note that a motion begins: whether its controller's joints follow is to be found out anew."""
+        """Note that a motion begins: whether the controller's joints follow is not known yet."""
         self._found_following.discard(controller)
         self._started_anew.pop(controller, None)
 
     def allows(self, controller: str, commander: Commander, now: float, here: Mapping[str, Measured]) -> Start:
-        """Return how the next message starts; start the motion anew if what was told is not the truth.
+        """Return how the next message starts; restart the motion if the joints do not do what was told.
 
-        `here` has where joints were measured.
+        `here` has the measured joint positions.
         """
         if commander.streams or not self._closed_loop or not commander.known:
             return Start(overlap=True, anew=False)
         forbids = self.forbids(controller, now)
-        # Without overlap a controller may begin each trajectory from the measured arm: its reference is not told(now).
+        # Without overlap a controller may start each trajectory at the measured position: its reference is not
+        # told(now).
         reference = self._fresh_reference(controller, now) if forbids is None else None
         if reference is not None:
             away = self._away_from(commander, reference)
             if away is None and reference.speed < SLOWED_BELOW:
-                # Already on its way to be elsewhere: what comes now takes it from where it is.
+                # A slowed controller leaves its commanded motion already: the next message starts at its reference.
                 away = f"it goes at {reference.speed:.0%} of its speed"
             if away is None:
                 self._follows(controller, commander)
@@ -173,7 +177,7 @@ class Overlap:
         return Start(overlap=False, anew=True)
 
     def _note(self, controller: str, forbids: str | None, away: str | None) -> None:
-        """Note why a motion starts anew, or else why there is no overlap."""
+        """Note why a motion is restarted, or otherwise why there is no overlap."""
         if away is not None:
             self.anew[controller] += 1
             self.why_anew[controller] = away
@@ -184,7 +188,7 @@ class Overlap:
             self.notes[controller] = text
 
     def forbids(self, controller: str, now: float) -> str | None:
-        """Why the messages of a controller must not overlap now, whatever was told and measured; None if they may."""
+        """Why a controller's messages must not overlap now, independent of any positions; None if they may."""
         word, setting = self._words[controller], self._setting[controller]
         if setting == OVERLAP_OFF:
             return "overlap is off"
@@ -205,7 +209,7 @@ class Overlap:
         return None if word.silent(now) is not None or abs(word.clocks_apart) > CLOCKS_APART_S else reference
 
     def _away_from(self, commander: Commander, reference: Reference) -> str | None:
-        """Say which joint's reference is not what was told for its time, or None."""
+        """Return which joint's reference differs from what was told for its time, or None."""
         for name, apart in commander.deviations(reference.positions, reference.time, 0.0).items():
             if apart > REFERENCE_AGREEMENT:
                 told = f"its reference of {name} is {apart:.3f} from what it was told"
@@ -215,7 +219,7 @@ class Overlap:
     def _away_from_measured(
         self, controller: str, commander: Commander, here: Mapping[str, Measured], now: float
     ) -> str | None:
-        """Say why the measured joints do not look as if they went where they were told, or None."""
+        """Return why the measured joints do not seem to have moved as they were told, or None."""
         known = {name: here[name] for name in commander.joint_names if name in here}
         if not known:
             return None
@@ -236,7 +240,7 @@ class Overlap:
             way = highest - lowest
             if way <= patience.way * self._shares.get(name, math.inf):
                 continue
-            if span >= patience.moved * way:  # one joint that moves is enough: the controller has heard
+            if span >= patience.moved * way:  # one joint that moves is enough: the controller has received the motion
                 self._follows(controller, commander)
                 return None
             still = f"{name} was told to move by {way:.3f} and moved by {span:.3f}; is it active, or refusing?"
@@ -247,7 +251,7 @@ class Overlap:
         commander.found_following()
 
     def _moved(self, joint: str, newest: Measured, not_before: float | None) -> tuple[float, float] | None:
-        """Since when a joint's positions are remembered, and by how much it has moved since; None if they are not."""
+        """Since when a joint's positions are known, and how much it has moved since then; None if none are known."""
         begin = -math.inf if not_before is None else not_before - HISTORY_STEP_S
         history = [each for each in self._history.get(joint, ()) if each.time >= begin]
         if not history:
@@ -258,7 +262,7 @@ class Overlap:
 
 
 def _line(commander: Commander, reference: Reference, now: float) -> Cubic:
-    """The motion that goes on as the reference does, for as long as the next message takes to take over."""
+    """The motion that continues like the reference, until the next message takes over at the latest."""
     told = commander.told(reference.time)
     position = np.array([reference.positions.get(name, told[name]) for name in commander.joint_names])
     velocity = np.array([reference.velocities.get(name, 0.0) for name in commander.joint_names])

@@ -1,4 +1,4 @@
-"""Permissions: who else has a say in whether the arm is commanded: listeners, other publishers, the enabling word."""
+"""Permissions: who else decides whether the arm is commanded: listeners, other publishers, the enabling topic."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from act_inference_ros.robot.configuration import RobotConfiguration
 
 
 class Permissions:
-    """Knows what it was told of the graph and of `enable.topic`; says what forbids commanding.
+    """Collects what is reported about the ROS graph and `enable.topic`; says what forbids commanding.
 
-    Without `closed_loop` nobody executes the plan, so nobody need listen.
+    Without `closed_loop` nobody executes the plan, so no listener is needed.
     """
 
     def __init__(self, configuration: RobotConfiguration, closed_loop: bool) -> None:
@@ -27,16 +27,16 @@ class Permissions:
         self._enable_timeout = configuration.enable_timeout
 
     def heard(self, controller: str, listeners: int, others: tuple[str, ...]) -> None:
-        """Note how many listen on a controller's command topic, and the names of the others who publish on it."""
+        """Note the number of listeners on a controller's command topic, and the names of its other publishers."""
         self._listeners[controller] = listeners
         self._others[controller] = others
 
     def enable(self, allowed: bool, now: float) -> None:
-        """Note a word of `enable.topic`."""
+        """Note a message of `enable.topic`."""
         self._enabled = allowed, now
 
     def disable(self) -> None:
-        """Forget the last word of `enable.topic`: it was said at a time that no longer exists."""
+        """Forget the last message of `enable.topic`: its time is no longer valid."""
         self._enabled = None
 
     def forbidden(self, now: float) -> tuple[str, str] | None:

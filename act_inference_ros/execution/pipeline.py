@@ -1,8 +1,8 @@
-"""Pipeline: inputs, taker and supervisor put together, driven by events; whoever has a clock tells it what happens.
+"""Pipeline: joins inputs, taker and supervisor. It has no clock; its caller reports the events.
 
 The node drives it from its executor and its inference thread, under one lock; the bag evaluator and the simulated
-episodes drive it from a loop over recorded or simulated time. Since each of them only passes events on, what a fault
-leads to is the same everywhere.
+episodes drive it from a loop over recorded or simulated time. All of them only pass events on, so a fault has the same
+effect everywhere.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from act_inference_ros.observation.selection import Selection
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
 
+_UNKNOWN_PLACE = (Reason.FUTURE, Reason.TWICE)
+"""After a refusal for one of these reasons the message's positions are not used: their time or source is unsure."""
+
 
 class Inputs(Protocol):
-    """What the pipeline needs of the inputs; `observation.inputs.ObservationInputs` has it."""
+    """The inputs as the pipeline needs them; `observation.inputs.ObservationInputs` implements this."""
 
     def configure(self, max_age: float, max_skew: float, max_still: float, hold_if_stuck: bool) -> None:
         """Take new live parameters."""
@@ -33,14 +36,14 @@ class Inputs(Protocol):
     def add_image(self, camera: str, msg: Any, received: float) -> Refusal | None:
         """Take an image message; return why it was refused, or None."""
 
-    def add_state(self, msg: Any, received: float) -> Refusal | None:
-        """Take a JointState; return why it was refused, or None."""
+    def add_state(self, msg: Any, received: float, topic: str = "") -> Refusal | None:
+        """Take a JointState from one of the state's topics; return why it was refused, or None."""
 
     def add_environment_state(self, msg: Any, received: float) -> Refusal | None:
         """Take an environment state; return why it was refused, or None."""
 
     def time_of(self, msg: Any, received: float) -> float | None:
-        """Return when a message was taken, s; None for one that says so itself and does not."""
+        """Return when a message was taken, s; None if its header should carry the time and does not."""
 
     def discard(self, selection: Selection, refusal: Refusal) -> None:
         """Forget the image that could not be decoded."""
@@ -60,7 +63,7 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class Taken:
-    """An observation that was taken, still to be decoded, and the generation it belongs to."""
+    """An observation that was taken but is not decoded yet, and the generation it belongs to."""
 
     selection: Selection
     generation: int
@@ -72,10 +75,10 @@ class Taken:
 
 
 class Pipeline:
-    """The events. Times are s on one clock; none of the methods is safe to be called by two threads at once.
+    """The events. Times are s on one clock; no two threads may call methods at the same time.
 
-    `warm_up_s` is the backend's slowest warm-up, which stands for the inference time until there have been chunks;
-    `inference_s` is given where inference only pretends to take so long. The rest is as for `Supervisor`.
+    `warm_up_s` is the backend's slowest warm-up, which stands for the inference time until there are chunks;
+    `inference_s` is given if the inference time is only simulated. The other arguments are as for `Supervisor`.
     """
 
     def __init__(
@@ -105,32 +108,35 @@ class Pipeline:
         self.supervisor.configure(configuration, now)
 
     def image(self, camera: str, msg: Any, now: float) -> Refusal | None:
-        """A camera's message has come; returns why it was refused, or None."""
+        """Take a camera's message; returns why it was refused, or None."""
         self.supervisor.look_at_clock(now)
         return self.inputs.add_image(camera, msg, now)
 
-    def state(self, msg: Any, now: float) -> Refusal | None:
-        """A message with joint states has come; returns why it was refused, or None."""
+    def state(self, msg: Any, now: float, topic: str = "") -> Refusal | None:
+        """Take a message with joint states from one of the state's topics; returns why it was refused, or None.
+
+        `topic` is optional if there is only one.
+        """
         self.supervisor.look_at_clock(now)
-        refusal = self.inputs.add_state(msg, now)
+        refusal = self.inputs.add_state(msg, now, topic)
         taken = self.inputs.time_of(msg, now)
-        if taken is not None and (refusal is None or refusal.reason is not Reason.FUTURE):
-            # Otherwise nobody knows when the joints were there. A message that has only some of them is welcome.
+        if taken is not None and (refusal is None or refusal.reason not in _UNKNOWN_PLACE):
+            # A message that has only some of the joints is allowed.
             self.supervisor.measure(msg.name, msg.position, min(taken, now))
         return refusal
 
     def controller_state(self, controller: str, state: ControllerState, now: float) -> None:
-        """A trajectory controller has said where it wants its joints."""
+        """Take the state of a trajectory controller, with its wanted joint positions."""
         self.supervisor.look_at_clock(now)
         self.supervisor.overlap.referred(controller, state.positions, state.time, state.speed, now)
 
     def environment_state(self, msg: Any, now: float) -> Refusal | None:
-        """An environment state has come; returns why it was refused, or None."""
+        """Take an environment state; returns why it was refused, or None."""
         self.supervisor.look_at_clock(now)
         return self.inputs.add_environment_state(msg, now)
 
     def tick(self, now: float) -> None:
-        """One period of the commands has passed."""
+        """Note that one command period has passed."""
         self.supervisor.tick(now)
 
     def due(self, now: float) -> float:
@@ -145,22 +151,32 @@ class Pipeline:
         self._begin_anew_if_told()
         selection = self.taker.take(now)
         self.supervisor.refused(self.taker.refusal)
-        return None if selection is None else Taken(selection, self._generation)
+        if selection is None:
+            return None
+        self.supervisor.inferring_since = now
+        return Taken(selection, self._generation)
+
+    def passed_over(self) -> None:
+        """Note that no chunk is predicted from the observation that was taken."""
+        self.supervisor.inferring_since = None
 
     def undecodable(self, taken: Taken, refusal: Refusal) -> None:
-        """An image of a taken observation turned out not to be one."""
+        """Note that an image of a taken observation could not be decoded."""
+        self.supervisor.inferring_since = None
         self.inputs.discard(taken.selection, refusal)
         self.supervisor.refused(refusal)
 
     def chunk(self, taken: Taken, chunk: Chunk, now: float, inference_s: float, source: str = "") -> bool:
-        """A chunk has come, computed by `source`; returns whether it was of use."""
+        """Take a chunk computed by `source`; returns whether it was accepted."""
+        self.supervisor.inferring_since = None
         accepted = self.supervisor.accept(chunk, taken.t_obs, now, taken.generation)
         self.statistics.inferred(inference_s, now - taken.t_obs, accepted, source)
         self._expect(source)
         return accepted
 
     def failed(self, taken: Taken, error: Exception, now: float) -> None:
-        """No chunk could be computed."""
+        """Note that no chunk could be computed."""
+        self.supervisor.inferring_since = None
         self.statistics.failed(error)
         if taken.generation != self.supervisor.generation:
             return
@@ -175,7 +191,7 @@ class Pipeline:
         return accepted
 
     def _begin_anew_if_told(self) -> None:
-        """Forget what was taken if the plan was forgotten or the clock jumped: times may be of another clock."""
+        """Forget what was taken if the plan was forgotten or the clock jumped: old times may be of another clock."""
         if self._generation != self.supervisor.generation:
             self._generation = self.supervisor.generation
             self.taker.restart()

@@ -59,10 +59,16 @@ class PlannedMotion:
         """Values of the plan beyond a limit of position since configure."""
         return sum(commander.clamped for commander in self.commanders)
 
-    def target(self, time: float) -> Array:
-        """The merged plan at `time`, before any limit: (joints of the action,), ROS units, nan where there is none."""
-        action = self._timeline.sample(time)
-        return np.full(len(self._action), np.nan) if action is None else self._action.to_ros(action)
+    @property
+    def beyond(self) -> dict[str, float]:
+        """Joint -> how far the newest plan goes beyond a limit of position, ROS units; those within are left out."""
+        return {name: distance for commander in self.commanders for name, distance in commander.beyond.items()}
+
+    def targets(self, times: Array) -> Array:
+        """The merged plan at `times` (n,), before any limit: (n, joints), ROS units, nan where there is none."""
+        if not len(self._timeline):
+            return np.full((len(times), len(self._action)), np.nan)
+        return self._action.to_ros(self._timeline.samples(times))
 
     @property
     def smoothed(self) -> Counter[str]:

@@ -1,11 +1,13 @@
-"""Why the arm is not commanded: the short reasons, each worded once. Those of inputs are in `refusal.Reason`."""
+"""Why the arm is not commanded: short reasons, each defined once. The reasons of inputs are in `refusal.Reason`."""
 
 NO_PLAN = "no plan yet"
 RESET = "reset"
 STARTING = (NO_PLAN, RESET)
-"""What every healthy start goes through."""
+"""The reasons that occur in every healthy start."""
 
 CLOCK_JUMPED = "the clock jumped back"
+NO_CLOCK = "no clock"
+CLOCK_STILL = "the clock stands still"
 TOO_LATE = "chunk too late"
 NOT_MEASURED = "joint not measured"
 RAN_OUT = "plan ran out"
@@ -20,7 +22,7 @@ NOT_ENABLED = "not enabled"
 NOBODY_LISTENS = "nobody listens"
 SOMEBODY_ELSE = "another publisher"
 PERMISSIONS = (NOT_ENABLED, NOBODY_LISTENS, SOMEBODY_ELSE)
-"""What others have to grant."""
+"""The reasons that need a permission of somebody else."""
 
 OPERATOR = "operator"
 CLEARED = "stop cleared"

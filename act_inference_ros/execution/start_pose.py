@@ -1,4 +1,4 @@
-"""StartPose: a slow, straight way to the start pose, renewed like a policy's plan."""
+"""StartPose: a slow, straight motion to the start pose, renewed like a policy's plan."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from act_inference_ros.robot.configuration import RobotConfiguration
 Floats = npt.NDArray[np.float64]
 
 SPEED_SHARE = 0.25
-"""Of each joint's `max_velocity`: slow enough to watch."""
+"""Share of each joint's `max_velocity`: slow enough to watch."""
 RENEW_S = 0.1
-"""How often the way is planned anew from where the joints were told to be by then."""
+"""How often the way is planned again from the joints' current commanded positions."""
 REACHED = 1e-3
-"""How near to the pose is there, ROS units."""
+"""At this distance, ROS units, the pose counts as reached."""
 
 
 class StartPose:
     """The way to `pose` (n,), ROS units, in the order of the action's joints; all joints arrive together.
 
-    Joints that turn without end go to the nearest turn of the pose.
+    Continuous joints go to the nearest turn of the pose.
     """
 
     NEAR = 0.05
-    """How near the joints must be measured to the pose for it to be reached, ROS units."""
+    """The joints must be measured this close to the pose for it to be reached, ROS units."""
     WAIT_S = 1.0
-    """How long the arm may take to arrive after it was told to be there."""
+    """How long the arm may take to arrive after its commanded position has reached the pose."""
 
     def __init__(self, configuration: RobotConfiguration, pose: tuple[float, ...]) -> None:
         self.timeline = ActionTimeline(configuration.fps, LATEST)
@@ -44,22 +44,22 @@ class StartPose:
         self._told_at = np.inf
 
     def reached(self, told: Mapping[str, float]) -> bool:
-        """Return whether the joints have been told to be there (joint -> position)."""
+        """Return whether the commanded positions (joint -> position) have reached the pose."""
         return bool(np.abs(self._left(self._from(told))).max() <= REACHED)
 
     def distance(self, measured: Mapping[str, float]) -> float:
-        """How far the joint that is furthest from the pose was measured from it; infinite for one not measured."""
+        """The largest distance of a joint's measured position from the pose; infinite if one is not measured."""
         if any(name not in measured for name in self._action.names):
             return float("inf")
         return float(np.abs(self._left(self._from(measured))).max())
 
     def waited(self, now: float) -> bool:
-        """Return whether the arm has had the time to arrive; call it from when it has been told to be there."""
+        """Return whether the arm has had the time to arrive; call it as soon as `reached` is true."""
         self._told_at = min(self._told_at, now)
         return now >= self._told_at + self.WAIT_S
 
     def renew(self, told: Mapping[str, float], now: float, span: float) -> bool:
-        """Plan the next `span` s anew from where the joints are told to be, if it is time; return whether it was."""
+        """Plan the next `span` s again from the commanded positions, if it is time; return whether it was."""
         if now < self._renewed + RENEW_S:
             return False
         self._renewed = now

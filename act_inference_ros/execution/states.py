@@ -1,4 +1,4 @@
-"""The states of the supervisor, and what it says of itself: a state, why, and since when."""
+"""The states of the supervisor, and its report: a state, the reason, and since when."""
 
 from __future__ import annotations
 
@@ -7,34 +7,38 @@ from enum import Enum
 
 
 class State(str, Enum):
-    """Whether the arm is commanded, and what it takes to go on. The values are the words that `~/status` says."""
+    """Whether the arm is commanded, and what must happen to continue. The values are the words in `~/status`."""
 
     INACTIVE = "inactive"
-    """The node is not active: nothing is looked at."""
+    """The node is not active: nothing is checked."""
     WAITING = "waiting"
-    """Active, but something is missing that is nobody's fault: a first plan, a listener, the enabling word."""
+    """Active, but something is missing that is not a fault: a first plan, a listener, the enabling message."""
     COMMANDING = "commanding"
     """The arm is commanded."""
     HOLDING = "holding"
-    """Something went wrong; the arm was told to stay. It goes on by itself when that is over."""
+    """Something went wrong; the arm was told to stay. Commanding continues by itself when the cause is gone."""
     PAUSED = "paused"
-    """The arm was told to stay, and goes on after `resume`."""
+    """The arm was told to stay, and continues after `resume`."""
     STOPPED = "stopped"
-    """The arm was told to stay; only `clear_stop` ends this, and leads to `paused`, never to motion."""
+    """The arm was told to stay; only `clear_stop` ends this state, and it leads to `paused`, never to motion."""
 
+
+WHO_COMMANDS, SINCE, SHADOW = "who commands", "since", "shadow"
+"""Keys of the values of `~/status`: who commands (see `supervisor`), since when the state has lasted (s of the ROS
+clock), and whether the commands go to no controller."""
 
 RUNNING = (State.WAITING, State.COMMANDING, State.HOLDING)
-"""The states in which a good chunk may move the arm."""
+"""The states in which a valid chunk may move the arm."""
 
 
 def worded(state: str, reason: str, detail: str) -> str:
-    """Return how a state is told to people: `state: reason (detail)`, without what is empty."""
+    """Return the text for people: `state: reason (detail)`, without empty parts."""
     return f"{state}{f': {reason}' if reason else ''}{f' ({detail})' if detail else ''}"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How the supervisor stands: the state, a short reason that is always worded alike, its detail, and since when (s).
+    """The supervisor's state, a short reason in fixed words, its detail, and since when (s).
 
     The reason is empty while commanding.
     """
@@ -52,7 +56,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an operator's request came to: whether it was accepted, and one sentence for the operator."""
+    """The result of an operator's request: whether it was accepted, and one sentence for the operator."""
 
     accepted: bool
     message: str

@@ -1,9 +1,9 @@
-"""Supervisor: may the arm be commanded now, by what, and if not, why not.
+"""Supervisor: decides whether the arm may be commanded now, by whom, and if not, why not.
 
-Every rule for moving an arm is decided here or in the small classes beside it, once for the node, the bag evaluator and
-the simulated episodes. The supervisor has no clock, no thread and no lock: each method is told what time it is (s, on
-the clock of the observations), by one caller at a time. Whatever goes wrong on the way to the arm, every controller is
-told to hold before the error is raised.
+All rules for moving an arm are here or in the small classes beside this file, once for the node, the bag evaluator and
+the simulated episodes. The supervisor has no clock, no thread and no lock: each method gets the time (s, on the clock
+of the observations) from one caller at a time. If anything goes wrong on the way to the arm, every controller is told
+to hold before the error is raised.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
 
 CLOCK_JITTER_S = 0.001
-"""Time read in two threads may seem to go back by a little; more is a jump."""
+"""Two threads may read times in a slightly wrong order; a larger step back is a jump of the clock."""
 LATE_TICKS = 3.0
-"""A tick that comes so many periods after the one before judges nothing: messages that waited with it come first."""
+"""A tick that comes this many periods after the one before judges nothing: delayed messages are handled first."""
 
 POLICY, START_POSE, NOBODY = "policy", "start pose", "nobody"
 """Who commands."""
@@ -36,9 +36,9 @@ POLICY, START_POSE, NOBODY = "policy", "start pose", "nobody"
 class Supervisor(Transitions):
     """The state, and the rules that decide whether a plan reaches the controllers.
 
-    Without `closed_loop` nobody executes the plan (a bag, a rehearsal): then nobody need listen or follow, and an arm
-    that is exactly where it was told to be stands in for the measured one where a motion starts. Of the observations
-    every `stride`-th is predicted from.
+    Without `closed_loop` nobody executes the plan (a bag, a rehearsal): nobody needs to listen or follow, and a motion
+    starts from the commanded positions instead of the measured ones. Only every `stride`-th observation is used for
+    prediction.
     """
 
     def __init__(
@@ -51,20 +51,22 @@ class Supervisor(Transitions):
     ) -> None:
         super().__init__(configuration, inputs, commanders, closed_loop)
         self.inference_s = 0.0
-        """How long an inference takes, for the longest age of a plan."""
+        """How long an inference takes; this determines how old a plan may become."""
+        self.inferring_since: float | None = None
+        """When the running inference began, s; None if there is none."""
         self._stride = stride
         self._refusal: Refusal | None = None
         self._now = -math.inf
         self._last_tick: float | None = None
         self.policy_accepted = ""
-        """The policy_id of another policy with which whoever computes chunks may go on, once somebody has cleared the
-        stop for it."""
+        """The policy_id of another policy that the inference backend may continue with after somebody has cleared the
+        stop."""
         self._other_policy = ""
         self._let_one_pass = False
         self._take(configuration)
 
     def configure(self, configuration: RobotConfiguration, now: float) -> None:
-        """Take new live parameters. The plan goes on; what is under way is told anew, within the new limits."""
+        """Take new live parameters. The plan continues; the running motion is commanded again within the new limits."""
         with self._guarded(now):
             self.look_at_clock(now)
             self._take(configuration)
@@ -73,22 +75,27 @@ class Supervisor(Transitions):
 
     @property
     def clamped(self) -> int:
-        """Values of the plan beyond a limit of position since configure."""
+        """Number of values of the plan beyond a position limit since configure."""
         return self._motion.clamped
 
     @property
+    def beyond(self) -> dict[str, float]:
+        """Joint -> how far the newest plan goes beyond a position limit, ROS units; joints within are left out."""
+        return self._motion.beyond
+
+    @property
     def smoothed(self) -> Counter[str]:
-        """Joint -> how often its plan could not be kept within velocity and acceleration, and was smoothed."""
+        """Joint -> how often its plan exceeded the velocity or acceleration limit and was smoothed."""
         return self._motion.smoothed
 
     @property
     def bridged(self) -> Counter[str]:
-        """Joint -> how often it was too far from its plan, and was led there first."""
+        """Joint -> how often it was too far from its plan and was first led there."""
         return self._motion.bridged
 
     @property
     def who_commands(self) -> str:
-        """The policy, the way to the start pose, or nobody."""
+        """The policy, the motion to the start pose, or nobody."""
         if self.state is not State.COMMANDING:
             return NOBODY
         return POLICY if self._start_pose is None else START_POSE
@@ -100,27 +107,27 @@ class Supervisor(Transitions):
         return given or automatic_plan_age(self.inference_s, self._configuration.inference_rate, self._stride)
 
     def horizon(self, now: float) -> float:
-        """Seconds of plan left; what will be too old by then does not count."""
+        """Seconds of plan left; the part that will be too old by then does not count."""
         return max(0.0, min(self._motion.plan_end, self._until) - now)
 
-    # What the supervisor is told.
+    # Events that the supervisor is told.
 
     def heard(self, controller: str, listeners: int, others: tuple[str, ...], now: float) -> None:
-        """Note who listens and who else speaks on a controller's command topic."""
+        """Note who listens and who else publishes on a controller's command topic."""
         self.permissions.heard(controller, listeners, others)
         if not others:
             return
         with self._guarded(now):
             self.look_at_clock(now)
             forbidden = self.permissions.forbidden(now)
-            # What else there is to judge waits for the tick, and for the messages that a late one lets pass.
+            # All other rules wait for the tick, and for the messages that a late tick handles first.
             if forbidden is not None and forbidden[0] == reasons.SOMEBODY_ELSE and self.state in RUNNING:
                 self._judge(now)
             if self.state is not State.COMMANDING:
-                self._motion.forget_told(controller)  # who knows what the other one told it
+                self._motion.forget_told(controller)  # the commands of the other publisher are unknown
 
     def enable(self, enabled: bool, now: float) -> None:
-        """Note a word of the enabling topic; one that forbids is obeyed at once, not at the next tick."""
+        """Note a message of the enabling topic; a message that forbids is obeyed at once, not at the next tick."""
         with self._guarded(now):
             self.look_at_clock(now)
             self.permissions.enable(enabled, now)
@@ -128,22 +135,22 @@ class Supervisor(Transitions):
                 self._judge(now)
 
     def refused(self, refusal: Refusal | None) -> None:
-        """Note why no observation could be taken, or that one could (None): worth knowing while there is no plan."""
+        """Note why no observation could be taken, or None if one was taken; this is shown while there is no plan."""
         self._refusal = refusal
         if refusal is not None and self.state is State.WAITING and not self._blocked:
             self._enter(State.WAITING, self.standing.since, refusal.label, refusal.detail)
 
     def activate(self, now: float) -> None:
-        """Start looking at inputs; commands begin with the first chunk, or after `resume`."""
+        """Start checking the inputs; commands begin with the first chunk, or after `resume`."""
         self.forget()
-        self.permissions.disable()  # the last word of the enabling topic may be of another time, on another clock
+        self.permissions.disable()  # the last message of the enabling topic may be old, or of another clock
         if self._configuration.start_paused:
             self._enter(State.PAUSED, now, reasons.STARTED_PAUSED, "call ~/resume")
         else:
             self._enter(State.WAITING, now, reasons.NO_PLAN)
 
     def deactivate(self, now: float, reason: str = "") -> None:
-        """Hold, and command nothing more, whatever comes, until activated again."""
+        """Hold, and send no more commands until activated again."""
         with self._guarded(now):
             self.look_at_clock(now)
             self._end_motion(now, reason or State.INACTIVE.value)
@@ -151,9 +158,9 @@ class Supervisor(Transitions):
         self._enter(State.INACTIVE, now, reason)
 
     def brake(self, now: float, reason: str) -> bool:
-        """End the motion, and command nothing more but the rest of the way; return whether `finish` must send that.
+        """End the motion, and command only the rest of its way to a standstill; return whether `finish` must send that.
 
-        For who has the time to let the arm come to rest before `deactivate`, which ends every motion at once.
+        For callers that have the time to let the arm come to rest before `deactivate`, which ends every motion at once.
         """
         with self._guarded(now):
             self.look_at_clock(now)
@@ -169,18 +176,18 @@ class Supervisor(Transitions):
         return self._motion.unfinished
 
     def accept(self, chunk: Chunk, t_obs: float, now: float, generation: int) -> bool:
-        """Add a chunk to the plan and command it; False if it is of no use (`standing` says why, where it matters)."""
+        """Add a chunk to the plan and command it; False if it is not used (`standing` says why, if that matters)."""
         with self._guarded(now):
             if self.look_at_clock(now) or generation != self.generation:
                 return False
             if self.state not in RUNNING or self._start_pose is not None or not self._judge(now):
                 return False
             if t_obs <= self._not_before or self._paused_by_a_long_hold(now):
-                return False  # taken before the hold: the arm may be somewhere else by now
+                return False  # taken before the hold: the arm may have moved since then
             return self._take_over(chunk, t_obs, now)
 
     def tick(self, now: float) -> None:
-        """Look whether the arm may still be commanded; stream the target for now."""
+        """Check whether the arm may still be commanded; stream the target for now."""
         with self._guarded(now):
             if self.state is State.INACTIVE or self.look_at_clock(now) or self._is_late(now):
                 return
@@ -200,25 +207,25 @@ class Supervisor(Transitions):
                 self._hold(now, reasons.INFERENCE_FAILED, detail)
 
     def found_another_policy(self, now: float, t_obs: float, policy_id: str, detail: str) -> None:
-        """Stop because what computes chunks is another policy than before: a person has to look at it first.
+        """Stop because the inference backend has another policy than before: a person has to check it first.
 
-        That is known from an observation of `t_obs`, s. Without a `policy_id` it cannot be accepted.
+        The other policy was found with the observation of `t_obs`, s. Without a `policy_id` it cannot be accepted.
         """
         with self._guarded(now):
             if self.look_at_clock(now) or self.state not in RUNNING or t_obs <= self._not_before:
                 return
             if self.policy_accepted:
-                return  # it was computed before that is taken up
+                return  # computed before the accepted policy was taken up
             self._end_motion(now, reasons.ANOTHER_POLICY)
             remedy = "~/clear_stop accepts it" if policy_id else "configure the node anew"
             self._settle(now, State.STOPPED, reasons.ANOTHER_POLICY, f"{detail}; {remedy}")
             self._other_policy = policy_id
 
     def fault(self, now: float, error: BaseException, unsent: bool = False) -> None:
-        """Hold for good: something unforeseen happened on the way to the arm. Never raises.
+        """Hold until a person acts: something unforeseen happened on the way to the arm. Never raises.
 
-        An arm that is not commanded was told to stay, and somebody else may have moved it since: it is told again only
-        if what it was told last may be `unsent`.
+        If the arm is not commanded, it was told to stay, and somebody else may have moved it since: then the hold is
+        sent again only if the last command may be `unsent`.
         """
         if unsent or self.state is State.COMMANDING:
             self._motion.hold_whatever_happens(now, self._fresh_places(now))
@@ -227,7 +234,7 @@ class Supervisor(Transitions):
         self.holds[reasons.INTERNAL_FAULT] += 1
         self._settle(now, State.STOPPED, reasons.INTERNAL_FAULT, f"{type(error).__name__}: {error}")
 
-    # What an operator asks for, through `operator.Operator`.
+    # Requests of an operator, through `operator.Operator`.
 
     def enter(self, now: float, state: State, reason: str, detail: str = "") -> None:
         """End the motion, if there is one, and enter `state`."""
@@ -260,13 +267,13 @@ class Supervisor(Transitions):
         return None
 
     def forget(self, not_before: float = -math.inf) -> None:
-        """Forget plan, inputs, what was told, and every inference in flight. The state stays.
+        """Forget plan, inputs, commanded motion, and all running inferences. The state stays.
 
-        An observation taken at `not_before` or earlier does not begin a motion, even if it comes only now.
+        An observation taken at `not_before` or earlier does not begin a motion, even if it arrives later.
         """
         super().forget(not_before)
         self.policy_accepted = ""
-        self._refusal = self._last_tick = None
+        self._refusal = self._last_tick = self.inferring_since = None
         self._now = not_before
 
     # The rules.
@@ -287,7 +294,7 @@ class Supervisor(Transitions):
             self._enter(State.COMMANDING, now, "")
         self._motion.follow(now, self._until, self._fresh_places(now))
         if begins:
-            self._motion.tick(now)  # later a stream has its own rate
+            self._motion.tick(now)  # a stream continues at its own rate
         return True
 
     def _tick_commanding(self, now: float) -> None:
@@ -327,22 +334,25 @@ class Supervisor(Transitions):
 
     @property
     def _until(self) -> float:
-        """When the plan is too old to be followed."""
+        """When the plan becomes too old to be followed."""
         return self._motion.newest + self.max_plan_age
 
     def _not_measured(self, lost: Sequence[str]) -> str:
-        return f"no position of {', '.join(lost)} in the state topic for more than {self._configuration.max_age:g} s"
+        topics = " or ".join(self._configuration.state_topics)
+        return f"no position of {', '.join(lost)} on {topics} for more than {self._configuration.max_age:g} s"
 
     def _why_over(self, now: float) -> tuple[str, str]:
-        refused = f"; the last observation was refused: {self._refusal}" if self._refusal else ""
+        cause = f"; the last observation was refused: {self._refusal}" if self._refusal else ""
+        if self.inferring_since is not None:
+            cause = f"; an inference has taken {now - self.inferring_since:.1f} s so far"
         if self._until < self._motion.plan_end + self._configuration.coast_time:
             age = f"its newest observation is {now - self._motion.newest:.2f} s old"
-            return reasons.TOO_OLD, f"{age}, a plan is followed for {self.max_plan_age:.2f} s{refused}"
+            return reasons.TOO_OLD, f"{age}, a plan is followed for {self.max_plan_age:.2f} s{cause}"
         late = now - self._motion.plan_end
-        return reasons.RAN_OUT, f"no new chunk for {late:.2f} s after the last one's end{refused}"
+        return reasons.RAN_OUT, f"no new chunk for {late:.2f} s after the last one's end{cause}"
 
     def _is_late(self, now: float) -> bool:
-        """Return whether this tick shall judge nothing; never two in a row."""
+        """Return whether this tick must judge nothing; never true for two ticks in a row."""
         gap = 0.0 if self._last_tick is None else now - self._last_tick
         self._last_tick = now
         self._let_one_pass = not self._let_one_pass and gap > LATE_TICKS * self._configuration.tick_period_s
@@ -351,13 +361,13 @@ class Supervisor(Transitions):
     def look_at_clock(self, now: float) -> bool:
         """Return whether time went back since the last event: then the motion has ended, and inputs are forgotten.
 
-        Every event begins with this: what was told is known by times that mean something else after a jump.
+        Every event begins with this check, because the times of earlier commands are invalid after a jump.
         """
         if now >= self._now - CLOCK_JITTER_S:
             self._now = max(self._now, now)
             return False
         before, self._now = self._now, now
-        # Commands are stamped in a time that no longer exists: every controller is told anew where to stay.
+        # Commands are stamped in a time that no longer exists: every controller is told again where to stay.
         self._motion.restart_clock(before, now)
         if self.state is State.COMMANDING:
             here = {name: each.position for name, each in self._measured.items()}
@@ -370,7 +380,7 @@ class Supervisor(Transitions):
         self._measured.clear()
         self.overlap.forget()
         self.permissions.disable()
-        self._not_before, self._last_tick = now, None
+        self._not_before, self._last_tick, self.inferring_since = now, None, None
         self._held_since = None if self._held_since is None else now
         self.standing = replace(self.standing, since=now)
         return True
@@ -383,7 +393,7 @@ class Supervisor(Transitions):
 
     @contextmanager
     def _guarded(self, now: float) -> Iterator[None]:
-        """Hold every controller before an unforeseen error goes on its way."""
+        """Hold every controller before an unforeseen error is raised further."""
         try:
             yield
         except Exception as error:

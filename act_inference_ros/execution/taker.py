@@ -1,4 +1,4 @@
-"""Taker: when is an observation taken? At most `inference_rate` times a second, and when there is news."""
+"""Taker: decides when an observation is taken: at most `inference_rate` times a second, and only with new data."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from act_inference_ros.observation.refusal import ObservationRefused, Refusal
 from act_inference_ros.observation.selection import Selection
 
 PATIENCE_S = 0.05
-"""How long after an observation was taken every camera's next image is waited for; then the old ones will do again."""
+"""How long after an observation the next image of every camera is waited for; after that, old images are used again."""
 CLOCK_RESOLUTION_S = 1e-6
-"""Slack when times are compared: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
+"""Tolerance when times are compared: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
 
 
 class SelectableInputs(Protocol):
-    """What the taker needs of the inputs; `observation.inputs.ObservationInputs` has it."""
+    """The inputs as the taker needs them; `observation.inputs.ObservationInputs` implements this."""
 
     def has_news_since(self, t_obs: float) -> bool:
         """Whether every camera (every vector, without cameras) has something newer than `t_obs`."""
@@ -24,17 +24,17 @@ class SelectableInputs(Protocol):
 
 
 class Taker:
-    """Takes observations, each at most once. Times are s on one clock; it has none of its own."""
+    """Takes each observation at most once. Times are s on one clock; the taker has no clock of its own."""
 
     def __init__(self, inputs: SelectableInputs, inference_rate: float) -> None:
         self.inference_rate = inference_rate
         self.refusal: Refusal | None = None
-        """Why the last try gave no observation; None after one that did."""
+        """Why the last attempt gave no observation; None after a successful one."""
         self._inputs = inputs
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was taken: time begins anew, or the plan was forgotten."""
+        """Forget what was taken: time was reset, or the plan was forgotten."""
         self._last_t_obs = self._last_taken = self._last_look = float("-inf")
         self.refusal = None
 

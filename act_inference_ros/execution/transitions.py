@@ -1,4 +1,4 @@
-"""Transitions: from state to state, and what each does to the motion; what decides between them is the supervisor's."""
+"""Transitions between the states, and their effect on the motion; the supervisor decides which one happens."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from act_inference_ros.observation.refusal import Refusal
 from act_inference_ros.robot.configuration import RobotConfiguration
 
 LARGEST = 1e6
-"""A joint that is said to be further from zero than this (rad or m) was not measured."""
+"""A joint position that is further from zero than this (rad or m) is ignored as not measured."""
 
 
 class WatchedInputs(Protocol):
-    """What the supervisor wants of the inputs; `observation.inputs.ObservationInputs` has it."""
+    """The inputs as the supervisor needs them; `observation.inputs.ObservationInputs` implements this."""
 
     def fresh(self, now: float) -> Refusal | None:
         """Return the first input that is missing, too old or from the future; None when all are usable."""
@@ -33,10 +33,10 @@ class WatchedInputs(Protocol):
 
 
 class Transitions:
-    """The state, why it is so, and the motion, which begins and ends with it.
+    """The state, its reason, and the motion, which begins and ends with the state.
 
-    `generation` counts what makes an inference in flight worthless: deactivation, reset, a clock that jumped. `holds`
-    counts how often commanding ended, for each reason.
+    `generation` counts the events that make a running inference useless: deactivation, reset, a jump of the clock.
+    `holds` counts for each reason how often commanding ended.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class Transitions:
         self._measured: dict[str, Measured] = {}
         self._start_pose: StartPose | None = None
         self._blocked = False
-        """Others have to grant something, or an input is missing: `standing` says what."""
+        """Whether a permission or an input is missing: `standing` says which."""
         self._held_since: float | None = None
-        """Since when the arm has been held for something that went wrong, until it is commanded again."""
+        """Since when the arm has been held because something went wrong, until it is commanded again."""
         self._free = False
-        """Somebody else may have moved the arm since it was commanded."""
+        """Whether somebody else may have moved the arm since it was commanded."""
         self._has_moved = False
-        """Since the arm was set free last, there has been a motion."""
+        """Whether there has been a motion since the arm was last released."""
         self._not_before = -math.inf
-        """An observation that is not newer does not begin a motion."""
+        """An observation that is not newer than this does not begin a motion."""
 
     @property
     def state(self) -> State:
@@ -75,21 +75,21 @@ class Transitions:
         return self.standing.state
 
     def told(self, now: float) -> dict[str, float]:
-        """Joint -> where it is told to be now, ROS units."""
+        """Joint -> its commanded position now, ROS units."""
         return self._motion.told(now)
 
     def measured(self, now: float) -> dict[str, float]:
-        """Joint -> position (ROS units), of those measured within max_age; without `closed_loop` as they were told."""
+        """Joint -> position (ROS units) measured within max_age; without `closed_loop` the commanded position."""
         here = {name: each.position for name, each in self._fresh_places(now).items()}
         return here if self._closed_loop else here | self._motion.told(now)
 
     def _fresh_places(self, now: float) -> dict[str, Measured]:
-        """Joint -> where and when it was measured, of those measured within max_age."""
+        """Joint -> position and time of a measurement within max_age."""
         oldest = now - self._configuration.max_age
         return {name: each for name, each in self._measured.items() if each.time >= oldest}
 
     def measure(self, names: Sequence[str], positions: Sequence[float], time: float) -> None:
-        """Remember where joints were at `time` (ROS units); what is not a number, or as good as none, is no place."""
+        """Remember the joint positions at `time` (ROS units); non-finite and impossibly large positions are ignored."""
         if len(names) != len(positions):
             return
         for name, position in zip(names, positions, strict=True):
@@ -99,9 +99,9 @@ class Transitions:
                 self.overlap.measured(name, float(position), time)
 
     def forget(self, not_before: float = -math.inf) -> None:
-        """Forget plan, inputs, what was told, and every inference in flight. The state stays.
+        """Forget plan, inputs, commanded motion, and all running inferences. The state stays.
 
-        An observation taken at `not_before` or earlier does not begin a motion, even if it comes only now.
+        An observation taken at `not_before` or earlier does not begin a motion, even if it arrives later.
         """
         self.generation += 1
         self._motion.forget()
@@ -113,7 +113,7 @@ class Transitions:
         self._not_before = not_before
 
     def _why_not(self, now: float) -> tuple[State, str, str] | None:
-        """Return the state, reason and detail that the rules ask for now, or None where the arm may be commanded."""
+        """Return the state, reason and detail that the rules require now, or None if the arm may be commanded."""
         forbidden = self.permissions.forbidden(now)
         if forbidden is not None:
             return State.WAITING, *forbidden
@@ -127,11 +127,11 @@ class Transitions:
         return State.HOLDING, reasons.SLOWED, f"{controller} goes at {speed:.0%} of its speed; set it to 100%"
 
     def _judge(self, now: float) -> bool:
-        """Return whether the arm may be commanded now; end the motion, and say why, if not."""
+        """Return whether the arm may be commanded now; if not, end the motion and say why."""
         why = self._why_not(now)
         if why is None:
             if self._blocked and self.state is State.WAITING:
-                self._enter(State.WAITING, now, reasons.NO_PLAN)  # what was waited for is there
+                self._enter(State.WAITING, now, reasons.NO_PLAN)  # what was missing has arrived
             self._blocked = False
             return True
         state, reason, detail = why
@@ -140,7 +140,7 @@ class Transitions:
         else:
             self._end_motion(now, reason)
             self._settle(now, state, reason, detail)
-            self._not_before, self._free = now, True  # meanwhile somebody else may move the arm
+            self._not_before, self._free = now, True  # from now on somebody else may move the arm
         self._blocked = True
         return False
 
@@ -150,7 +150,7 @@ class Transitions:
         self.following.restart()
 
     def _hold(self, now: float, reason: str, detail: str) -> None:
-        """End the motion because something went wrong; goes on by itself. Before any motion it is only waited for."""
+        """End the motion because something went wrong; it restarts by itself. Before any motion: only wait."""
         self._end_motion(now, reason)
         waits = self.state is State.WAITING and not self._has_moved
         self._settle(now, State.WAITING if waits else State.HOLDING, reason, detail)
@@ -161,7 +161,7 @@ class Transitions:
             self._motion.hold(now, self._fresh_places(now))
 
     def _settle(self, now: float, state: State, reason: str, detail: str) -> None:
-        """Forget the plan and enter `state`; an interrupted way to the start pose is not gone on with."""
+        """Forget the plan and enter `state`; an interrupted motion to the start pose is not continued."""
         if self._start_pose is not None and state in RUNNING:
             state, detail = State.PAUSED, f"the way to the start pose ended: {detail}"
         if state is State.HOLDING:
@@ -176,7 +176,7 @@ class Transitions:
         self._enter(state, self.standing.since if state is self.state else now, reason, detail)
 
     def _paused_by_a_long_hold(self, now: float) -> bool:
-        """Enter `paused` if the arm has been held for longer than it goes on by itself; return whether it is."""
+        """Enter `paused` if a hold has lasted too long to continue by itself; return whether it has."""
         longest = self._configuration.resume_within
         if self._held_since is None or now - self._held_since <= longest:
             return False

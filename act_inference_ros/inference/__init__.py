@@ -1,6 +1,6 @@
-"""One observation in, one action chunk out: InferenceClient and its two modes, in this process or on a Triton server.
+"""InferenceClient: one observation in, one action chunk out; the policy runs locally or on a Triton server.
 
-`client` imports neither torch nor tritonclient; each mode's own module does, when that mode is asked for.
+`client` imports neither torch nor tritonclient; the module of each mode imports its packages when it is used.
 """
 
 from act_inference_ros.inference.client import InferenceClient

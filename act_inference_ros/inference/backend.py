@@ -1,17 +1,28 @@
-"""Backend: what a way of computing chunks must offer, so that the client and the fallback need not know which it is."""
+"""Backend: the interface of everything that computes chunks, so that client and fallback treat all backends alike."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
 
 from act_inference_ros.spec import PolicySpec
 
+ENGINE, PRECISION, DEVICE, PROVIDERS = "engine", "precision", "device", "providers"
+PRECISION_ERROR, ISOLATION, RESTARTS = "precision error", "isolation", "inference process restarts"
+"""Names of a backend's facts."""
+
+Progress: TypeAlias = Callable[[str], None]
+"""Called with the current step or wait while a policy is opened; an exception that it raises ends the opening."""
+
+
+def silently(_: str) -> None:
+    """Ignore the progress; this is a `Progress`."""
+
 
 class Backend(Protocol):
-    """What a mode implements. `infer` and `close` may be called from any thread, also at the same time."""
+    """The interface of a mode's backend. `infer` and `close` may be called from any thread, also at the same time."""
 
     @property
     def spec(self) -> PolicySpec:
@@ -23,19 +34,27 @@ class Backend(Protocol):
 
     @property
     def model_version(self) -> str:
-        """The version of a server's model that computed the newest chunk; empty where there is none."""
+        """The version of the server's model that computed the newest chunk; empty without a server."""
 
     @property
     def takes_jpeg(self) -> bool:
-        """Whether images had better come as JPEG bytes; otherwise these are decoded here."""
+        """Whether the backend prefers images as JPEG bytes; otherwise the caller decodes them."""
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What computes now, for diagnostics and reports: name (see above) -> text; empty if unknown."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes that a person should read once after the backend has been opened; a sentence each."""
 
     @property
     def reconnects(self) -> int:
-        """How often a server answered again after it had not."""
+        """How often a server answered again after a failure."""
 
     @property
     def warm_up_s(self) -> float:
-        """How long the slowest inference took by which the backend was tried before its first use, s."""
+        """Time of the slowest trial inference before the first use, s."""
 
     def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes], request_id: str = "") -> Any:
         """Checked inputs in the order of `spec.keys` -> a chunk that is not checked yet.
@@ -44,7 +63,7 @@ class Backend(Protocol):
         """
 
     def accept_policy(self, policy_id: str) -> None:
-        """Go on with the policy that AnotherPolicyError named; `spec` has its policy_id afterwards."""
+        """Continue with the policy that AnotherPolicyError named; `spec` has its policy_id afterwards."""
 
     def close(self) -> None:
         """Release everything; a second call does nothing."""

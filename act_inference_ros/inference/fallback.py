@@ -1,4 +1,4 @@
-"""FallbackBackend: a second backend computes while the first cannot."""
+"""FallbackBackend: a second backend computes while the first one fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from act_inference_ros.inference.backend import Backend
 from act_inference_ros.spec import PolicySpec, shown_id
 
 RETRY_S = 0.5
-"""Between two looks whether the first backend works again."""
+"""Time between two checks whether the first backend works again."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,18 +29,18 @@ Inputs = Mapping[str, "npt.NDArray[Any] | bytes"]
 
 
 class FallbackBackend:
-    """Infers with the first backend; from its first failure on with the second, until an inference works there again.
+    """Infers with the first backend; after a failure with the second, until an inference works on the first again.
 
-    Whether it does is tried by a thread, with the newest inputs: no request waits for a server that may not answer.
-    Every failure counts but that of a request which another server would refuse, too. Both must be the same policy, by
-    policy_id.
+    A thread tries the first backend with the newest inputs, so no request waits for a server that may not answer. All
+    failures count, except that of a request which any other server would refuse, too. Both backends must have the same
+    policy, by policy_id.
     """
 
     def __init__(self, open_primary: Callable[[], Backend], secondary: Backend) -> None:
-        """Open the first backend; where it is not there (an InferenceError), begin with the second.
+        """Open the first backend; if it is not available (an InferenceError), begin with the second.
 
-        Raises ConfigurationError, showing both sides, if the two are not the same policy, and what `open_primary`
-        raises for a mistake.
+        Raises ConfigurationError, showing both sides, if the two do not have the same policy, and what `open_primary`
+        raises for a user's mistake.
         """
         self._open_primary = open_primary
         self._secondary = secondary
@@ -58,12 +58,12 @@ class FallbackBackend:
 
     @property
     def spec(self) -> PolicySpec:
-        """What both read and write."""
+        """What both backends read and write."""
         return self._secondary.spec
 
     @property
     def source(self) -> str:
-        """Where chunks come from now, and why not from the first backend."""
+        """Where chunks come from now; if it is not the first backend, also why."""
         primary = self._primary
         if primary is None or self._lost.is_set():
             return f"{self._secondary.source} (fallback: {self._why})"
@@ -71,23 +71,34 @@ class FallbackBackend:
 
     @property
     def model_version(self) -> str:
-        """The version of the model that computed the newest chunk; empty while it is the second backend."""
+        """The version of the model that computed the newest chunk; empty while the second backend computes."""
         primary = self._primary
         return "" if primary is None or self._lost.is_set() else primary.model_version
 
     @property
+    def facts(self) -> Mapping[str, str]:
+        """The facts of the backend that computes now."""
+        primary = self._primary
+        return self._secondary.facts if primary is None or self._lost.is_set() else primary.facts
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of both backends."""
+        return (*(() if self._primary is None else self._primary.notes), *self._secondary.notes)
+
+    @property
     def takes_jpeg(self) -> bool:
-        """As the first one, once it is there; the second decodes."""
+        """The preference of the first backend, once it is open; the second decodes JPEGs itself."""
         return self._primary is not None and self._primary.takes_jpeg
 
     @property
     def reconnects(self) -> int:
-        """How often a server answered again after it had not."""
+        """How often a server answered again after a failure."""
         return 0 if self._primary is None else self._primary.reconnects
 
     @property
     def warm_up_s(self) -> float:
-        """The slower of the two."""
+        """The slower of the two warm-up times, s."""
         return max(0.0 if self._primary is None else self._primary.warm_up_s, self._secondary.warm_up_s)
 
     def infer(self, inputs: Inputs, request_id: str = "") -> Any:
@@ -106,15 +117,15 @@ class FallbackBackend:
         return self._secondary.infer(inputs, request_id)
 
     def accept_policy(self, policy_id: str) -> None:
-        """Raise AnotherPolicyError: what the second backend has cannot be exchanged."""
+        """Raise AnotherPolicyError, because the second backend's policy cannot be replaced."""
         raise AnotherPolicyError(
             f"the fallback has policy {shown_id(self.spec.policy_id)}: create another client to use another one"
         )
 
     def close(self) -> None:
-        """Release both."""
+        """Release both backends."""
         self._closed.set()
-        self._lost.set()  # so that the thread sees it
+        self._lost.set()  # so that the thread notices it
         if self._primary is not None:
             self._primary.close()
         self._secondary.close()
@@ -156,7 +167,7 @@ class FallbackBackend:
 
 
 def _look_after(backend: weakref.ref[FallbackBackend], lost: threading.Event, closed: threading.Event) -> None:
-    """Try the first backend again and again while it is lost, until all is closed or nobody has it any more."""
+    """Try the first backend repeatedly while it is lost, until all is closed or the fallback is no longer used."""
     while not closed.is_set():
         if not lost.wait(RETRY_S):
             if backend() is None:
@@ -169,13 +180,13 @@ def _look_after(backend: weakref.ref[FallbackBackend], lost: threading.Event, cl
             return
         try:
             found._try_primary()
-        except Exception as error:  # whatever it is: this thread is the only way back
+        except Exception as error:  # any error is caught, because only this thread can bring the first backend back
             found._note(error)
         del found
 
 
 def _check_same_policy(primary: Backend, secondary: Backend) -> None:
-    """Raise ConfigurationError, showing both sides, if the two are not, or cannot be known to be, the same policy."""
+    """Raise ConfigurationError, showing both sides, unless the two are known to have the same policy."""
     differing = primary.spec.differences(secondary.spec)
     if differing:
         sides = "; ".join(f"{name}: {ours} and {theirs}" for name, (ours, theirs) in differing.items())

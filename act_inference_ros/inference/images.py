@@ -1,4 +1,4 @@
-"""Images of an observation as a model wants them: arrays where it takes pixels, JPEG bytes where it takes those."""
+"""Converts the images of an observation to the model's format: arrays for pixels, or JPEG bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from act_inference_ros.observation import compressed, optional
 from act_inference_ros.spec import ImageSpec
 
 JPEG_QUALITY = 90
-"""For arrays that are to travel as JPEG. A policy was mostly trained on video frames, which are no better than that."""
+"""JPEG quality for arrays. Most policies were trained on video frames, whose quality is not better."""
 
 
 def as_pixels(image: ImageSpec, value: npt.NDArray[Any] | bytes) -> npt.NDArray[np.uint8]:
@@ -24,7 +24,7 @@ def as_pixels(image: ImageSpec, value: npt.NDArray[Any] | bytes) -> npt.NDArray[
 
 
 def as_jpeg(image: ImageSpec, value: npt.NDArray[Any] | bytes) -> bytes:
-    """Return JPEG bytes: given ones as they are, once their header says the right size; an array is encoded."""
+    """Return JPEG bytes: bytes pass through after a size check of their header; an array is encoded."""
     if not isinstance(value, bytes):
         return encode_jpeg(value)
     _check_header(image, value)
@@ -40,7 +40,7 @@ def encode_jpeg(pixels: npt.NDArray[np.uint8], quality: int = JPEG_QUALITY) -> b
 
 
 def _check_header(image: ImageSpec, data: bytes) -> None:
-    """Refuse another size or format by the header, for a huge image would take the decoder long."""
+    """Refuse another size or format by the header, because decoding a huge image takes long."""
     header = compressed.read_header(data)
     if header.format != "jpeg" or (header.height, header.width) != (image.height, image.width):
         raise ObservationError(

@@ -1,4 +1,4 @@
-"""The rules by which single options of a client are checked, common to both modes. Imports nothing of either."""
+"""Checks for single options of a client, shared by both modes. Imports no package of either mode."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from act_inference_ros.errors import ConfigurationError
 
 MAX_TEXT = 4096
-"""Characters of an option: the longest path that Linux knows."""
+"""Longest option, characters: the longest path in Linux."""
 
 
 def check_number(name: str, value: Any, least: float, most: float, above: bool = False) -> None:
@@ -34,7 +34,7 @@ def check_flag(name: str, value: Any) -> None:
 
 
 def check_text(name: str, value: Any) -> None:
-    """Raise ConfigurationError unless `value` is text that a file or a server can be named by; empty is allowed."""
+    """Raise ConfigurationError unless `value` is text that can name a file or a server; empty is allowed."""
     if not isinstance(value, str) or len(value) > MAX_TEXT or not _is_plain(value):
         raise _refused(name, f"text of at most {MAX_TEXT} characters without control characters", value)
 
@@ -49,7 +49,7 @@ def text_of(name: str, given: str | int | PathLike[str] | None) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether it has neither control characters nor halves of characters."""
+    """Whether the text has neither control characters nor surrogates."""
     return all(character >= " " and not "\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -1,5 +1,5 @@
 """From messages to observations: image decoding, freshness, skew and the nearest joint state.
 
-Takes anything shaped like the message, from rclpy or from a bag. Imports numpy and, lazily, OpenCV or cv_bridge;
-never rclpy.
+Takes messages from rclpy or from a bag, or any object of the same shape. Imports numpy and, lazily, OpenCV or
+cv_bridge; never rclpy.
 """

@@ -1,4 +1,4 @@
-"""Compressed images: JPEG and PNG to uint8 RGB, and what their headers say without decoding."""
+"""Compressed images: decodes JPEG and PNG to uint8 RGB, and reads their headers without decoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class CompressedHeader:
-    """What the head of a compressed image says: `format` is jpeg or png, `bits` those of one channel."""
+    """The header of a compressed image: `format` is jpeg or png, `bits` is the number of bits per channel."""
 
     format: str
     height: int
@@ -28,16 +28,16 @@ class CompressedHeader:
 
 
 def decode_compressed(msg: Any) -> Pixels:
-    """Decode anything shaped like sensor_msgs/CompressedImage to uint8 (height, width, 3) RGB.
+    """Decode a message shaped like sensor_msgs/CompressedImage to uint8 (height, width, 3) RGB.
 
-    What the data is, JPEG or PNG, is told from the data itself: `format` is spelled differently by every publisher.
-    Raises as `decode_bytes`.
+    JPEG or PNG is detected from the data itself, because publishers spell `format` differently. Raises the same errors
+    as `decode_bytes`.
     """
     return decode_bytes(data_of(msg))
 
 
 def decode_jpeg(data: bytes) -> Pixels:
-    """Decode a JPEG to uint8 (height, width, 3) RGB. Raises as `decode_bytes`, also for anything but a JPEG."""
+    """Decode a JPEG to uint8 (height, width, 3) RGB. Raises as `decode_bytes`, and also for other formats than JPEG."""
     if not data.startswith(JPEG_START):
         raise ObservationError(f"image: expected a JPEG, got {len(data)} bytes that begin {data[:8].hex(' ')}")
     return decode_bytes(data)
@@ -46,9 +46,9 @@ def decode_jpeg(data: bytes) -> Pixels:
 def decode_bytes(data: bytes) -> Pixels:
     """Decode a JPEG or PNG to uint8 (height, width, 3) RGB.
 
-    Grey becomes three equal channels, alpha is dropped, EXIF orientation is ignored (a camera's frame is the frame).
-    Raises ObservationError for what is truncated, corrupt, of 16 bits, CMYK, larger than MAX_PIXELS or neither JPEG nor
-    PNG, before any pixel is decoded where the header tells, and MissingDependencyError without OpenCV.
+    Grey becomes three equal channels, alpha is dropped, and EXIF orientation is ignored. Raises ObservationError for an
+    image that is truncated, corrupt, of 16 bits, CMYK, larger than MAX_PIXELS, or neither JPEG nor PNG; if the header
+    shows this, it is raised before any pixel is decoded. Raises MissingDependencyError without OpenCV.
     """
     header = read_header(data)
     cv2 = optional.require_opencv(f"decoding a {header.format} image")
@@ -72,10 +72,10 @@ def data_of(msg: Any) -> bytes:
 
 
 def read_header(data: bytes) -> CompressedHeader:
-    """Read size and kind of a JPEG or PNG without decoding it, and see that its end is there.
+    """Read size and kind of a JPEG or PNG without decoding it, and check that its end is present.
 
-    OpenCV decodes a dozen other formats, and returns a truncated JPEG with its missing part grey and no error: both are
-    refused here. Raises ObservationError for what `decode_bytes` refuses by its header.
+    OpenCV decodes a dozen other formats, and decodes a truncated JPEG without an error, with the missing part grey:
+    both are refused here. Raises ObservationError for everything that `decode_bytes` refuses by its header.
     """
     try:
         if data.startswith(JPEG_START):

@@ -1,4 +1,4 @@
-"""StampedHistory: the newest values of one input, in the order of their stamps."""
+"""StampedHistory: the newest values of one input, ordered by their stamps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+VECTORS_KEPT_S = 5.0
+VECTORS_KEPT = 2000
+"""Limits for an input with numbers: seconds, and number of messages."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,11 @@ class Stamped(Generic[T]):
 
 
 class StampedHistory(Generic[T]):
-    """Values with increasing stamps: the newest `span` seconds of them, and never more than `capacity`."""
+    """Values with increasing stamps: those of the newest `span` seconds, and never more than `capacity`."""
 
     def __init__(self, span: float, capacity: int) -> None:
         self.span = span
-        """Seconds that are kept; may be set."""
+        """How many seconds are kept; may be set."""
         self._capacity = capacity
         self._entries: list[Stamped[T]] = []
 
@@ -32,7 +36,7 @@ class StampedHistory(Generic[T]):
         return self._entries[-1] if self._entries else None
 
     def append(self, stamp: float, value: T) -> None:
-        """Add a value whose stamp is not before the newest; one with the same stamp takes its place."""
+        """Add a value whose stamp is not before the newest; a value with the same stamp replaces the newest."""
         entries = self._entries
         if entries and entries[-1].stamp == stamp:
             entries.pop()
@@ -41,13 +45,13 @@ class StampedHistory(Generic[T]):
         del entries[: max(too_old, len(entries) - self._capacity)]
 
     def nearest(self, stamp: float) -> Stamped[T]:
-        """Return the value nearest in time to `stamp`, the newer of two equally near. Raises ValueError if empty."""
+        """Return the value nearest in time to `stamp`; of two equally near the newer. Raises ValueError if empty."""
         place = bisect_left(self._entries, stamp, key=lambda entry: entry.stamp)
         around = self._entries[max(place - 1, 0) : place + 1]
         return min(reversed(around), key=lambda entry: abs(entry.stamp - stamp))
 
     def remove(self, value: T) -> None:
-        """Forget `value` (that very object) if it is still there."""
+        """Forget `value` (this very object) if it is still in the history."""
         self._entries = [entry for entry in self._entries if entry.value is not value]
 
     def clear(self) -> None:

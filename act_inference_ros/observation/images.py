@@ -1,4 +1,4 @@
-"""Image messages to pixels: what a camera's topic carries, raw or compressed, to uint8 (height, width, 3) RGB."""
+"""Converts image messages, raw or compressed, to pixels: uint8 (height, width, 3) RGB."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ __all__ = [
     "decode_image",
     "decode_image_message",
     "decode_jpeg",
+    "image_size",
     "is_compressed",
     "is_jpeg_of_size",
     "resize",
@@ -37,17 +38,24 @@ def decode_image_message(msg: Any) -> Pixels:
     return decode_compressed(msg) if is_compressed(msg) else decode_image(msg)
 
 
-def check_image_message(msg: Any, spec: ImageSpec, resize: bool = False) -> None:
-    """Raise ObservationError when the message cannot become the image the policy reads; decodes nothing.
+def image_size(msg: Any) -> tuple[int, int]:
+    """Return (height, width) of the image in a raw or compressed message; decodes nothing.
 
-    Its size must be the policy's unless `resize`. Cheap enough for every message on arrival.
+    Raises ObservationError when the message is not a readable image.
     """
     if is_compressed(msg):
         header = compressed.read_header(compressed.data_of(msg))
-        size = (header.height, header.width)
-    else:
-        raw.check_image(msg)
-        size = (msg.height, msg.width)
+        return header.height, header.width
+    raw.check_image(msg)
+    return msg.height, msg.width
+
+
+def check_image_message(msg: Any, spec: ImageSpec, resize: bool = False) -> None:
+    """Raise ObservationError when the message cannot become the image that the policy reads; decodes nothing.
+
+    The image must have the policy's size, unless `resize`. The check is fast enough for every message on arrival.
+    """
+    size = image_size(msg)
     if size != (spec.height, spec.width) and not resize:
         raise ObservationError(
             f"image: expected {spec.height} x {spec.width} (height x width), got {size[0]} x {size[1]}; "
@@ -56,7 +64,7 @@ def check_image_message(msg: Any, spec: ImageSpec, resize: bool = False) -> None
 
 
 def is_jpeg_of_size(data: bytes, height: int, width: int) -> bool:
-    """Whether `data` is a whole colour JPEG of that size, which a model that takes JPEG may be handed as it is."""
+    """Whether `data` is a complete colour JPEG of this size, which a model that takes JPEG can get unchanged."""
     try:
         header = compressed.read_header(data)
     except ObservationError:
@@ -65,10 +73,10 @@ def is_jpeg_of_size(data: bytes, height: int, width: int) -> bool:
 
 
 def resize(image: Pixels, height: int, width: int) -> Pixels:
-    """Resize (h, w, 3) to (height, width, 3), bilinear without anti-aliasing, not keeping the aspect.
+    """Resize (h, w, 3) to (height, width, 3), bilinear without anti-aliasing; the aspect ratio is not kept.
 
-    That is what LeRobot's policy server does to a camera of another size (`torch.nn.functional.interpolate`, bilinear,
-    align_corners=False); ACT was trained on unresized images. Raises MissingDependencyError without OpenCV.
+    LeRobot's policy server does the same to a camera image of another size (`torch.nn.functional.interpolate`,
+    bilinear, align_corners=False); ACT was trained on unresized images. Raises MissingDependencyError without OpenCV.
     """
     if image.shape[:2] == (height, width):
         return image

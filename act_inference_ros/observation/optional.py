@@ -1,4 +1,4 @@
-"""OpenCV and cv_bridge, where they are installed: imported at first use, and why not where they are not."""
+"""OpenCV and cv_bridge: imported at first use, with the reason if they cannot be used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPENCV_HINT = "pip install opencv-python-headless (or the system's python3-openc
 
 CV_BRIDGE_TRIAL_TIMEOUT_S = 20.0
 
-# The compiled half is named, lest the port called cv-bridge on PyPI be taken for it: that converts 16 bits wrongly.
+# cv_bridge_boost, the compiled half, excludes the port called cv-bridge on PyPI, which converts 16 bits wrongly.
 _CV_BRIDGE_TRIAL = """
 from types import SimpleNamespace
 import cv2
@@ -31,13 +31,13 @@ def opencv() -> Any | None:
     """Return the module cv2, or None where it cannot be imported."""
     try:
         import cv2
-    except Exception:  # a build for another numpy fails in more ways than ImportError
+    except Exception:  # a build for another numpy version can raise other errors than ImportError
         return None
     return cv2
 
 
 def require_opencv(purpose: str) -> Any:
-    """Return the module cv2, or raise MissingDependencyError saying what for and how to install it."""
+    """Return the module cv2, or raise MissingDependencyError with the purpose and how to install it."""
     cv2 = opencv()
     if cv2 is None:
         raise MissingDependencyError(f"{purpose} needs OpenCV, which is not installed: {OPENCV_HINT}")
@@ -46,11 +46,11 @@ def require_opencv(purpose: str) -> Any:
 
 @lru_cache(maxsize=1)
 def cv_bridge() -> tuple[Any | None, str]:
-    """Return a CvBridge, or None and why there is none.
+    """Return a CvBridge, or None and the reason why there is none.
 
-    A cv_bridge compiled for numpy 1 can be imported under numpy 2 (pip upgrades numpy, the ROS installation stays),
-    and the first conversion then kills the process. So the first is made in a process of its own: a second or two,
-    spent once, and only where a camera sends an encoding that needs cv_bridge.
+    A cv_bridge compiled for numpy 1 can be imported under numpy 2 (pip upgrades numpy, the ROS installation stays), but
+    its first conversion then kills the process. So the first conversion runs in a separate process: this takes a second
+    or two, once, and only if a camera sends an encoding that needs cv_bridge.
     """
     if find_spec("cv_bridge") is None:
         return None, "it is not installed"

@@ -1,6 +1,6 @@
-"""The size of a PNG, read without decoding it, so strictly that the decoder cannot come to another one.
+"""Reads the size of a PNG without decoding it, so strictly that the decoder cannot find another size.
 
-Chunks are walked to the end; their checksums are left to libpng. Source: PNG specification (ISO/IEC 15948), clause 5.
+All chunks are read; libpng verifies their checksums. Source: PNG specification (ISO/IEC 15948), clause 5.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from act_inference_ros.observation.jpeg_header import MAX_PIXELS
 PNG_START = b"\x89PNG\r\n\x1a\n"
 MAX_CHUNKS = 2**16
 
-_DEFLATE_RATIO = 1032  # zlib packs no byte any smaller
+_DEFLATE_RATIO = 1032  # zlib cannot compress more than this
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
@@ -28,11 +28,11 @@ _REFUSED = {
 
 
 class PngError(ValueError):
-    """The data are not a PNG of a kind that is decoded here; the message is a part of a sentence."""
+    """The data are not a PNG of a supported kind; the message is a part of a sentence."""
 
 
 class PngHeader(NamedTuple):
-    """Height and width in pixels, channels (a palette is one), bits of one channel (at most 8), interlaced or not."""
+    """Height and width in pixels, channels (a palette is one), bits per channel (at most 8), interlaced or not."""
 
     height: int
     width: int
@@ -42,7 +42,7 @@ class PngHeader(NamedTuple):
 
     @property
     def unpacked_bytes(self) -> int:
-        """What the pixels take before they are packed: each row, of each pass, begins with the byte of its filter."""
+        """The size of the pixels before compression: each row of each pass begins with a filter byte."""
         passes = _ADAM7 if self.interlaced else ((0, 0, 1, 1),)
         total = 0
         for x, y, step_x, step_y in passes:
@@ -53,9 +53,10 @@ class PngHeader(NamedTuple):
 
 
 def read_png_header(data: bytes) -> PngHeader:
-    """Walk all chunks of a PNG and return what its header says; bytes after the last chunk are let be.
+    """Read all chunks of a PNG and return the values of its header; bytes after the last chunk are ignored.
 
-    Raises PngError for what is truncated, malformed, animated, of 16 bits, or larger than its bytes or a camera can be.
+    Raises PngError for data that are truncated, malformed, animated, of 16 bits, or larger than the number of bytes or
+    a camera allows.
     """
     header: PngHeader | None = None
     place, packed = len(PNG_START), 0
@@ -101,10 +102,10 @@ def _check_content(header: PngHeader, packed: int) -> None:
 
 
 def check_png_pixels(data: bytes, header: PngHeader) -> None:
-    """Unpack the pixels of a file that `read_png_header` has read, no further than they should reach.
+    """Decompress the pixels of a file that `read_png_header` has read, but not beyond their expected size.
 
-    libpng goes on to the end of what is packed, which may be a thousand times the file's length. Raises PngError if
-    there is more or less than the image, or if it cannot be unpacked.
+    libpng decompresses to the end of the data, which may be a thousand times the file's length. Raises PngError if
+    there is more or less data than the image needs, or if the data cannot be decompressed.
     """
     unpacker, left = zlib.decompressobj(), header.unpacked_bytes
     place = len(PNG_START)

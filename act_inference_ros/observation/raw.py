@@ -1,8 +1,8 @@
 """Raw images: sensor_msgs/Image to uint8 RGB.
 
-rgb8, bgr8, rgba8, bgra8 and mono8 are decoded here even where cv_bridge is installed: the pixels are the same, it
-takes a twentieth of the time, and a padded `step` is honoured, which not every cv_bridge does. Any other encoding is
-left to cv_bridge.
+rgb8, bgr8, rgba8, bgra8 and mono8 are decoded here even if cv_bridge is installed: the pixels are the same, it takes a
+twentieth of the time, and a padded `step` is handled, which not every cv_bridge does. All other encodings are left to
+cv_bridge.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def decode_image(msg: Any) -> Pixels:
-    """Decode anything shaped like sensor_msgs/Image to uint8 (height, width, 3) RGB, C-contiguous and writable.
+    """Decode a message shaped like sensor_msgs/Image to uint8 (height, width, 3) RGB, C-contiguous and writable.
 
     mono8 becomes three equal channels, alpha is dropped. The result may share memory with the message (rgb8). Raises
-    ObservationError when the encoding, the size or the data make no sense.
+    ObservationError if the encoding, the size or the data are invalid.
     """
     check_image(msg)
     channels = CHANNELS.get(msg.encoding)
@@ -59,27 +59,27 @@ def decode_image(msg: Any) -> Pixels:
 
 
 def check_image(msg: Any) -> None:
-    """Raise ObservationError when `decode_image` would refuse the message; touches no pixel."""
-    height, width, step = int(msg.height), int(msg.width), int(msg.step)  # numbers of numpy's would overflow
+    """Raise ObservationError when `decode_image` would refuse the message; reads no pixel."""
+    height, width, step = int(msg.height), int(msg.width), int(msg.step)  # numpy integers would overflow
     if height < 1 or width < 1:
         raise ObservationError(f"image: expected a height and width above 0, got {height} x {width}")
     if msg.encoding not in CHANNELS:
         _require_cv_bridge(msg.encoding)
-    if step < width * max(1, bytes_per_pixel(msg.encoding)):  # no encoding has less than a byte in a row
+    if step < width * max(1, bytes_per_pixel(msg.encoding)):  # each pixel of a row has at least one byte
         raise ObservationError(f"image: step {step} is shorter than a row of {width} {_said(msg.encoding)} pixels")
     if len(msg.data) < step * height:
         raise ObservationError(f"image: expected {height} rows of {step} bytes = {height * step}, got {len(msg.data)}")
 
 
 def bytes_per_pixel(encoding: str) -> int:
-    """Return the bytes of a pixel in a row, 0 where this is not known."""
+    """Return the number of bytes per pixel in a row; 0 if it is unknown."""
     if encoding in CHANNELS:
         return CHANNELS[encoding]
     return next((size for pattern, size in _BYTES_PER_PIXEL if pattern.fullmatch(encoding)), 0)
 
 
 def _said(encoding: Any) -> str:
-    """An encoding for a message: a publisher may say anything there."""
+    """An encoding as it is shown in a message, because a publisher may send any text."""
     return reprlib.repr(encoding)
 
 
@@ -94,7 +94,7 @@ def _to_rgb_by_numpy(pixels: Pixels, encoding: str) -> Pixels:
         return np.repeat(pixels, 3, axis=2)
     order = (2, 1, 0) if encoding.startswith("bgr") else (0, 1, 2)
     rgb = np.empty((*pixels.shape[:2], 3), dtype=np.uint8)
-    for channel, source in enumerate(order):  # several times faster than a reversed view copied at once
+    for channel, source in enumerate(order):  # several times faster than one copy of a reversed view
         rgb[..., channel] = pixels[..., source]
     return rgb
 
@@ -125,7 +125,7 @@ def _decode_by_cv_bridge(msg: Any) -> Pixels:
         )
     try:
         rgb = bridge.imgmsg_to_cv2(tight, "rgb8")
-    except Exception as error:  # CvBridgeError, but also whatever its C++ half throws
+    except Exception as error:  # CvBridgeError, but also any other error from the C++ half
         raise ObservationError(f"image: cv_bridge cannot decode {_said(msg.encoding)}: {str(error)[:300]}") from error
     if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.shape != (msg.height, msg.width, 3):
         raise ObservationError(

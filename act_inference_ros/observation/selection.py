@@ -16,8 +16,8 @@ Vector = npt.NDArray[np.float32]
 class Selection:
     """The messages of one observation, undecoded, and its time.
 
-    `t_obs` is the stamp of the newest image (of the state, for a policy without images), `stamps` that of each input;
-    `images` maps camera to message, `vectors` feature key to float32 (dim,) in policy units.
+    `t_obs` is the stamp of the newest image (of the state, for a policy without images), and `stamps` has the stamp of
+    each input. `images` maps camera to message; `vectors` maps feature key to float32 (dim,) in policy units.
     """
 
     t_obs: float

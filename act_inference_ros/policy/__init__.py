@@ -1,4 +1,4 @@
-"""ACT itself: a LeRobot checkpoint directory becomes a PolicySpec and one network from raw inputs to actions.
+"""ACT itself: turns a LeRobot checkpoint directory into a PolicySpec and one network from raw inputs to actions.
 
-Imports torch and safetensors; knows nothing of ROS or Triton.
+Imports torch and safetensors, but nothing of ROS or Triton. `description.py` and its imports need no torch.
 """

@@ -30,7 +30,7 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def scale_and_offset(self) -> tuple[Tensor, Tensor]:
-        """The affine map this layer is: y = x * scale + offset, each (C,)."""
+        """The affine map of this layer: y = x * scale + offset, each (C,)."""
         scale = self.weight * (self.running_var + BATCH_NORM_EPS).rsqrt()
         return scale, self.bias - self.running_mean * scale
 
@@ -130,7 +130,7 @@ class ResNet(nn.Module):
 
 
 def feature_map_size(height: int, width: int, dilate_last_stage: bool = False) -> tuple[int, int]:
-    """Height and width of the last feature map: each strided step halves, rounding up."""
+    """Height and width of the last feature map: each strided step halves them, rounding up."""
     for _ in range(4 if dilate_last_stage else 5):
         height, width = (height + 1) // 2, (width + 1) // 2
     return height, width
@@ -138,7 +138,7 @@ def feature_map_size(height: int, width: int, dilate_last_stage: bool = False) -
 
 @torch.no_grad()
 def fold_batch_norms(backbone: ResNet) -> None:
-    """Fold every frozen batch norm into the convolution before it, in place; the function computed stays the same."""
+    """Fold every frozen batch norm into the convolution before it, in place; the computed function stays the same."""
     for module in list(backbone.modules()):
         if isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[1], FrozenBatchNorm2d):
             module[0], module[1] = _folded(module[0], module[1]), nn.Identity()  # a block's downsample

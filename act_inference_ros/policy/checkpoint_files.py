@@ -1,4 +1,4 @@
-"""Which files make a checkpoint complete, and opening them with care. Imports neither torch nor safetensors."""
+"""Which files make a checkpoint complete, and how they are opened safely. Imports neither torch nor safetensors."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from act_inference_ros.errors import CheckpointError
 from act_inference_ros.policy.refusals import refusal
 
 HUB_PREFIX = "hf:"
-"""What an id of the Hugging Face hub begins with: hf:owner/name[@revision]."""
+"""The prefix of an id of the Hugging Face hub: hf:owner/name[@revision]."""
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FILES = (CONFIG_FILE, WEIGHTS_FILE)
-"""What every LeRobot checkpoint has, whatever its age; newer ones have processor files beside them."""
+"""The files of every LeRobot checkpoint, old or new; newer ones also have processor files."""
 
 
 def is_complete(directory: Path) -> bool:
-    """Return whether every file of a checkpoint is in `directory`; what the files hold is judged when they are read."""
+    """Return whether every file of a checkpoint is in `directory`; the contents are checked when the files are read."""
     return all((directory / name).is_file() for name in FILES)
 
 
 def open_file(path: Path, expected: str) -> BinaryIO:
-    """Open a regular file of a checkpoint for reading bytes; `expected` says what it should be, for messages.
+    """Open a regular file of a checkpoint for reading bytes; `expected` describes the file in messages.
 
-    Raises CheckpointError for what is no file, for a pipe would be waited on for ever, and for what cannot be read.
+    Raises CheckpointError for anything but a regular file (reading a pipe could block for ever), and for unreadable
+    files.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -41,13 +42,13 @@ def open_file(path: Path, expected: str) -> BinaryIO:
 
 
 def unreadable(path: Path, expected: str, error: Exception) -> CheckpointError:
-    """The error for a file that is there but cannot be read."""
+    """The error for a file that exists but cannot be read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return refusal(path, f"{expected} that can be read", reason)
 
 
 def sibling(path: Path, name: object) -> Path | None:
-    """The file of that name beside `path`, as files of a checkpoint name each other; None if it is no plain name."""
+    """The file `name` in the directory of `path`, as one checkpoint file names another; None for anything else."""
     if not isinstance(name, str) or not 0 < len(name) <= 255 or not name.isprintable():
         return None
     return None if any(part in name for part in ("/", "\\", ":", "..")) else path.parent / name

@@ -1,7 +1,7 @@
-"""What config.json says, of every LeRobot generation, checked and reduced to what inference needs.
+"""Reads config.json of every LeRobot generation, checks it, and keeps what inference needs.
 
 Source: LeRobot's policies/act/configuration_act.py (defaults and checks) and, before February 2025, its plain dump with
-`input_shapes` and `output_shapes`. Fields of training only are ignored, and so are unknown ones.
+`input_shapes` and `output_shapes`. Fields that only training uses are ignored, and so are unknown fields.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Feature:
 
 @dataclass(frozen=True)
 class ActConfig:
-    """ACT's architecture and what it reads; the defaults are LeRobot's.
+    """ACT's architecture and inputs; the defaults are LeRobot's.
 
-    `inputs` keep config.json's order and the names after the rename step. `modes` is the normalisation mode per feature
-    key that config.json asks for; a key without one is not normalised.
+    `inputs` keep config.json's order, with the names after the rename step. `modes` is the normalisation mode per
+    feature key in config.json; a key without a mode is not normalised.
     """
 
     inputs: tuple[Feature, ...]
@@ -76,7 +76,7 @@ class ActConfig:
     @property
     def environment_state_dim(self) -> int | None:
         """Length of observation.environment_state; None if the policy reads none."""
-        # LeRobot sizes the layer by the first ENV feature but feeds it that key; read_config checks that both fit.
+        # LeRobot sizes the layer by the first ENV feature but feeds it this key; read_config checks that both fit.
         return next((feature.shape[0] for feature in self.inputs if feature.kind == "ENV"), None)
 
     @property
@@ -93,7 +93,7 @@ def read_config(directory: Path) -> ActConfig:
 
 
 class _ConfigReader:
-    """The fields of one config.json, each checked when it is taken."""
+    """The fields of one config.json; each is checked when it is read."""
 
     def __init__(self, path: Path, fields: dict[str, Any]) -> None:
         self.path = path
@@ -193,7 +193,7 @@ class _ConfigReader:
             raise self._error(environment[0].key, expected, "none" if fed is None else fed.shape)
 
     def _check_rules(self) -> None:
-        """The rules LeRobot checks, or breaks on."""
+        """Check the rules that LeRobot checks, or that make LeRobot fail."""
         chunk_size, n_action_steps = self._count("chunk_size", 100), self._count("n_action_steps", 100)
         dim, heads = self._count("dim_model", 512), self._count("n_heads", 8)
         if self._count("n_obs_steps", 1) != 1:
@@ -227,7 +227,7 @@ class _ConfigReader:
         if value is None:
             return None
         largest = bounds.ENSEMBLE_EXPONENT / self._count("chunk_size", 100)
-        # Of positive ones the weights of late predictions may become 0, but those of negative ones infinite.
+        # With positive coefficients late weights may become 0, with negative ones they may become infinite.
         allowed = isinstance(value, (int, float)) and -largest <= value <= bounds.ENSEMBLE_EXPONENT
         if isinstance(value, bool) or not allowed:
             expected = f"a number from {-largest:g} to {bounds.ENSEMBLE_EXPONENT:g}, or null"
@@ -242,7 +242,7 @@ class _ConfigReader:
 
     def _flag(self, name: str) -> bool:
         value = self.fields.get(name, False)
-        if value not in (False, True):  # 0 and 1 too: LeRobot types some flags as int
+        if value not in (False, True):  # 0 and 1 too: LeRobot declares some flags as int
             raise self._error(name, "true or false", value)
         return bool(value)
 
@@ -277,7 +277,7 @@ def parse_features(value: object) -> list[Feature]:
 
 
 def _kind_by_name(key: str) -> str:
-    """The type a feature had, by its name, before features carried one."""
+    """The type of a feature by its name, for old files without types."""
     if key.startswith("observation.image"):
         return "VISUAL"
     if key == ENVIRONMENT_STATE_KEY:

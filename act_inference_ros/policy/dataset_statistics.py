@@ -1,4 +1,4 @@
-"""How a checkpoint normalises: the modes, and the data set's statistics, from wherever its generation keeps them."""
+"""How a checkpoint normalises: the modes and the data set's statistics, from the files of each LeRobot generation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from act_inference_ros.policy.tensors import TensorFiles
 
 
 def dims(config: ActConfig) -> dict[str, int]:
-    """Length of what each read input is normalised by: a vector's, or 3 for an image's channels."""
+    """The number of statistics of each read input: the length of a vector, or 3 for the channels of an image."""
     shapes = {feature.key: feature.shape for feature in config.inputs}
     return {key: shapes[key][0] for key in config.read_keys}
 
@@ -32,10 +32,10 @@ def dims(config: ActConfig) -> dict[str, int]:
 def processor_normalizations(
     config: ActConfig, pipelines: Pipelines, unchanged: Iterable[str], directory: Path
 ) -> tuple[dict[str, Normalization], Normalization]:
-    """How the inputs are normalised and the action is un-normalised, as the processor files say.
+    """The normalisation of the inputs and the un-normalisation of the action, as the processor files describe them.
 
-    `unchanged`: the inputs that are left as they are, whatever their mode (see `left_as_they_are`). Raises
-    CheckpointError if statistics are missing or are none.
+    `unchanged`: the inputs that are not normalised, whatever their mode (see `left_as_they_are`). Raises
+    CheckpointError if statistics are missing or invalid.
     """
     pre, post = pipelines.normalizer, pipelines.unnormalizer
     lengths = dims(config)
@@ -49,11 +49,11 @@ def processor_normalizations(
 
 
 def left_as_they_are(config: ActConfig, pipelines: Pipelines) -> dict[str, str]:
-    """The inputs that LeRobot does not normalise though a mode is set: the policy's key -> the data set's.
+    """The inputs that LeRobot does not normalise although a mode is set: the policy's key -> the data set's key.
 
-    When a policy is fine-tuned with --rename_map, LeRobot up to 0.6.1 stores the statistics under the name that the
-    data set has. Its normaliser looks for the policy's name, and passes on what it has no statistics for as it is: in
-    training, too. Source: LeRobot's processor/normalize_processor.py and scripts/lerobot_train.py.
+    When a policy is fine-tuned with --rename_map, LeRobot up to 0.6.1 stores the statistics under the data set's name.
+    Its normaliser looks for the policy's name, and passes inputs without statistics on unchanged, also in training.
+    Source: LeRobot's processor/normalize_processor.py and scripts/lerobot_train.py.
     """
     step = pipelines.normalizer
     old_names = {key: old for old, key in pipelines.rename.items() if old != key and key in config.read_keys}
@@ -94,7 +94,7 @@ def legacy_normalizations(config: ActConfig, weights: TensorFiles) -> tuple[dict
         mode = modes[key]
         if mode not in ("MEAN_STD", "MIN_MAX", IDENTITY):
             raise refusal(directory, f"{PREPROCESSOR_FILE}, for {key} is normalised by {mode}", "none")
-        # The name of a buffer cannot be turned back into a key, for keys may have underscores themselves.
+        # The name of a buffer cannot be converted back into a key, because keys may contain underscores themselves.
         prefix = f"{module}.buffer_{key.replace('.', '_')}."
         statistics = _statistics(weights, prefix, mode, DEFAULT_EPS, lengths[key])
         return Normalization(mode, DEFAULT_EPS, statistics, adds_eps=True)
@@ -104,11 +104,10 @@ def legacy_normalizations(config: ActConfig, weights: TensorFiles) -> tuple[dict
 
 
 def _statistics(file: TensorFiles, prefix: str, mode: str, eps: float, length: int) -> dict[str, Vector]:
-    """The statistics a mode needs, each (length,); an image's may be stored as (3,) or (3, 1, 1)."""
+    """The statistics that a mode needs, each (length,); an image's statistics may be stored as (3,) or (3, 1, 1)."""
     read: dict[str, Vector] = {}
     for name in STATISTICS[mode]:
-        tensor = file.read(prefix + name, (length,), (length, 1, 1))
-        read[name] = np.asarray(tensor.flatten().numpy(), np.float32)
+        read[name] = file.read(prefix + name, (length,), (length, 1, 1)).reshape(length)
         largest = np.abs(read[name]).max()
         if largest > bounds.STATISTIC:
             raise refusal(file.paths[0], f"numbers of at most {bounds.STATISTIC:g}", largest, prefix + name)
@@ -117,7 +116,7 @@ def _statistics(file: TensorFiles, prefix: str, mode: str, eps: float, length: i
 
 
 def _check_spread(file: TensorFiles, prefix: str, mode: str, eps: float, read: Mapping[str, Vector]) -> None:
-    """A spread is not negative, and not so small that a division by it (and by eps) is none."""
+    """Check that a spread is not negative, and not so small that a division by spread + eps is impossible."""
     if mode == IDENTITY:
         return
     first, second = STATISTICS[mode]

@@ -1,7 +1,7 @@
 """The whole policy as one tensor function: raw inputs in, actions in the dataset's units out.
 
-Everything that does not depend on the observation is computed once, at construction. This is what runs in local mode
-and what is exported, so both give the same numbers.
+Everything that does not depend on the observation is computed once, at construction. Local mode runs this graph and the
+export contains it, so both give the same numbers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PolicyGraph(nn.Module):
     """Raw inputs -> actions float32 (B, chunk_size, action_dim) in the dataset's units.
 
     Inputs in the order of `PolicySpec.keys`: float32 vectors (B, dim), then uint8 RGB images (B, height, width, 3).
-    Takes the network over: its batch norms are folded and its parameters are frozen.
+    The object changes the network: its batch norms are folded and its parameters are frozen.
     """
 
     position: Tensor
@@ -65,7 +65,7 @@ class PolicyGraph(nn.Module):
                 fold_batch_norms(network.backbone)
                 network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs
             self.register_buffer("position", network.token_positions(sizes), persistent=False)
-            # The decoder starts from zeros, so what its first layer does before looking at the observation is constant.
+            # The decoder starts from zeros, so the part of its first layer before the observation is used is constant.
             steps = network.decoder_pos_embed.weight.unsqueeze(0)
             first_steps, first_queries = self._first_layer(network).attend_to_steps(torch.zeros_like(steps), steps)
             self.register_buffer("first_steps", first_steps, persistent=False)
@@ -80,7 +80,7 @@ class PolicyGraph(nn.Module):
         self.first_queries = self.first_queries.to(dtype)
 
     def typical_inputs(self) -> list[Tensor]:
-        """One batch of valid raw inputs: every vector at the middle of its data, black images. For a warm-up."""
+        """One batch of valid raw inputs for a warm-up: every vector at the middle of its data, black images."""
         shapes = [(image.shape[1], image.shape[2], 3) for image in self.images]
         device = self.position.device
         vectors = [m.shift.unsqueeze(0) for m in self.normalize[: self.n_vectors] if isinstance(m, AffineMap)]
@@ -103,7 +103,7 @@ class PolicyGraph(nn.Module):
         vectors = iter(normalized[: self.n_vectors])
         state = next(vectors) if self.has_state else None
         environment_state = next(vectors) if self.has_environment_state else None
-        # (B, H, W, 3) seen as (B, 3, H, W) is the memory layout that convolutions are fastest with.
+        # (B, H, W, 3) seen as (B, 3, H, W) has the memory layout for which convolutions are fastest.
         features = [self.network.backbone(image.permute(0, 3, 1, 2)) for image in normalized[self.n_vectors :]]
         return self.network.tokens(features, state, environment_state)
 

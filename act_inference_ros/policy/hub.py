@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a local directory, or a Hugging Face hub id that is downloaded once."""
+"""Finds a checkpoint: in a local directory, or by a Hugging Face hub id, which is downloaded once."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _logger = logging.getLogger(__name__)
 def resolve_checkpoint(checkpoint: str | PathLike[str]) -> Path:
     """The directory with config.json: in the directory `checkpoint` (see `checkpoint_directory`), or downloaded.
 
-    `hf:owner/name`, optionally `hf:owner/name@revision`, is always downloaded. Without `hf:` it is taken as a hub id
-    only if there is neither a directory of that name nor one called `owner`, for then a mistyped path is likelier.
-    Raises CheckpointError if there is no checkpoint, MissingDependencyError if a download needs huggingface_hub.
+    `hf:owner/name`, optionally `hf:owner/name@revision`, is always downloaded. A name without `hf:` is used as a hub id
+    only if there is neither a directory of this name nor one called `owner`, because then a mistyped path is more
+    likely. Raises CheckpointError if there is no checkpoint, MissingDependencyError if a download needs
+    huggingface_hub.
     """
     name = fspath(checkpoint)
     if name.startswith(HUB_PREFIX):
@@ -37,7 +38,7 @@ def resolve_checkpoint(checkpoint: str | PathLike[str]) -> Path:
         if path.is_dir():
             return checkpoint_directory(path)
         exists, has_parent = path.exists(), path.parent.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, not to be looked at, no such user, a null
+    except (OSError, RuntimeError, ValueError) as error:  # too long, not accessible, no such user, a null character
         raise CheckpointError(f"{shown(repr(name))}: expected a checkpoint directory; found {shown(error)}") from error
     if exists:
         raise CheckpointError(f"{path}: expected a checkpoint directory, found a file; give the directory it is in")
@@ -64,7 +65,7 @@ def _download(repository: str, revision: str | None) -> Path:
             "If you mean a directory, there is none of that name"
         ) from error
     try:
-        # Only data files of the top folder: checkpoints may have training states and videos beside them.
+        # Only data files of the top folder, because there may be training states and videos beside them.
         directory = _snapshot(huggingface_hub, repository, revision, "")
         if not (directory / CONFIG_FILE).exists():
             subfolder = _step_folder(huggingface_hub.list_repo_files(repository, revision=revision))
@@ -86,7 +87,7 @@ def _download(repository: str, revision: str | None) -> Path:
 
 
 def _snapshot(hub: Any, repository: str, revision: str | None, folder: str) -> Path:
-    """Download the data files of one folder; return the top one."""
+    """Download the data files of one folder; return the top folder."""
     patterns = [f"{folder}*.json", f"{folder}*.safetensors"]
     return Path(
         hub.snapshot_download(repository, revision=revision, allow_patterns=patterns, ignore_patterns=[f"{folder}*/*"])
@@ -94,7 +95,7 @@ def _snapshot(hub: Any, repository: str, revision: str | None, folder: str) -> P
 
 
 def _step_folder(files: list[str]) -> str | None:
-    """The folder with the policy in a repository to which a whole training's output was uploaded."""
+    """The folder with the policy in a repository that contains the whole output of a training."""
     if f"{PRETRAINED}/{CONFIG_FILE}" in files:
         return PRETRAINED
     step = highest_step([match["step"] for match in map(_STEP_CONFIG.fullmatch, files) if match])

@@ -1,10 +1,10 @@
-"""policy_id: which function a policy computes, told from its files, so that two places can be held against each other.
+"""policy_id: identifies the function that a policy computes, from its files, so that two copies can be compared.
 
-It is a sha256 over what determines the numbers: the architecture, how each input and the action are normalised (mode,
-eps, statistics as float32), and the weights that inference reads, in the type in which they are stored. Not in it are
-the names of files, a renaming of inputs, how many steps of a chunk are executed, the VAE's weights, the engine and the
-precision in which the policy is computed. It is the same for every generation of LeRobot that stores the same policy,
-and however many files the weights are spread over.
+It is a sha256 over everything that determines the numbers: the architecture, the normalisation of each input and of the
+action (mode, eps, statistics as float32), and the weights that inference reads, in their stored type. It does not
+include the names of files, a renaming of inputs, the number of executed steps of a chunk, the VAE's weights, the engine
+and the precision of the computation. It is the same for every generation of LeRobot that stores the same policy, and
+for any number of files with the weights.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from act_inference_ros.policy.config import ActConfig
-from act_inference_ros.policy.normalization import Vector
+from act_inference_ros.policy.normalization import Affine, Vector, normalizer, unnormalizer
 from act_inference_ros.policy.raw_tensors import RawTensor, raw_tensors
 from act_inference_ros.policy.tensor_names import NETWORK, is_read, todays_name
+from act_inference_ros.program.cores import usable_cores
 
 FORMAT = "act_inference_ros policy 1"
 _ARCHITECTURE = (
@@ -39,15 +41,23 @@ _ARCHITECTURE = (
 
 @dataclass(frozen=True)
 class Normalization:
-    """How one feature is normalised: `statistics` has what `mode` needs, float32 (dim,) each.
+    """How one feature is normalised: `statistics` has the values for `mode`, float32 (dim,) each.
 
-    `adds_eps` tells the formula of old checkpoints, which add eps to every range of MIN_MAX.
+    `adds_eps` selects the formula of old checkpoints, which add eps to every range of MIN_MAX.
     """
 
     mode: str
     eps: float
     statistics: Mapping[str, Vector]
     adds_eps: bool = False
+
+    def normalizer(self, dim: int) -> Affine:
+        """The map from the data set's units to the network's input, for a feature of `dim` numbers."""
+        return normalizer(self.mode, dim, self.statistics, self.eps, legacy=self.adds_eps)
+
+    def unnormalizer(self, dim: int) -> Affine:
+        """The map from the network's output to the data set's units, for an action of `dim` numbers."""
+        return unnormalizer(self.mode, dim, self.statistics, self.eps, legacy=self.adds_eps)
 
 
 def policy_id(
@@ -56,7 +66,7 @@ def policy_id(
     """Return the policy's id, 64 hexadecimal digits.
 
     `inputs` has the normalisation of each of `config.read_keys`, `weights` the safetensors files that hold the network.
-    Raises CheckpointError for a file that is not whole.
+    Raises CheckpointError for a damaged file.
     """
     digest = _Digest()
     digest.add(FORMAT)
@@ -72,7 +82,7 @@ def policy_id(
 
 
 class _Digest:
-    """A sha256 over parts, each with its length before it, so that no two sequences of parts look alike."""
+    """A sha256 over parts, each with its length before it, so that different sequences of parts always differ."""
 
     def __init__(self) -> None:
         self._sha = hashlib.sha256()
@@ -92,7 +102,7 @@ class _Digest:
             self._bytes(normalization.statistics[name].astype("<f4").tobytes())
 
     def add_files(self, paths: Sequence[Path]) -> None:
-        """The tensors of all files together, in the order of their names."""
+        """Add the tensors of all files together, in the order of their names."""
         parts = sorted(part for path in paths for part in _digests(path))
         for _, part in parts:
             self._bytes(part)
@@ -102,10 +112,14 @@ class _Digest:
         self._sha.update(content)
 
 
+_MOST_THREADS = 4
+"""Number of threads: hashlib lets other threads run meanwhile; with more threads the disk limits the speed."""
+
+
 def _digests(path: Path) -> Iterable[tuple[str, bytes]]:
     """Name and digest of each tensor of a file that inference reads."""
-    with raw_tensors(path) as tensors:
-        return [_of_tensor(tensor) for tensor in tensors if is_read(todays_name(tensor.name))]
+    with raw_tensors(path) as tensors, ThreadPoolExecutor(min(usable_cores(), _MOST_THREADS)) as pool:
+        return list(pool.map(_of_tensor, [tensor for tensor in tensors if is_read(todays_name(tensor.name))]))
 
 
 def _of_tensor(tensor: RawTensor) -> tuple[str, bytes]:

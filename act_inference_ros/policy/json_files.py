@@ -1,4 +1,4 @@
-"""Reading the JSON files of a checkpoint: a plain object of bounded size in which nothing is ambiguous."""
+"""Reads the JSON files of a checkpoint: plain objects of limited size without ambiguities."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from act_inference_ros.policy.refusals import refusal, shown
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a checkpoint's file.
 
-    Raises CheckpointError if it is missing, unreadable, too large or too deep, if a key is there twice, and for NaN,
-    Infinity and numbers too large for a double.
+    Raises CheckpointError if the file is missing, unreadable, too large or nested too deeply, if a key occurs twice,
+    and for NaN, Infinity and numbers too large for a double.
     """
     with open_file(path, "a file of a LeRobot checkpoint (the directory pretrained_model/)") as file:
         try:
@@ -64,7 +64,7 @@ def _finite(text: str) -> float:
 
 
 def _is_deeper(value: object, depth: int) -> bool:
-    """Whether lists and objects are inside each other more than `depth` times; level by level, without recursion."""
+    """Whether lists and objects are nested more than `depth` times; checked level by level, without recursion."""
     level = [value]
     for _ in range(depth):
         level = [child for parent in level for child in _children(parent)]

@@ -1,8 +1,8 @@
-"""How the products over tokens are computed: each kind gives the same numbers, up to rounding.
+"""How the products over tokens are computed: all kinds give the same numbers, up to rounding.
 
-`PLAIN` is what PyTorch does with linear layers. `POINTWISE` writes them as 1x1 convolutions over a row of tokens: when
-a compiled graph is frozen, oneDNN stores the weights of convolutions in the order in which it reads them and joins the
-rectifier to them, but not those of linear layers, which stay with another library.
+`PLAIN` uses PyTorch's linear layers. `POINTWISE` writes them as 1x1 convolutions over a row of tokens: when a compiled
+graph is frozen, oneDNN stores the weights of convolutions in its reading order and fuses the rectifier with them. It
+does not do this for linear layers, which another library computes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _pointwise_feed_forward(x: Tensor, first: nn.Linear, activation: Activation,
 
 
 def _as_image(x: Tensor) -> Tensor:
-    """Tokens (B, S, D) as an image (B, D, 1, S); no copy, for that is its channels_last layout."""
+    """Tokens (B, S, D) as an image (B, D, 1, S); not a copy, because this is the image's channels_last layout."""
     return x.unsqueeze(1).permute(0, 3, 1, 2)
 
 

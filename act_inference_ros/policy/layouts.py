@@ -1,4 +1,4 @@
-"""Where in a directory the checkpoint is, and which files hold its weights, for every layout that training leaves.
+"""Finds the checkpoint in a directory, and the files of its weights, for every layout that training writes.
 
 Source: LeRobot's common/train_utils.py (checkpoints/<step>/pretrained_model, with `last` pointing to the newest step)
 and scripts/lerobot_convert_dcp.py; Hugging Face's index of weights that are split over several files.
@@ -28,10 +28,10 @@ _logger = logging.getLogger(__name__)
 
 
 def checkpoint_directory(directory: Path) -> Path:
-    """The directory with config.json: `directory` itself, its `pretrained_model/`, or that of a step of training.
+    """The directory with config.json: `directory` itself, its `pretrained_model/`, or that of a training step.
 
-    Of several steps it is `checkpoints/last`, else the highest; which one was taken is logged. `directory` itself is
-    returned if there is nothing of this kind.
+    Of several steps `checkpoints/last` is used, otherwise the highest; the choice is logged. `directory` itself is
+    returned if it contains none of these.
     """
     found = directory
     if not (directory / CONFIG_FILE).exists():
@@ -44,7 +44,7 @@ def checkpoint_directory(directory: Path) -> Path:
 
 
 def highest_step(names: list[str]) -> str | None:
-    """Of the directories of training's steps the one to take: `last`, or the highest number; None if there is none."""
+    """The directory of the training step to use: `last`, or the highest number; None if there is none."""
     numbers = [name for name in names if name.isascii() and name.isdigit() and len(name) < 20]
     return LAST if LAST in names else max(numbers, key=int, default=None)
 
@@ -61,9 +61,9 @@ def _of_training(directory: Path) -> Path | None:
 
 
 def weight_files(directory: Path) -> tuple[Path, ...]:
-    """The safetensors files with the weights: model.safetensors, or the files that its index names.
+    """The safetensors files with the weights: model.safetensors, or the files in its index.
 
-    Raises CheckpointError, with what to do, for weights that are kept in another way.
+    Raises CheckpointError, with what to do, for weights in another format.
     """
     adapters = [name for name in _ADAPTERS if (directory / name).exists()]
     if adapters:
@@ -97,7 +97,7 @@ def _missing(directory: Path) -> CheckpointError:
 
 
 def _distributed(directory: Path) -> Iterator[Path]:
-    """Files of a distributed checkpoint, in the directory or in one inside it."""
+    """Files of a distributed checkpoint, in the directory or in one of its subdirectories."""
     for pattern in ("*.distcp", "*/*.distcp"):
         yield from directory.glob(pattern)
 

@@ -33,7 +33,7 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def self_attention(self, x: Tensor, position: Tensor) -> Tensor:
-        """Attend from x to x, (B, L, D); the position, broadcast to it, goes into queries and keys, never values."""
+        """Attend from x to x, (B, L, D); the position, broadcast to x, is added to queries and keys, not to values."""
         dim = x.shape[-1]
         query_key = self.kernels.linear(x + position, self.in_proj_weight[: 2 * dim], self.in_proj_bias[: 2 * dim])
         return self.attend(query_key[..., :dim], query_key[..., dim:], self.values(x))
@@ -118,7 +118,7 @@ class DecoderLayer(FeedForward):
         return self.attend_to_memory(x, query, memory, memory_position)
 
     def attend_to_steps(self, x: Tensor, step_position: Tensor) -> tuple[Tensor, Tensor]:
-        """The part before the observation is looked at: -> residual stream and projected cross-attention queries."""
+        """The part before the observation is used: -> residual stream and projected cross-attention queries."""
         if self.pre_norm:
             x = x + self.self_attn.self_attention(self.norm1(x), step_position)
             return x, self.multihead_attn.queries(self.norm2(x) + step_position)
@@ -126,7 +126,7 @@ class DecoderLayer(FeedForward):
         return x, self.multihead_attn.queries(x + step_position)
 
     def attend_to_memory(self, x: Tensor, query: Tensor, memory: Tensor, memory_position: Tensor) -> Tensor:
-        """The rest of the layer, from what `attend_to_steps` returned."""
+        """The rest of the layer, from the results of `attend_to_steps`."""
         cross = self.multihead_attn
         x = x + cross.attend(query, cross.keys(memory + memory_position), cross.values(memory))
         if self.pre_norm:
@@ -169,9 +169,9 @@ class Decoder(nn.Module):
 
 
 class ActNetwork(nn.Module):
-    """ACT, trainable: parameter and buffer names are LeRobot's less the prefix `model.` (and less the VAE's).
+    """ACT, trainable: parameter and buffer names are LeRobot's without the prefix `model.` and without the VAE's.
 
-    `backbone` turns one camera's normalised images (B, 3, H, W) into a feature map; it exists if there are images.
+    `backbone` turns one camera's normalised images (B, 3, H, W) into a feature map; it exists only if there are images.
     """
 
     def __init__(self, config: ActConfig) -> None:
@@ -243,7 +243,7 @@ class ActNetwork(nn.Module):
 def sinusoidal_positions(height: int, width: int, dim: int) -> Tensor:
     """Position of each pixel of a feature map, row by row: float32 (height * width, dim).
 
-    Source: LeRobot's ACTSinusoidalPositionEmbedding2d. Coordinates count from one and are scaled to (0, 2 pi]; sine and
+    Source: LeRobot's ACTSinusoidalPositionEmbedding2d. Coordinates count from one and are scaled to (0, 2 pi]. Sine and
     cosine alternate and share a frequency; the first half of the channels is for y, the second for x.
     """
     half = dim // 2

@@ -17,11 +17,11 @@ Vector: TypeAlias = npt.NDArray[np.float32]
 DEFAULT_EPS = 1e-8
 
 CONSTANT_SPREAD = 1e-5
-"""A spread below this is that of something which did not move, in metres, radians, degrees or steps of a servo."""
+"""A spread below this means that a value did not move, in metres, radians, degrees or servo steps."""
 CONSTANT_FRACTION = 1e-6
-"""So is one below this fraction of the largest spread in the same vector."""
+"""A spread below this fraction of the largest spread in the same vector means the same."""
 REALISTIC_ERROR = 1e-3
-"""By how much a joint that does not move may be measured elsewhere on another day, in the data set's units."""
+"""How much the measured position of a joint that does not move may differ on another day, in the data set's units."""
 
 STATISTICS = {
     "IDENTITY": (),
@@ -37,7 +37,7 @@ STATISTICS = {
 class Affine:
     """y = (x - shift) * scale + offset; each float32 (dim,), or (3,) for the channels of an image.
 
-    Three numbers where two would do: `x - shift` is exact for x near shift, which matters when the spread is tiny.
+    It has three numbers instead of two because `x - shift` is exact for x near shift, which matters for a tiny spread.
     """
 
     shift: Vector
@@ -52,10 +52,10 @@ def identity(dim: int) -> Affine:
 
 
 def normalizer(mode: str, dim: int, statistics: Mapping[str, Vector], eps: float, *, legacy: bool = False) -> Affine:
-    """The map from a dataset's units to what the network reads.
+    """The map from a dataset's units to the network's input.
 
-    MEAN_STD: (x - mean) / (std + eps). The other modes map [lower, upper] to [-1, 1]; a range of zero counts as eps,
-    while `legacy` checkpoints add eps to every range. `statistics` holds the entries STATISTICS[mode], each (dim,).
+    MEAN_STD: (x - mean) / (std + eps). The other modes map [lower, upper] to [-1, 1]; a zero range is replaced by eps,
+    while `legacy` checkpoints add eps to every range. `statistics` has the entries STATISTICS[mode], each (dim,).
     """
     if mode == "IDENTITY":
         return identity(dim)
@@ -79,9 +79,9 @@ def unnormalizer(mode: str, dim: int, statistics: Mapping[str, Vector], eps: flo
 
 
 def constant_entries(scale: Vector) -> list[int]:
-    """Which entries did not move in the data set, by the scale (dim,) of their normaliser, the reciprocal of a spread.
+    """The entries that did not move in the data set, by the scale (dim,) of their normaliser, 1 / spread.
 
-    LeRobot's formula divides by a spread of 0 + eps = 1e-8, so the smallest deviation there becomes a huge number.
+    LeRobot's formula divides by 0 + eps = 1e-8 for them, so the smallest deviation becomes a huge number.
     """
     spread = 1.0 / np.asarray(scale, np.float64)
     limit = max(CONSTANT_SPREAD, CONSTANT_FRACTION * float(spread.max()))
@@ -89,7 +89,7 @@ def constant_entries(scale: Vector) -> list[int]:
 
 
 def for_pixels(affine: Affine) -> Affine:
-    """The same map for uint8 pixels, where `affine` is for pixels divided by 255."""
+    """The same map for uint8 pixels, if `affine` is for pixels divided by 255."""
     return Affine(_float32(affine.shift * 255.0), _float32(affine.scale / 255.0), affine.offset)
 
 

@@ -1,4 +1,4 @@
-"""What is odd about a policy that runs nevertheless: said when it is loaded, and kept with it."""
+"""Warnings about unusual properties of a policy that still runs: logged when it is loaded, and kept with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def left_as_it_is(key: str, old: str) -> str:
 
 
 def of_constant_entries(normalizers: Mapping[str, Affine]) -> list[str]:
-    """The warnings about what did not move in the data set, for the normalisers of the policy's vectors by key."""
+    """The warnings about values that did not move in the data set; `normalizers` are those of the vectors by key."""
     return [
         f"{key}[{index}] did not move in the data set, where it was {affine.shift[index]:g}. A measured value that is "
         f"off by {REALISTIC_ERROR:g} becomes {REALISTIC_ERROR * affine.scale[index]:.0e} for the network, and may move "

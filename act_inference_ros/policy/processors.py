@@ -1,7 +1,7 @@
 """LeRobot's processor pipelines (policy_preprocessor.json, policy_postprocessor.json), read but never executed.
 
-Source: LeRobot's processor/pipeline.py and policies/act/processor_act.py (0.4.0 and later). Only the steps that ACT's
-own pipelines have are known. Any other step might change numbers, so it is an error and not ignored.
+Source: LeRobot's processor/pipeline.py and policies/act/processor_act.py (0.4.0 and later). Only the steps of ACT's own
+pipelines are known. Any other step might change numbers, so it is an error and not ignored.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class NormalizerStep:
 
 @dataclass(frozen=True)
 class Pipelines:
-    """What both pipelines do to numbers and names. `rename`: robot's observation key -> policy's key."""
+    """The effects of both pipelines on numbers and names. `rename`: robot's observation key -> policy's key."""
 
     normalizer: NormalizerStep
     unnormalizer: NormalizerStep
@@ -90,7 +90,7 @@ class _Step:
     def check_changes_no_numbers(self, harmless: tuple[str, ...]) -> None:
         if self.name not in harmless:
             raise self.error("a step of ACT's own pipelines, because others are not run", self.name)
-        dtype = self.config.get("float_dtype")  # the device beside it is the training machine's
+        dtype = self.config.get("float_dtype")  # the device in the same step is the training machine's
         if dtype not in (None, "float32", "float"):
             raise self.error("float_dtype null or float32", dtype)
 
@@ -110,7 +110,7 @@ class _Step:
         return NormalizerStep(self._modes(), float(eps), self._state_path())
 
     def _modes(self) -> dict[str, str]:
-        """Mode per key: for inputs by the step's own features, for the action by type alone, as in LeRobot."""
+        """Mode per key: for inputs by the step's own features, for the action only by its type, as in LeRobot."""
         by_kind = self.config.get("norm_map")
         if not isinstance(by_kind, dict) or not all(mode in NORMALIZATION_MODES for mode in by_kind.values()):
             raise self.error(f"norm_map to be an object of {', '.join(NORMALIZATION_MODES)}", by_kind)
@@ -139,7 +139,7 @@ class _Step:
 
 
 def _is_name(key: object) -> bool:
-    """Whether a key may be an observation's name."""
+    """Whether a key is a valid name of an observation."""
     return isinstance(key, str) and 0 < len(key) <= bounds.NAME_LENGTH and key.isprintable()
 
 
@@ -151,7 +151,7 @@ def _steps(path: Path) -> list[_Step]:
     for index, entry in enumerate(steps):
         name = entry.get("registry_name") if isinstance(entry, dict) else None
         if not isinstance(name, str):
-            # A step may name a class to import instead. A checkpoint is data: nothing in it is ever imported.
+            # A step may name a class to import instead. A checkpoint is only data: nothing in it is ever imported.
             raise refusal(path, "a registry_name", entry, f"step {index}")
         config = entry.get("config") or {}
         if not isinstance(config, dict):

@@ -1,7 +1,7 @@
-"""The tensors of a safetensors file as they are stored: names, types, shapes and bytes. Needs neither torch nor numpy.
+"""The tensors of a safetensors file as stored: names, types, shapes and bytes. Needs neither torch nor numpy.
 
-Source of the format: a length (8 bytes, little-endian), a JSON object of that length, then the tensors' bytes, which
-the object places by offsets from its own end.
+Source of the format: a length (8 bytes, little-endian), a JSON object of that length, then the tensors' bytes. The JSON
+object gives the place of each tensor by offsets from the object's end.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class RawTensor:
 
 @contextmanager
 def raw_tensors(path: Path) -> Iterator[list[RawTensor]]:
-    """Give the tensors of a file, mapped into memory: their bytes are valid only within the `with` block.
+    """Yield the tensors of a file, mapped into memory: their bytes are valid only within the `with` block.
 
-    Raises CheckpointError for a file that is not whole. What is in the tensors is not looked at.
+    Raises CheckpointError for a damaged file. The values of the tensors are not checked.
     """
     try:
         with open_file(path, _WHOLE) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
@@ -64,7 +64,8 @@ def _tensors(path: Path, whole: memoryview) -> list[RawTensor]:
         entries = [_checked(name, entry, len(whole) - start) for name, entry in header.items() if name != _METADATA]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise refusal(path, "the header of a safetensors file", error) from error
-    # Only now are there views of the contents: an error's traceback would keep them, and the file could not be closed.
+    # Views of the contents exist only from here on: an error's traceback would keep them, and the file could not be
+    # closed.
     return [RawTensor(name, dtype, shape, whole[start + a : start + b]) for name, dtype, shape, a, b in entries]
 
 

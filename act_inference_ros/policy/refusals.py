@@ -1,4 +1,4 @@
-"""The one form of a message about a checkpoint: the file, the thing in it, what was expected and what was found."""
+"""The form of all messages about a checkpoint: the file, the part of it, what was expected and what was found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST = 300
 
 
 def refusal(path: Path, expected: str, found: object, thing: str = "") -> CheckpointError:
-    """The error about `thing` in a file: one line that can be printed, however long or odd what was found is."""
+    """The error about `thing` in a file: one printable line, whatever the length or content of `found`."""
     about = f"{shown(thing)}: " if thing else ""
     return CheckpointError(f"{shown(path, 4096)}: {about}expected {expected}; found {shown(found)}")
 

@@ -1,4 +1,4 @@
-"""The ResNets that ACT may see with, by the names that config.json gives them. Imports nothing of torch."""
+"""The ResNets that ACT may use as its backbone, by their names in config.json. Imports nothing of torch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ResNetLayout:
-    """How many blocks each of the four stages has, and whether they are bottlenecks."""
+    """The number of blocks in each of the four stages, and whether they are bottlenecks."""
 
     blocks: tuple[int, int, int, int]
     bottleneck: bool
 
     @property
     def channels(self) -> int:
-        """Channels of the last feature map."""
+        """Number of channels of the last feature map."""
         return 2048 if self.bottleneck else 512
 
 

@@ -1,4 +1,4 @@
-"""The network of a checkpoint: what config.json describes, with every parameter from the files of the weights."""
+"""The network of a checkpoint: built as config.json describes, with every parameter from the files of the weights."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from act_inference_ros.policy.tensors import TensorFiles
 
 
 def load_network(config: ActConfig, weights: TensorFiles) -> ActNetwork:
-    """The network with every parameter from the files; the VAE's are left there.
+    """The network with every parameter from the files; the VAE's parameters are not read.
 
-    Raises CheckpointError before any memory is taken if the files hold other tensors than config.json describes, or if
+    Raises CheckpointError before any memory is used if the files hold other tensors than config.json describes, or if
     the network is too large.
     """
-    with torch.device("meta"):  # no memory and no random numbers for what is replaced at once
+    with torch.device("meta"):  # no memory and no random numbers for parameters that are replaced at once
         network = ActNetwork(config)
     wanted = {NETWORK + name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     _check_names(wanted, weights)
@@ -30,7 +30,9 @@ def load_network(config: ActConfig, weights: TensorFiles) -> ActNetwork:
     numbers = sum(math.prod(shape) for shape in wanted.values()) + _positions(config) * config.dim_model
     if numbers > bounds.NETWORK_NUMBERS:
         raise refusal(weights.paths[0], f"a network of at most {bounds.NETWORK_NUMBERS} numbers", numbers)
-    tensors = {name.removeprefix(NETWORK): weights.read(name, shape) for name, shape in wanted.items()}
+    tensors = {
+        name.removeprefix(NETWORK): torch.from_numpy(weights.read(name, shape)) for name, shape in wanted.items()
+    }
     network.load_state_dict(tensors, strict=True, assign=True)
     return network
 
@@ -46,7 +48,7 @@ def _check_names(wanted: dict[str, tuple[int, ...]], weights: TensorFiles) -> No
 
 
 def _positions(config: ActConfig) -> int:
-    """How many tokens of the observation and steps of a chunk have a position of `dim_model` numbers."""
+    """The number of observation tokens and chunk steps that have a position of `dim_model` numbers."""
     dilate = config.replace_final_stride_with_dilation
     maps = (feature_map_size(image.shape[1], image.shape[2], dilate) for image in config.images)
     return sum(height * width for height, width in maps) + config.chunk_size

@@ -1,4 +1,4 @@
-"""What every executable of the package needs: signals, exit status, child processes, progress, installed files.
+"""Tools for every executable of the package: signals, exit status, child processes, progress, installed files.
 
-Knows nothing of policies or robots. Imports the standard library only, and rich where a progress bar is shown.
+Independent of policies and robots. Imports the standard library only, and rich to show a progress bar.
 """

@@ -1,4 +1,4 @@
-"""Programs that are started, watched and, whatever happens, ended."""
+"""Programs that are started, watched and always ended."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LAST_LINES = 15
 
 
 class ManagedProcess:
-    """A program in a process group of its own; leaving the block ends the group: first politely, then surely.
+    """A program in its own process group; leaving the block ends the group, first with SIGTERM, then with SIGKILL.
 
-    Its output goes to `log`; `lines` hands over those of stdout meanwhile. Without a log it writes where we do. It is
-    killed if it has not ended `terminate_timeout_s` after it was told to.
+    Its output goes to `log`; `lines` gives the lines of stdout meanwhile. Without a log it writes to this one's output.
+    It is killed if it has not ended `terminate_timeout_s` after it was told to.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ManagedProcess:
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Unconditionally: of a program that has ended, children may still be running.
+        # Unconditionally, because children of an ended program may still be running.
         self._signal_group(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(self._terminate_timeout_s)
@@ -83,6 +83,11 @@ class ManagedProcess:
         self._process.wait()
         shared_memory.remove_dead(used)
         self._finish_reading()
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return self._process.pid
 
     @property
     def returncode(self) -> int | None:
@@ -126,7 +131,7 @@ class ManagedProcess:
             self._reader.join(1.0)
 
     def _shared_memory(self) -> set[str]:
-        """What the group has open in shared memory, to be removed if it must be killed."""
+        """Return the group's open files in shared memory, to be removed if the group must be killed."""
         return set().union(*(shared_memory.in_use_by(pid) for pid in _members(self._process.pid)))
 
     def _signal_group(self, number: int) -> None:

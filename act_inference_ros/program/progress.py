@@ -1,4 +1,4 @@
-"""How far a program's work is: a bar with rate and time left in a terminal, a line now and then in a log."""
+"""Shows a program's progress: a bar with rate and time left in a terminal, occasional lines in a log."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """What is told how far the work is."""
+    """Receives the progress of the work."""
 
     def __call__(self, done: float, total: float, note: str = "") -> None:
-        """Done so far, of how much, in whatever unit; a `note` is shown instead of the rate."""
+        """Report `done` of `total`, in any unit; a `note` is shown instead of the rate."""
 
 
 _LINES = 10
@@ -25,7 +25,7 @@ _SOONEST_S = 1.0
 
 @contextmanager
 def progress_bar(title: str, unit: str, say: Callable[[str], None]) -> Iterator[Progress]:
-    """Give a function to call as often as one likes; `unit` is what is counted, such as `episodes`.
+    """Give a function that may be called at any rate; `unit` names the counted things, such as `episodes`.
 
     It shows a bar if stdout is a terminal and rich is installed; otherwise it hands lines to `say`.
     """
@@ -48,7 +48,7 @@ def _bar() -> Bar | None:
     try:
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
-    except ModuleNotFoundError:  # an optional dependency: lines will do
+    except ModuleNotFoundError:  # an optional dependency: lines are enough
         return None
     return Bar(
         TextColumn("{task.description}"),
@@ -60,7 +60,7 @@ def _bar() -> Bar | None:
 
 
 class _Lines:
-    """A line whenever another tenth is done, but no more than one a second, and one at the end."""
+    """Prints a line for each further tenth, at most one per second, and one at the end."""
 
     def __init__(self, title: str, unit: str, say: Callable[[str], None]) -> None:
         self._title, self._unit, self._say = title, unit, say

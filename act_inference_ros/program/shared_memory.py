@@ -1,10 +1,10 @@
-"""What programs that were killed leave in shared memory, told apart from what others use, and removed.
+"""Finds and removes the shared memory of killed programs, and leaves alone what living programs use.
 
 Fast DDS holds a lock (flock) on the file NAME_el of each of its segments, and on NAME_el or NAME_sl of each of its
-ports, for as long as a process uses them. The kernel lets go of a lock however the process ends, so what nobody locks
-was left behind. Fast DDS's own tool, `fastdds shm clean`, goes by the same rule. So do this package's own files: each
-is made locked (`create_locked`) and removed when nobody locks it (`remove_unlocked`). Process ids would not tell that
-across containers that share the memory.
+ports, as long as a process uses them. The kernel releases a lock when its process ends in any way, so a file without a
+lock was left behind. Fast DDS's own tool, `fastdds shm clean`, uses the same rule, and so do this package's own files:
+each is made locked (`create_locked`) and removed when no process locks it (`remove_unlocked`). Process ids would not
+work across containers that share the memory.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pathlib import Path
 
 DIRECTORY = Path("/dev/shm")  # noqa: S108 - where shm_open keeps its objects on Linux
 SETTLED_S = 60.0
-"""A participant makes its files and locks them within milliseconds: what is older than this and not locked is dead."""
+"""A participant locks its new files within milliseconds: an unlocked file older than this is dead."""
 
 CLIENT_REGION_PREFIX = "act_inference_"
-"""Of the names of the regions in which this package's clients hand images to a Triton on the same machine."""
+"""Prefix of the regions in which this package's clients pass images to a Triton on the same machine."""
 
 _FAST_DDS = re.compile(r"(?:sem\.)?(fast(?:rtps|dds)_(?:[0-9a-f]{16}|port\d{1,5}))(?:_el|_sl|_mutex)?")
 _LOCKS = ("_el", "_sl")
 
 
 def in_use_by(pid: int) -> set[str]:
-    """Names of the files in shared memory that a process has open or mapped; none if it has ended."""
+    """Return the files in shared memory that a process has open or mapped; empty if it has ended."""
     found: set[str] = set()
     with contextlib.suppress(OSError):
         maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace")
@@ -42,24 +42,24 @@ def in_use_by(pid: int) -> set[str]:
 
 
 def remove_dead(names: Iterable[str]) -> list[str]:
-    """Remove those of Fast DDS's segments and ports in `names` that no process uses any more; returns what went.
+    """Remove Fast DDS's segments and ports in `names` that no process uses any more; return the removed names.
 
-    Only for names that a process has had open: of a segment just being made, the lock may not be there yet.
+    Only for names that a process has had open, because a new segment may not have its lock yet.
     """
     removed: list[str] = []
     for stem in {match[1] for name in names if (match := _FAST_DDS.fullmatch(name))}:
         files = [DIRECTORY / f"{stem}{end}" for end in ("", *_LOCKS)] + [DIRECTORY / f"sem.{stem}_mutex"]
         locks = [path for end in _LOCKS if (path := DIRECTORY / f"{stem}{end}").exists()]
-        if locks and not any(is_locked(path) for path in locks):  # without any, nobody knows
+        if locks and not any(is_locked(path) for path in locks):  # without a lock file, its use is unknown
             removed += [path.name for path in files if _unlink(path)]
     return removed
 
 
 def remove_ports(ports: range) -> list[str]:
-    """Remove Fast DDS's files of these ports that nobody locks, also those without any lock; returns what went.
+    """Remove Fast DDS's files of these ports that nobody locks, also those without a lock file; return their names.
 
-    Only for the ports of a domain that is one's own, when every program in it has ended: there, what has no lock is
-    nobody's either. What a killed program leaves behind is otherwise never removed.
+    Only for the ports of the caller's own domain, after every program in it has ended: there, a file without a lock is
+    unused, too. Otherwise nothing would remove the leftovers of a killed program.
     """
     removed: list[str] = []
     for port in ports:
@@ -72,7 +72,7 @@ def remove_ports(ports: range) -> list[str]:
 
 
 def remove_abandoned() -> list[str]:
-    """Remove what programs of this user that were killed some time ago have left of Fast DDS; returns what went."""
+    """Remove old Fast DDS files of this user's killed programs; return the removed names."""
     youngest: dict[str, float] = {}
     with contextlib.suppress(OSError):
         for entry in os.scandir(DIRECTORY):
@@ -94,13 +94,13 @@ def create_locked(directory: Path, prefix: str, suffix: str = "") -> tuple[int, 
         descriptor = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink:  # else it was taken for an abandoned one before it was locked
+            if os.fstat(descriptor).st_nlink:  # else another process removed it as abandoned before it was locked
                 return descriptor, name
         os.close(descriptor)
 
 
 def remove_unlocked(*paths: Path) -> list[str]:
-    """Remove what this user made with `create_locked` and no process locks any more; returns the names of what went."""
+    """Remove this user's files from `create_locked` that no process locks any more; return their names."""
     removed: list[str] = []
     for path in paths:
         with contextlib.suppress(OSError):  # another user's, in use, or removed meanwhile
@@ -117,12 +117,12 @@ def remove_unlocked(*paths: Path) -> list[str]:
 
 
 def remove_abandoned_client_regions() -> list[str]:
-    """Remove the regions of clients that have ended without doing so, as when they are killed; returns what went."""
+    """Remove the regions of clients that ended without removing them, such as killed ones; return their names."""
     return remove_unlocked(*DIRECTORY.glob(f"{CLIENT_REGION_PREFIX}*"))
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody who lives holds the lock on a file; what belongs to another user counts as held."""
+    """Whether a living process holds the lock on a file; a file of another user counts as locked."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The signals that ask a program to stop, as something the program looks at when it is ready to."""
+"""The signals that ask a program to stop, for the program to check when it is ready."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ PACKAGE = "act_inference_ros"
 
 
 def package_version() -> str:
-    """Return the version; an empty text where the package is not installed but only on the path."""
+    """Return the version; empty if the package is only on the path and not installed."""
     try:
         return metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:

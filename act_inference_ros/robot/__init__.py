@@ -1,4 +1,4 @@
-"""What the user says of the robot: parameters (each declared once), the typed configuration, the parameter file.
+"""How the user describes the robot: parameters (each declared once), the typed configuration, the parameter file.
 
 Imports numpy only, and PyYAML where a file is read; the node, the evaluator and the simulator share it.
 """

@@ -12,29 +12,33 @@ from operator import lt
 from typing import Any, cast
 
 from act_inference_ros.interfaces import STUCK_HOLD
-from act_inference_ros.joints import (
-    JointBinding,
-)
+from act_inference_ros.joints import JointBinding, StateBinding, joint_and_field
 from act_inference_ros.robot import parts
 from act_inference_ros.robot.devices import Camera, Controller
 from act_inference_ros.robot.parameters import INFINITY, Value, complete, raise_problems
+from act_inference_ros.robot.topic_names import DEFAULT_NODE, with_full_names
 from act_inference_ros.spec import PolicySpec
 
 WATCH_PERIOD_S = 0.02
-"""Whether the arm must hold is looked at least this often."""
+"""The node checks at least this often whether the arm must hold."""
 
 
 def ticks_per_command(command_rate: float) -> int:
-    """Return how many looks at the rules fit into one period of a stream that has `command_rate` targets per second."""
+    """Return how many checks of the rules fit into one period of a stream with `command_rate` targets per second."""
     return max(1, math.ceil(1.0 / (command_rate * WATCH_PERIOD_S) - 1e-9))
 
 
 @dataclass(frozen=True)
 class RobotConfiguration:
-    """Everything the parameter file says. Times in seconds, rates in 1/s; joints carry units and limits."""
+    """Everything that the parameter file says. Times are in s, rates in 1/s; joints carry units and limits."""
 
     mode: str | None
     checkpoint: str | None
+    engine: str
+    providers: tuple[str, ...]
+    isolation: str
+    threads: int
+    niceness: int
     device: str
     precision: str
     compile: bool
@@ -51,8 +55,9 @@ class RobotConfiguration:
     fallback: str
     fps: float
     inference_rate: float
-    state_topic: str
-    state: JointBinding | None
+    state_topics: tuple[str, ...]
+    """One topic with all joints, or several topics, each with some of the joints."""
+    state: StateBinding | None
     environment_state_topic: str
     cameras: tuple[Camera, ...]
     resize: bool
@@ -74,41 +79,46 @@ class RobotConfiguration:
     share_topics: bool
     start_paused: bool
     shadow: bool
+    black_box: str
     robot_description: str
     robot_description_topic: str
     enable_topic: str
     enable_timeout: float
     start_pose: tuple[float, ...]
     unlimited_joints: tuple[str, ...]
-    """Joints of the action for which neither the file nor a description gives both ends, and nobody wrote `.inf`."""
+    """Joints of the action without both limits: neither the file nor a description gives them, or says `.inf`."""
 
     @classmethod
-    def from_parameters(cls, given: Mapping[str, Any], description: str = "") -> RobotConfiguration:
+    def from_parameters(
+        cls, given: Mapping[str, Any], description: str = "", node: str = DEFAULT_NODE
+    ) -> RobotConfiguration:
         """Check the given parameters together; raises one ConfigurationError that lists every problem found.
 
         `description` is the robot's URDF where `robot_description` is empty; the tighter of file and URDF holds.
+        `node` is the full name of the node whose parameters these are: relative topics lie in its namespace.
         """
-        values = complete(given)
+        values = with_full_names(complete(given), node)
         problems: list[str] = []
         described = parts.described(cast(str, values["robot_description"]) or description, problems)
-        state_joints = cast("list[str]", values["state.joints"])
-        action_joints = cast("list[str]", values["action.joints"]) or state_joints
-        joints = parts.joints_of(values, [*state_joints, *action_joints], described, problems)
+        entries = cast("list[str]", values["state.joints"])
+        commanded = cast("list[str]", values["action.joints"])
+        action_joints = commanded or parts.positions_in(entries)
+        names = [*(joint_and_field(entry)[0] for entry in entries), *action_joints]
+        joints = parts.joints_of(values, names, described, problems)
+        state_topics = parts.state_topics_of(values, problems)
         cameras = parts.cameras_of(values, problems)
         controllers = parts.controllers_of(values, problems)
-        problems += parts.duplicates("state.joints", state_joints) + parts.duplicates("action.joints", action_joints)
+        problems += parts.duplicates("state.joints", entries) + parts.duplicates("action.joints", action_joints)
+        problems += parts.field_problems(entries, commanded)
         problems += parts.coverage_problems(action_joints, controllers)
-        problems += parts.shared_topics(values, cameras, controllers)
+        problems += parts.shared_topics(values, state_topics, cameras, controllers)
         problems += parts.goal_problems(values, controllers, joints)
         pose = tuple(cast("list[float]", values["start_pose"]))
-        if all(name in joints for name in action_joints):  # else what is wrong with the joints is enough to read
+        if all(name in joints for name in action_joints):  # else the joints' problems suffice
             problems += parts.pose_problems(pose, [joints[name] for name in action_joints])
         if not action_joints:
-            problems.append("action.joints: empty, and so is state.joints; name the joints that the policy commands")
-        if not values["state.topic"]:
-            problems.append(
-                "state.topic: empty; measured joint positions are needed to start every motion from where the arm is"
-            )
+            nor = "state.joints has no positions" if entries else "so is state.joints"
+            problems.append(f"action.joints: empty, and {nor}; name the joints that the policy commands")
         raise_problems("parameters", problems)
         plain = {name: values[name] for name in _TAKEN_AS_THEY_ARE}
         return cls(
@@ -117,8 +127,9 @@ class RobotConfiguration:
             checkpoint=_given(values["checkpoint"]),
             server=_given(values["server"]),
             model=_given(values["model"]),
-            state_topic=cast(str, values["state.topic"]),
-            state=JointBinding([joints[name] for name in state_joints]) if state_joints else None,
+            providers=tuple(cast("list[str]", values["providers"])),
+            state_topics=state_topics,
+            state=parts.state_of(entries, joints),
             environment_state_topic=cast(str, values["environment_state.topic"]),
             cameras=cameras,
             action=JointBinding([joints[name] for name in action_joints]),
@@ -130,7 +141,7 @@ class RobotConfiguration:
         )
 
     def check_limits(self) -> None:
-        """Raise ConfigurationError for a joint without position limits: it must be said in so many words."""
+        """Raise ConfigurationError for a joint without position limits, unless the user wrote that it has none."""
         raise_problems(
             "parameters",
             [
@@ -141,7 +152,7 @@ class RobotConfiguration:
         )
 
     def wider_limits(self, other: RobotConfiguration) -> list[str]:
-        """Name the joints' limits that are wider in `other`: what an arm that is moving must not be given."""
+        """Name the joints' limits that are wider in `other`: a moving arm must not get wider limits."""
         wider = []
         for ours, theirs in zip(self.action.joints, other.action.joints, strict=True):
             lowest = (-INFINITY if joint.minimum is None else joint.minimum for joint in (theirs, ours))
@@ -162,6 +173,11 @@ class RobotConfiguration:
         return {
             "mode": self.mode,
             "checkpoint": self.checkpoint,
+            "engine": self.engine,
+            "providers": self.providers,
+            "isolation": self.isolation,
+            "threads": self.threads or None,
+            "niceness": self.niceness,
             "device": self.device,
             "precision": self.precision,
             "compile": self.compile,
@@ -180,7 +196,7 @@ class RobotConfiguration:
 
     @property
     def rehearsed(self) -> RobotConfiguration:
-        """The same robot without an operator: nothing need be enabled, and nobody has to resume."""
+        """The same robot without an operator: it needs no enable message and no resume."""
         return replace(self, enable_topic="", start_paused=False, resume_within=INFINITY)
 
     @property
@@ -190,7 +206,7 @@ class RobotConfiguration:
 
     @property
     def tick_period_s(self) -> float:
-        """How often to look whether the arm must hold; fits a whole number of times into the streams' period."""
+        """The period, s, of the check whether the arm must hold; the streams' period is a whole multiple of it."""
         streams = any(controller.interface.streams for controller in self.controllers)
         return 1.0 / (self.command_rate * ticks_per_command(self.command_rate)) if streams else WATCH_PERIOD_S
 
@@ -217,6 +233,10 @@ class RobotConfiguration:
 
 
 _TAKEN_AS_THEY_ARE = (
+    "engine",
+    "isolation",
+    "threads",
+    "niceness",
     "device",
     "precision",
     "compile",
@@ -248,11 +268,12 @@ _TAKEN_AS_THEY_ARE = (
     "share_topics",
     "start_paused",
     "shadow",
+    "black_box",
     "robot_description",
     "robot_description_topic",
 )
 
 
 def _given(value: Value) -> str | None:
-    """None for an empty string: the client then looks into the environment."""
+    """Return the value, or None for an empty string: the client then reads the environment variable."""
     return cast(str, value) or None

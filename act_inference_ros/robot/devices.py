@@ -1,4 +1,4 @@
-"""What a robot consists of, for a policy: the cameras it looks through and the controllers it commands."""
+"""The parts of a robot that a policy uses: the cameras that it reads and the controllers that it commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Controller:
     """A controller that executes some of the action's joints.
 
     `lead_s` and `overlap` (see `interfaces.OVERLAPS`) apply where its interface does not stream.
-    `deadband`, ROS units, and `max_effort`, N or Nm, None for the driver's own, apply to goals of an action (see
+    `deadband`, ROS units, and `max_effort`, N or Nm (None: the driver's default), apply to goals of an action (see
     `control.gripper_commander`).
     """
 

@@ -1,7 +1,7 @@
 """Every parameter of the policy node, declared once: name, type, default, range, description, and when it is read.
 
-The node declares these to ROS, the bag evaluator reads the same file without ROS, and the README's table is checked
-against them. The words that a value may be stand in `interfaces`.
+The node declares these to ROS, the bag evaluator reads the same file without ROS, and `docs/parameters.md` is
+generated from them. The words that are allowed as values are listed in `interfaces`.
 """
 
 from __future__ import annotations
@@ -13,33 +13,41 @@ from typing import Any, TypeAlias
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.interfaces import (
+    AUTO,
     COMMAND_INTERFACES,
+    ENGINES,
     FALLBACKS,
+    ISOLATIONS,
     MERGES,
     MODES,
     OVERLAP_AUTO,
     OVERLAPS,
     PRECISIONS,
+    PROCESS,
     SHARED_MEMORY,
     STAMPS,
     STUCK,
+    TORCH,
     TRANSPORTS,
 )
-from act_inference_ros.joints import DEFAULT_MAX_ACCELERATION, DEFAULT_MAX_VELOCITY, UNITS
+from act_inference_ros.joints import DEFAULT_MAX_ACCELERATION, DEFAULT_MAX_VELOCITY, POSITION, UNITS, joint_and_field
 
 Value: TypeAlias = bool | int | float | str | list[str] | list[float]
 
 INFINITY = float("inf")
 UNSET = float("nan")
-"""Default of a number that is taken from elsewhere where nobody writes one; a file spells it `.nan`."""
+"""Default of a number that is taken from another source if the user gives none; a file spells it `.nan`."""
+
+UNKNOWN = "???"
+"""Marks what a person must fill in, in a drafted file; alone or before a name: `???`, `???left.j0`."""
 
 
 @dataclass(frozen=True)
 class Parameter:
     """One parameter. `<...>` in `name` stands for each camera, joint or controller that the file names.
 
-    The type is the default's; a list is one of strings, or of `numbers`. `live` ones take effect while the node runs;
-    the others are read at configure.
+    Its type is the type of the default; a list holds strings, or numbers if `numbers`. `live` parameters take effect
+    while the node runs; the others are read at configure.
     """
 
     name: str
@@ -52,7 +60,7 @@ class Parameter:
     numbers: bool = False
 
     def converted(self, value: Any) -> Value:
-        """Return `value` in the parameter's type (an integer will do for a float), or raise ConfigurationError."""
+        """Return `value` in the parameter's type (an integer is accepted for a float), or raise ConfigurationError."""
         if isinstance(self.default, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if isinstance(self.default, list) and isinstance(value, (list, tuple)):
@@ -80,7 +88,7 @@ class Parameter:
 
     @property
     def type_name(self) -> str:
-        """The type as a newcomer would call it."""
+        """The type's name in plain words."""
         return {
             bool: "true or false",
             int: "an integer",
@@ -98,7 +106,7 @@ class Parameter:
 
 
 def is_unset(value: Any) -> bool:
-    """Return whether a number was left for somebody else to say."""
+    """Return whether a number was left unset, so that it is taken from another source."""
     return isinstance(value, float) and value != value
 
 
@@ -106,8 +114,22 @@ PARAMETERS = (
     Parameter("autostart", True, "Configure and activate by itself at start; false: wait for lifecycle transitions."),
     Parameter("mode", "", "Where the policy runs; empty: INFERENCE_MODE, else local.", choices=("", *MODES)),
     Parameter(
-        "checkpoint", "", "Local mode: LeRobot checkpoint directory or hub id hf:owner/name; empty: CHECKPOINT_DIR."
+        "checkpoint",
+        "",
+        "Local mode: LeRobot checkpoint directory, hub id hf:owner/name or exported repository; empty: CHECKPOINT_DIR.",
     ),
+    Parameter(
+        "engine",
+        TORCH,
+        "Local mode: what computes the network; auto: onnxruntime if an export is at hand or torch absent.",
+        choices=ENGINES,
+    ),
+    Parameter("providers", [AUTO], "Engine onnxruntime: auto, or some of tensorrt, cuda, openvino, cpu."),
+    Parameter(
+        "isolation", PROCESS, "Local mode: compute in a process of its own, or in the node's.", choices=ISOLATIONS
+    ),
+    Parameter("threads", 0, "Local mode: CPU threads of inference; 0: all cores, less one of three or more.", 0, 1024),
+    Parameter("niceness", 5, "Isolation process: how far inference stands back for the node and others.", 0, 19),
     Parameter("device", "auto", "Local mode: auto, cpu, cuda, cuda:N or mps."),
     Parameter("precision", "float32", "Local mode: arithmetic of the network.", choices=PRECISIONS),
     Parameter("compile", False, "Local mode: torch.compile at configure (needs a C++ compiler, takes up to a minute)."),
@@ -135,7 +157,12 @@ PARAMETERS = (
     Parameter("fps", 30.0, "Rate of the training data: actions in a chunk are 1/fps s apart.", 0.1, 1000.0),
     Parameter("inference_rate", 10.0, "Chunks per second at most.", 0.01, 1000.0, live=True),
     Parameter("state.topic", "", "sensor_msgs/JointState with the measured joint positions."),
-    Parameter("state.joints", [], "Joints of observation.state, in the policy's order."),
+    Parameter("state.topics", [], "Instead of state.topic: several such topics, each with a part of the joints."),
+    Parameter(
+        "state.joints",
+        [],
+        "observation.state in the policy's order: joints; joint/velocity and joint/effort are those of a joint.",
+    ),
     Parameter("environment_state.topic", "", "std_msgs/Float64MultiArray for observation.environment_state, if read."),
     Parameter("cameras", [], "Cameras the policy reads: observation.images.<camera>."),
     Parameter("camera.<camera>.topic", "", "Image topic of this camera."),
@@ -149,7 +176,9 @@ PARAMETERS = (
     Parameter("stamps", "header", "Time of an input: its header's stamp, or its arrival (no stamps).", choices=STAMPS),
     Parameter("max_age", 0.2, "s; an older input is stale: no observation, no command.", 0.001, 60.0, live=True),
     Parameter("max_skew", 0.05, "s; the inputs of one observation lie at most this far apart.", 0.0, 60.0, live=True),
-    Parameter("action.joints", [], "Joints of the action, in the policy's order; empty: state.joints."),
+    Parameter(
+        "action.joints", [], "Joints of the action, in the policy's order; empty: the positions of state.joints."
+    ),
     Parameter("joint.<joint>.unit", "", "The policy's unit; empty: ROS units as they are.", choices=("", *UNITS)),
     Parameter("joint.<joint>.scale", 1.0, "policy = scale * ros + offset."),
     Parameter("joint.<joint>.offset", 0.0, "policy = scale * ros + offset."),
@@ -261,9 +290,11 @@ PARAMETERS = (
     Parameter("start_pose", [], "Where ~/go_to_start goes, ROS units, in the order of action.joints.", numbers=True),
     Parameter("start_paused", False, "Wait for ~/resume after activation, as after an unforeseen end."),
     Parameter("shadow", False, "Commands go to ~/shadow/<controller> and to no controller."),
+    Parameter("black_box", "", "Directory: the last 60 s are written there at a stop, a hold, on ~/dump; empty: none."),
 )
 
-# Which list parameter names the things that a template stands for; joints come from two lists.
+# Which list parameter names the things that a template stands for. Joints come from two lists; in one of them a joint
+# may be followed by a field, as in `lift/velocity`.
 _NAMED_BY = {
     "camera.<camera>.": ("cameras",),
     "joint.<joint>.": ("state.joints", "action.joints"),
@@ -280,18 +311,44 @@ def concrete_parameters(given: Mapping[str, Any]) -> dict[str, Parameter]:
             concrete[parameter.name] = parameter
             continue
         for thing in _names(given, _NAMED_BY[prefix]):
-            name = prefix.split("<")[0] + thing + "." + parameter.name.removeprefix(prefix)
-            concrete[name] = replace(parameter, name=name)
+            written_out = _of_thing(parameter, prefix, thing)
+            concrete[written_out.name] = written_out
     return concrete
 
 
-def complete(given: Mapping[str, Any], concrete: Mapping[str, Parameter] | None = None) -> dict[str, Value]:
-    """Return a value for every parameter (the policy node's, unless `concrete` says others): what is given, or default.
+def check_change(values: Mapping[str, Any], changed: Iterable[str]) -> None:
+    """Raise ConfigurationError if one of the `changed` values is wrong in every configuration.
 
-    Raises ConfigurationError listing every unknown name (and the nearest known one), wrong type or value out of range.
+    A list may name a camera, joint or controller later: its parameters are checked as if a list named it already.
+    """
+    names = list(changed)
+    concrete = concrete_parameters(values)
+    for prefix, thing in {_thing_in(name) for name in names} - {("", "")}:
+        made = (_of_thing(parameter, prefix, thing) for parameter in PARAMETERS if parameter.name.startswith(prefix))
+        concrete |= {parameter.name: parameter for parameter in made}
+    problems = _unknown(names, concrete, values)
+    for name in names:
+        try:
+            if name in concrete:
+                concrete[name].converted(values[name])
+        except ConfigurationError as problem:
+            problems.append(str(problem))
+    raise_problems("parameters", problems)
+
+
+def _of_thing(parameter: Parameter, prefix: str, thing: str) -> Parameter:
+    return replace(parameter, name=prefix.split("<")[0] + thing + "." + parameter.name.removeprefix(prefix))
+
+
+def complete(given: Mapping[str, Any], concrete: Mapping[str, Parameter] | None = None) -> dict[str, Value]:
+    """Return a value for every parameter (of the policy node, or of `concrete`): the given value or the default.
+
+    Raises ConfigurationError that lists every unknown name (and the nearest known one), wrong type and value out of
+    range. If values must still be filled in, only those are listed, since the rest depends on them.
     """
     concrete = concrete_parameters(given) if concrete is None else concrete
-    problems = [_unknown(name, concrete) for name in given if name not in concrete]
+    raise_problems("parameters", _to_fill_in(given, concrete))
+    problems = _unknown(given, concrete, given)
     values: dict[str, Value] = {}
     for name, parameter in concrete.items():
         try:
@@ -311,16 +368,63 @@ def raise_problems(what: str, problems: Iterable[str]) -> None:
         raise ConfigurationError(f"{what}: {len(found)} problems" + "".join(f"\n  - {problem}" for problem in found))
 
 
+def _to_fill_in(given: Mapping[str, Any], concrete: Mapping[str, Parameter]) -> list[str]:
+    problems = []
+    for name, value in given.items():
+        entries = value if isinstance(value, (list, tuple)) else [value]
+        unknown = [entry for entry in entries if isinstance(entry, str) and entry.startswith(UNKNOWN)]
+        if unknown:
+            choices = ", ".join(choice for choice in concrete[name].choices if choice) if name in concrete else ""
+            candidates = f"candidates: {choices}" if choices else "candidates stand beside it in the file"
+            problems.append(f"{name} is {', '.join(unknown)}: fill it in; {candidates}")
+    return problems
+
+
 def _names(given: Mapping[str, Any], lists: tuple[str, ...]) -> list[str]:
-    things = [thing for name in lists if isinstance(given.get(name), (list, tuple)) for thing in given[name]]
-    return list(dict.fromkeys(thing for thing in things if isinstance(thing, str)))
+    named = [(name, thing) for name in lists if isinstance(given.get(name), (list, tuple)) for thing in given[name]]
+    words = [(name, thing) for name, thing in named if isinstance(thing, str)]
+    return list(dict.fromkeys(joint_and_field(thing)[0] if name == "state.joints" else thing for name, thing in words))
 
 
-def _unknown(name: str, concrete: Mapping[str, Parameter]) -> str:
-    near = difflib.get_close_matches(name, concrete, n=1, cutoff=0.7)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    for prefix, lists in _NAMED_BY.items():
-        kind = prefix.split(".")[0]
-        if name.startswith(f"{kind}.") and not near:
-            hint = f"; {kind} names come from {' and '.join(lists)}"
-    return f"{name}: no such parameter{hint}"
+def _unknown(given: Iterable[str], concrete: Mapping[str, Parameter], values: Mapping[str, Any]) -> list[str]:
+    """Return one problem for each unknown name, but only one for all parameters of a thing that no list names.
+
+    If a list parameter in `values` is not a list, its things give no problems: that mistake is enough to read.
+    """
+    listed = {kind: _names(values, lists) for kind, lists in _NAMED_BY.items()}
+    unlisted: dict[tuple[str, str], list[str]] = {}
+    problems = []
+    for name in given:
+        if name in concrete:
+            continue
+        prefix, thing = _thing_in(name)
+        if prefix and not any(known.startswith(prefix.split("<")[0] + thing + ".") for known in concrete):
+            unlisted.setdefault((prefix, thing), []).append(name)
+            continue
+        near = difflib.get_close_matches(name, concrete, n=1, cutoff=0.7)
+        problems.append(f"{name}: no such parameter" + (f"; did you mean {near[0]}?" if near else ""))
+    for (prefix, thing), names in unlisted.items():
+        if any(not isinstance(values.get(name, []), (list, tuple)) for name in _NAMED_BY[prefix]):
+            continue
+        lists = " and ".join(_NAMED_BY[prefix])
+        near = difflib.get_close_matches(thing, listed[prefix], n=1, cutoff=0.7)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        hint = f"{prefix.split('.')[0]} names come from {lists}, where {thing} is missing{meant}"
+        joint, field = joint_and_field(thing)
+        if prefix.startswith("joint.") and field != POSITION:
+            hint = f"what is said of joint {joint} holds for its {field}, too: write joint.{joint}"
+        problems.append(f"{', '.join(names)}: no such parameter{'s' * (len(names) > 1)}; {hint}")
+    return problems
+
+
+def _thing_in(name: str) -> tuple[str, str]:
+    """Return the template's prefix and the camera, joint or controller of a parameter; both empty if it has none."""
+    for prefix in _NAMED_BY:
+        kind = prefix.split("<")[0]
+        for parameter in PARAMETERS:
+            rest = "." + parameter.name.removeprefix(prefix)
+            if parameter.name.startswith(prefix) and name.startswith(kind) and name.endswith(rest):
+                return prefix, name[len(kind) : -len(rest)]
+        if name.startswith(kind) and name.count(".") >= 2:
+            return prefix, name[len(kind) :].split(".")[0]
+    return "", ""

@@ -1,4 +1,4 @@
-"""From the values of the parameters to the robot's parts; what does not fit together is noted, for one message."""
+"""From the values of the parameters to the robot's parts; all problems are collected for one message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import TypeVar, cast
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.interfaces import ACTIONS, command_interface
-from act_inference_ros.joints import DEFAULT_MAX_DEVIATION, DEFAULT_MAX_DEVIATION_PRISMATIC, UNITS, Joint
+from act_inference_ros.joints import (
+    DEFAULT_MAX_DEVIATION,
+    DEFAULT_MAX_DEVIATION_PRISMATIC,
+    POSITION,
+    UNITS,
+    Joint,
+    StateBinding,
+    StateEntry,
+    joint_and_field,
+)
 from act_inference_ros.robot.devices import DEFAULT_DEADBAND, Camera, Controller
 from act_inference_ros.robot.parameters import INFINITY, Value, is_unset
 from act_inference_ros.robot.robot_description import DescribedJoint, read_description, tightened
@@ -17,7 +26,7 @@ T = TypeVar("T")
 
 
 def described(text: str, problems: list[str]) -> Mapping[str, DescribedJoint]:
-    """Joint -> what a URDF says of it; nothing where there is no text. What is wrong with it is noted."""
+    """Return joint -> its description in a URDF; empty without text. Mistakes in it are added to `problems`."""
     if not text:
         return {}
     try:
@@ -30,7 +39,7 @@ def described(text: str, problems: list[str]) -> Mapping[str, DescribedJoint]:
 def joints_of(
     values: Mapping[str, Value], names: list[str], described: Mapping[str, DescribedJoint], problems: list[str]
 ) -> dict[str, Joint]:
-    """Joint -> its units and limits, the tighter of file and URDF; one that makes no sense is noted and left out."""
+    """Return joint -> units and limits, the tighter of file and URDF; a joint with a mistake is noted and left out."""
     joints: dict[str, Joint] = {}
     for name in dict.fromkeys(names):
         unit = cast(str, values[f"joint.{name}.unit"])
@@ -68,19 +77,65 @@ def _max_deviation(name: str, values: Mapping[str, Value], prismatic: bool) -> f
 
 
 def is_unlimited(name: str, values: Mapping[str, Value], joint: Joint) -> bool:
-    """Whether an end is open without anybody having said so; a joint that turns without end has none."""
+    """Whether a position limit is missing and the user did not write `.inf`; continuous joints have no limits."""
     open_ends = {"min": joint.minimum is None, "max": joint.maximum is None}
     unsaid = [end for end, is_open in open_ends.items() if is_open and is_unset(values[f"joint.{name}.{end}"])]
     return bool(unsaid) and not joint.continuous
 
 
+def state_topics_of(values: Mapping[str, Value], problems: list[str]) -> tuple[str, ...]:
+    """Return the topics with joint states; having no topic, or an empty name, is noted as a problem."""
+    one, several = cast(str, values["state.topic"]), cast("list[str]", values["state.topics"])
+    if one and several:
+        problems.append(f"state.topic and state.topics are both given ({one} and {', '.join(several)}); give one")
+    elif not one and not several:
+        problems.append(
+            "state.topic: empty, and so is state.topics; measured joint positions are needed to start every motion "
+            "from where the arm is"
+        )
+    if "" in several:
+        problems.append(f"state.topics: expected the names of topics, got an empty one in {several}")
+    problems += duplicates("state.topics", several)
+    return tuple(several) or (one,)
+
+
+def positions_in(entries: list[str]) -> list[str]:
+    """Return the joints of those state entries that are positions."""
+    return [entry for entry in entries if joint_and_field(entry)[1] == POSITION]
+
+
+def field_problems(entries: list[str], action_joints: list[str]) -> list[str]:
+    """Return what is wrong with the field names in the given entries of `state.joints` and `action.joints`."""
+    position = f"/{POSITION}"
+    return [
+        f"state.joints: {entry}: an entry without a field is a position; write {entry.removesuffix(position)}"
+        for entry in entries
+        if entry.endswith(position)
+    ] + [
+        f"action.joints: {name}: a policy commands positions, which are named by the joint alone"
+        for name in action_joints
+        if joint_and_field(name)[1] != POSITION or name.endswith(position)
+    ]
+
+
+def state_of(entries: list[str], joints: Mapping[str, Joint]) -> StateBinding | None:
+    """Bind the state's entries whose joints are known; None if there are no entries."""
+    split = [joint_and_field(entry) for entry in entries]
+    return StateBinding([StateEntry(joints[joint], field) for joint, field in split]) if split else None
+
+
 def shared_topics(
-    values: Mapping[str, Value], cameras: tuple[Camera, ...], controllers: tuple[Controller, ...]
+    values: Mapping[str, Value],
+    state_topics: tuple[str, ...],
+    cameras: tuple[Camera, ...],
+    controllers: tuple[Controller, ...],
 ) -> list[str]:
-    """Whatever two things would listen or speak on one topic, each named by its parameter."""
+    """Return a problem for each topic that two parts would use, and name their parameters."""
     commands = [(f"controller.{controller.name}.topic", controller.topic) for controller in controllers]
     inputs = [(f"camera.{camera.name}.topic", camera.topic) for camera in cameras]
-    inputs += [(name, cast(str, values[name])) for name in ("state.topic", "environment_state.topic", "enable.topic")]
+    state = "state.topics" if values["state.topics"] else "state.topic"
+    inputs += [(state, topic) for topic in dict.fromkeys(state_topics)]
+    inputs += [(name, cast(str, values[name])) for name in ("environment_state.topic", "enable.topic")]
     users: dict[str, list[str]] = {}
     for name, topic in (*commands, *inputs):
         if topic:
@@ -91,7 +146,7 @@ def shared_topics(
 
 
 def pose_problems(pose: tuple[float, ...], joints: list[Joint]) -> list[str]:
-    """What is wrong with a start pose (n,), ROS units, for these joints; an empty pose is none."""
+    """Return what is wrong with a start pose (n,), ROS units, for these joints; an empty pose means no start pose."""
     if not pose:
         return []
     if len(pose) != len(joints):
@@ -150,7 +205,7 @@ def controllers_of(values: Mapping[str, Value], problems: list[str]) -> tuple[Co
 def goal_problems(
     values: Mapping[str, Value], controllers: tuple[Controller, ...], joints: Mapping[str, Joint]
 ) -> list[str]:
-    """What a controller with an action server needs and does not have, and what is said of others that have none."""
+    """Return what a controller with an action server lacks, and settings for one on controllers without a server."""
     problems = []
     for controller in controllers:
         prefix, interface = f"controller.{controller.name}", controller.interface
@@ -179,7 +234,7 @@ def _given_or(default: T, value: Value) -> float | T:
 
 
 def coverage_problems(action_joints: list[str], controllers: tuple[Controller, ...]) -> list[str]:
-    """Every joint of the action must be moved by exactly one controller, and no controller may want another."""
+    """Check that exactly one controller moves each joint of the action, and that no controller has other joints."""
     if not controllers:
         return []
     problems = []
@@ -197,6 +252,6 @@ def coverage_problems(action_joints: list[str], controllers: tuple[Controller, .
 
 
 def duplicates(name: str, values: list[str]) -> list[str]:
-    """What comes more than once in the list of that name, as one problem at most."""
+    """Return one problem that names the repeated values of the list called `name`; empty if there are none."""
     twice = sorted({value for value in values if values.count(value) > 1})
     return [f"{name}: {', '.join(twice)} named more than once"] if twice else []

@@ -1,7 +1,7 @@
 """The limits of joints, read from a robot description (URDF), and a Joint tightened by them.
 
-The meaning of the elements is that of https://wiki.ros.org/urdf/XML/joint; where that page says nothing, of urdfdom,
-the parser that robot_state_publisher and ros2_control use. The text comes over the network, so it is read with
+The elements mean what https://wiki.ros.org/urdf/XML/joint says; where that page is silent, urdfdom decides, the
+parser that robot_state_publisher and ros2_control use. The text comes over the network, so it is read with
 defusedxml. Imports neither ROS nor numpy.
 """
 
@@ -15,7 +15,7 @@ from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 from act_inference_ros.joints import Joint
 
 MAX_DESCRIPTION_BYTES = 4 * 2**20
-"""Descriptions name their meshes by address, so real ones are far smaller: a humanoid's is about 0.2 MiB."""
+"""Real descriptions refer to their meshes by file name and are far smaller: a humanoid's has about 0.2 MiB."""
 
 REVOLUTE, CONTINUOUS, PRISMATIC = "revolute", "continuous", "prismatic"
 KINDS = (REVOLUTE, CONTINUOUS, PRISMATIC, "fixed", "floating", "planar")
@@ -29,7 +29,7 @@ _LONGEST_QUOTE = 60
 
 @dataclass(frozen=True)
 class DescribedJoint:
-    """One joint of a robot description: rad or m, rad/s or m/s (ROS units, REP 103); None is no limit given.
+    """One joint of a robot description: rad or m, rad/s or m/s (ROS units, REP 103); None means no limit given.
 
     `kind` is one of KINDS. `mimics` names the joint that this one follows, if any. Only revolute and prismatic joints
     have position limits, and only they and continuous ones have a velocity limit.
@@ -54,11 +54,11 @@ class DescribedJoint:
 
 
 def read_description(text: str) -> dict[str, DescribedJoint]:
-    """Return the joints of a robot description, by name, in its order; none is an empty dictionary.
+    """Return the joints of a robot description, by name, in its order; empty if it has none.
 
-    Joints are the children of `<robot>` only: `<ros2_control>` and `<transmission>` have elements of that name, too.
-    Raises ConfigurationError when the text is not an expanded URDF of at most MAX_DESCRIPTION_BYTES without DOCTYPE,
-    or a joint in it contradicts itself; MissingDependencyError without defusedxml.
+    Only children of `<robot>` count: `<ros2_control>` and `<transmission>` have elements called `joint`, too.
+    Raises ConfigurationError if the text is not an expanded URDF of at most MAX_DESCRIPTION_BYTES without DOCTYPE, or
+    if a joint in it contradicts itself; MissingDependencyError without defusedxml.
     """
     root = _parsed(text)
     namespace, _, tag = root.tag.rpartition("}")
@@ -82,9 +82,9 @@ def read_description(text: str) -> dict[str, DescribedJoint]:
 
 
 def tightened(joint: Joint, described: DescribedJoint | None) -> Joint:
-    """Return the joint with the tighter of its own limits and the description's; unchanged where there is none.
+    """Return the joint with the tighter of its own limits and the description's; unchanged without description.
 
-    Raises ConfigurationError, showing both intervals, when they leave the joint no room to move.
+    Raises ConfigurationError, which shows both intervals, when they leave the joint no room to move.
     """
     if described is None:
         return joint
@@ -167,8 +167,8 @@ def _interval(joint: str, element: Any, lower: str, upper: str) -> tuple[float |
     if element is None:
         return None, None
     minimum, maximum = _number(joint, element, lower), _number(joint, element, upper)
-    # An omitted end is 0 by the specification, so [0, 0] is what a joint without position limits looks like: a joint
-    # that truly could not move would be written as fixed.
+    # By the specification an omitted limit is 0, so a joint without position limits looks like [0, 0]. A joint that
+    # # truly cannot move would be written as fixed.
     if minimum == maximum == 0.0:
         return None, None
     if minimum > maximum:
@@ -185,8 +185,8 @@ def _velocity(joint: str, limit: Any) -> float | None:
     velocity = _number(joint, limit, "velocity")
     if velocity < 0.0:
         raise _refusal(f"joint '{_quoted(joint)}': expected a velocity of 0 or more, got {velocity}; correct it")
-    # <limit> must have a velocity, so exporters that know none write 0: that is taken as not given, for the parameter
-    # file then still sets one, whereas a limit of 0 would mean a joint that never moves.
+    # <limit> must have a velocity, so exporters that know none write 0. That counts as not given: the parameter file
+    # # then still sets one, whereas a limit of 0 would mean a joint that never moves.
     return velocity or None
 
 
@@ -194,7 +194,7 @@ def _number(joint: str, element: Any, attribute: str) -> float:
     """Return an attribute as a finite number, 0 where it is omitted (the specification's default)."""
     given = element.get(attribute, "0")
     try:
-        # Python alone reads 1_000 and the digits of other scripts; another reader would see another limit.
+        # Only Python reads 1_000 and the digits of other scripts; other parsers would read another limit.
         value = float(given) if given.isascii() and "_" not in given else math.nan
     except ValueError:
         value = math.nan

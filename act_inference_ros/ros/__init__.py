@@ -1,4 +1,4 @@
-"""The only code that imports rclpy and message packages: the policy node and the simulated robot.
+"""The only code that imports rclpy and message packages: the policy node, the simulated robot, replay, draft_robot.
 
-Everything they decide is decided in the other rooms; here are topics, clocks, threads and parameters.
+The other rooms make all decisions; this one handles topics, clocks, threads and parameters.
 """

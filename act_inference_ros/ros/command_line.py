@@ -1,10 +1,13 @@
-"""What the executables' command lines have in common: --help, ROS arguments, one line for a user's mistake."""
+"""The common part of the executables' command lines: --help, ROS arguments, one line for a user's mistake."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
@@ -12,6 +15,9 @@ from rclpy.utilities import remove_ros_args
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.robot.parameters import Parameter
+
+_OF_FILE = re.compile(r"Couldn't parse params file: '--params-file (.*)'\. Error: (.*)")
+"""The start of rcl's message about a parameter file that it cannot read."""
 
 
 def initialise(arguments: list[str], description: str, parameters: Sequence[Parameter]) -> None:
@@ -27,9 +33,18 @@ def initialise(arguments: list[str], description: str, parameters: Sequence[Para
         epilog=f"parameters and their defaults:\n{parameter_table(parameters)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    for path in parameter_files(arguments):
+        if not Path(path).is_file():
+            problem = "is a directory, not a file" if Path(path).is_dir() else "there is no such file"
+            raise ConfigurationError(f"parameter file {path}: {problem}")
     with readable_ros_errors():
         parser.parse_args(remove_ros_args(arguments)[1:])
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+
+
+def parameter_files(arguments: Sequence[str]) -> list[str]:
+    """Return the parameter files that a command line names."""
+    return [path for flag, path in pairwise(arguments) if flag == "--params-file"]
 
 
 @contextmanager
@@ -40,11 +55,12 @@ def readable_ros_errors() -> Iterator[None]:
     except RuntimeError as error:
         # What follows in rcl's message is a trace into its C code.
         message = " ".join(str(error).split()).partition(", at ")[0]
-        raise ConfigurationError(message) from error
+        of_file = _OF_FILE.search(message)
+        raise ConfigurationError(f"parameter file {of_file[1]}: {of_file[2]}" if of_file else message) from error
 
 
 def parameter_table(parameters: Sequence[Parameter]) -> str:
-    """One indented line per parameter: name and default, description, what values there are."""
+    """Return one indented line per parameter: name and default, description, allowed values."""
     names = [f"{parameter.name}:={_yaml(parameter.default)}" for parameter in parameters]
     width = max(map(len, names))
     return "\n".join(

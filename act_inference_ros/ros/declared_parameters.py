@@ -17,15 +17,15 @@ _RCLPY_PREFIXES = ("use_sim_time", "qos_overrides.", "start_type_description_ser
 
 
 def declare_all(node: Node) -> None:
-    """Declare the policy node's parameters: also those of each camera, joint and controller named by now."""
-    declare(node, concrete_parameters(given(node)).values())
+    """Declare the policy node's parameters, including those of each camera, joint and controller named so far."""
+    declare(node, concrete_parameters(in_force(node)).values())
 
 
 def declare(node: Node, parameters: Iterable[Parameter]) -> None:
     """Declare parameters on a node that was made with `automatically_declare_parameters_from_overrides`.
 
-    A value of the wrong type or out of range keeps its loose declaration: `given` returns it, and `complete` names it
-    together with the others.
+    A value of the wrong type or out of range keeps its untyped declaration: `given` returns it, and `complete` reports
+    it together with the other problems.
     """
     values = given(node)
     for parameter in parameters:
@@ -41,12 +41,27 @@ def declare(node: Node, parameters: Iterable[Parameter]) -> None:
 
 
 def given(node: Node) -> dict[str, Any]:
-    """Name -> value of all the node's parameters but those that rclpy itself keeps."""
+    """Return name -> value of all parameters of the node except rclpy's own."""
     parameters: Mapping[str, RosParameter] = node.get_parameters_by_prefix("")
     return {
         name: parameter.value
         for name, parameter in parameters.items()
         if not is_of_rclpy(name) and parameter.type_ != RosParameter.Type.NOT_SET
+    }
+
+
+def in_force(node: Node) -> dict[str, Any]:
+    """Return name -> value of the policy node's parameters, as `given` does, without leftover ones.
+
+    A parameter of a camera, joint or controller is left over when no list names that thing any more. A declared
+    parameter cannot be deleted, so this is no mistake; its value applies again when a list names the thing again.
+    """
+    values = given(node)
+    concrete = concrete_parameters(values)
+    return {
+        name: value
+        for name, value in values.items()
+        if name in concrete or not node.describe_parameter(name).description  # rclpy's own declaration has none
     }
 
 
@@ -60,7 +75,7 @@ def descriptor(parameter: Parameter) -> ParameterDescriptor:
     choices = f" One of: {', '.join(choice or '(empty)' for choice in parameter.choices)}." if parameter.choices else ""
     when = "" if parameter.live else " Cannot be changed while running."
     made = ParameterDescriptor(name=parameter.name, description=parameter.description + choices + when)
-    # A list may come as an empty one, which ROS 2 parameter files cannot type.
+    # A list may be empty, and ROS 2 parameter files cannot give an empty list a type.
     made.dynamic_typing = isinstance(parameter.default, list)
     if parameter.minimum is not None and parameter.maximum is not None:
         if isinstance(parameter.default, float):
@@ -71,9 +86,10 @@ def descriptor(parameter: Parameter) -> ParameterDescriptor:
 
 
 def check_topics(node: Node, configuration: RobotConfiguration) -> None:
-    """Raise one ConfigurationError for topics that are no valid names, or that are one and the same to ROS."""
+    """Raise one ConfigurationError for invalid topic names, and for topics that ROS resolves to the same name."""
+    states = configuration.state_topics
     topics = {
-        "state.topic": configuration.state_topic,
+        **{f"state.topics ({topic})" if len(states) > 1 else "state.topic": topic for topic in states},
         "environment_state.topic": configuration.environment_state_topic,
         "enable.topic": configuration.enable_topic,
         "robot_description_topic": configuration.robot_description_topic,
@@ -89,7 +105,7 @@ def check_topics(node: Node, configuration: RobotConfiguration) -> None:
                 problems.append(f"{users[resolved]} and {name}: both are {resolved}; each needs its own topic")
             elif resolved:
                 users[resolved] = name
-        except RuntimeError as error:  # rcl's message ends with a place in its C code
+        except RuntimeError as error:  # rcl's message ends with a line of its C code
             problems.append(f"{name}: {topic!r}: {str(error).partition('name: ')[2].partition(', at ')[0]}")
     raise_problems("parameters", problems)
 

@@ -1,7 +1,7 @@
-"""The directories /tmp/python_env_XXXXXX of Triton's Python backend, which a server that was killed leaves behind.
+"""The directories /tmp/python_env_XXXXXX of Triton's Python backend, which remain when a server is killed.
 
-Each server makes one when it loads its first Python model, in /tmp whatever TMPDIR says, and removes it when it ends
-in order. The directory does not say whose it is; so one is taken for abandoned only if every Triton that runs on this
+Each server makes such a directory when it loads its first Python model, in /tmp regardless of TMPDIR, and removes it at
+its normal end. The directory does not show its owner, so it counts as abandoned only if every running Triton on this
 machine was started after it was made.
 """
 
@@ -14,15 +14,15 @@ from pathlib import Path
 
 _PARENT = Path("/tmp")  # noqa: S108 - Triton's choice
 _MARGIN_S = 2.0
-"""The start of a process is known to a second or so."""
+"""The start time of a process is only accurate to about a second."""
 _EXECUTABLE = "tritonserver"
 
 _expected_since: float | None = None
-"""When this process started its first server, s since the epoch; what is older was not left by its servers."""
+"""When this process started its first server, s since the epoch; older directories are not from its servers."""
 
 
 def expect() -> None:
-    """Say that a server is about to be started by this process."""
+    """Note that this process is about to start a server."""
     global _expected_since
     if _expected_since is None:
         _expected_since = time.time()
@@ -41,14 +41,14 @@ def remove_abandoned() -> None:
 
 
 def _start_times() -> list[float]:
-    """When the Tritons that run on this machine, of any user, were started, s since the epoch."""
+    """The start times of the running Tritons of all users on this machine, s since the epoch."""
     booted = next(
         float(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")
     )
     ticks = os.sysconf("SC_CLK_TCK")
     starts = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has just ended
+        with contextlib.suppress(OSError):  # the process has just ended
             name, _, rest = stat.read_text(errors="replace").partition("(")[2].rpartition(")")
             # Fields 3 and 22 of /proc/PID/stat, see proc(5).
             state, start = rest.split()[0], rest.split()[19]

@@ -1,4 +1,4 @@
-"""A grey JPEG file of any size, made without an image library: what a probe sends to a policy that decodes images."""
+"""A grey JPEG file of any size, made without an image library; probes send it to a policy that decodes images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _BLOCK = 8
 
 
 def blank_jpeg(height: int, width: int) -> bytes:
-    """A whole baseline JPEG file, one component, every pixel 128; a few hundred times smaller than its pixels.
+    """A complete baseline JPEG file, one component, every pixel 128; a few hundred times smaller than its pixels.
 
-    Each block of 8x8 pixels takes two bits: no difference to the block before, and no more coefficients. Both Huffman
-    tables have one code, 0. Source: ITU-T T.81, annexes B and F.
+    Each block of 8x8 pixels takes two bits: no difference from the block before, and no further coefficients. Both
+    Huffman tables have one code, 0. Source: ITU-T T.81, annexes B and F.
     """
     blocks = -(-height // _BLOCK) * -(-width // _BLOCK)
     data = bytearray(-(-2 * blocks // 8))

@@ -1,4 +1,4 @@
-"""check_server: does a server compute, on its own hardware, what the policy computes in local mode?"""
+"""check_server: checks whether a server computes, on its own hardware, what the policy computes in local mode."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from act_inference_ros.inference.triton.options import (
     chosen_tls,
 )
 from act_inference_ros.interfaces import SHARED_MEMORY
+from act_inference_ros.policy.reference import TOLERANCES, Reference, read_reference
 from act_inference_ros.program import exit_status
 from act_inference_ros.program.signals import StopSignals
-from act_inference_ros.serving.reference import TOLERANCES, Reference, read_reference
 from act_inference_ros.spec import shown_id
 
 if TYPE_CHECKING:
     from act_inference_ros.serving.served_check import ServedReport
 
-# torch and tritonclient are imported when they are needed: the first for --checkpoint only.
+# torch and tritonclient are imported only when they are needed; torch only for --checkpoint.
 
 DEFAULT_REQUESTS = 20
 DEFAULT_TIMEOUT_S = 30.0
-"""Of one request: a GPU that meets a batch size for the first time may need seconds."""
+"""Time limit of one request: a GPU may need seconds for the first batch of each size."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status.
 
-    0 if every server is right, 1 if one is not or does not answer, 2 for a user's mistake, 130 when interrupted.
+    0 if every server is right, 1 if a server is wrong or does not answer, 2 for a user's mistake, 130 when interrupted.
     """
     given = _parser().parse_args(arguments)
     try:
@@ -60,7 +60,7 @@ def _check(given: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"asking a server needs {error.name}: pip install 'tritonclient[grpc]'") from error
     status = exit_status.OK
-    for address in options.addresses:  # each by itself: a client would spread its requests over them
+    for address in options.addresses:  # each by itself, because one client would use all servers in turn
         try:
             report = check_server(options, address, reference, given.requests)
         except InferenceError as error:
@@ -91,13 +91,16 @@ def _reference(given: argparse.Namespace) -> Reference:
     if given.parity is not None:
         return read_reference(given.parity)
     try:
-        from act_inference_ros.policy.load import load_policy
+        from act_inference_ros.policy.description import describe_policy
         from act_inference_ros.serving.local_reference import local_reference
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"--checkpoint needs {error.name}: pip install torch safetensors, or give --parity FILE"
         ) from error
-    return local_reference(given.checkpoint, load_policy(given.checkpoint), given.precision)
+    try:
+        return local_reference(given.checkpoint, describe_policy(given.checkpoint), given.precision)
+    except MissingDependencyError as error:
+        raise MissingDependencyError(f"--checkpoint: {error}, or give --parity FILE") from error
 
 
 def _print(report: ServedReport, reference: Reference) -> None:

@@ -1,4 +1,4 @@
-"""export_policy: a LeRobot checkpoint becomes a model in a Triton model repository, if it computes the same numbers."""
+"""export_policy: turns a LeRobot checkpoint into a model in a Triton repository, if both compute the same numbers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
+from act_inference_ros.inference.local.export_cache import WEIGHTS_FILE, cache_directory, store_export
 from act_inference_ros.observation import jpeg_header
 from act_inference_ros.policy.checkpoint_files import HUB_PREFIX
+from act_inference_ros.policy.reference import PARITY_FILE, TOLERANCES, Reference
 from act_inference_ros.program import exit_status
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.program.version import package_version
@@ -28,25 +30,25 @@ from act_inference_ros.serving.model_config import (
     ServingOptions,
     config_pbtxt,
 )
-from act_inference_ros.serving.reference import PARITY_FILE, TOLERANCES, Reference
 from act_inference_ros.serving.repository import Published, check_model, publish
 from act_inference_ros.spec import shown_id
 
 if TYPE_CHECKING:
+    from act_inference_ros.policy.load import LoadedPolicy
     from act_inference_ros.serving.parity import ParityReport
 
-# torch and onnx are imported when exporting begins, so that --help and mistakes are answered at once.
+# torch and onnx are imported when exporting begins, so that --help and error messages come at once.
 
 PRECISIONS = tuple(TOLERANCES)
 MODEL_SOURCE = Path(__file__).with_name("triton_model.py")
-"""What becomes model.py."""
+"""This file becomes model.py."""
 PYTHON_SOURCES = {PYTHON_FILE: MODEL_SOURCE, JPEG_HEADER_FILE: Path(jpeg_header.__file__)}
-"""What the Python backend runs: file beside the graph -> what is copied there."""
+"""The files that the Python backend runs: name in the version's directory -> the file that is copied there."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A version in the model repository, and how close it is to local mode."""
+    """A version in the model repository, and its largest differences from local mode."""
 
     published: Published
     parity: ParityReport
@@ -62,16 +64,16 @@ def export_policy(
 ) -> Exported:
     """Export a checkpoint as the next version of `repository`/`options.name`.
 
-    Nothing is written if the graph's numbers differ from local mode's by more than the precision allows, or for any
-    other failure. An exported version's files: model.onnx, parity.json, and PYTHON_SOURCES for the Python backend.
+    Nothing is written if the graph's numbers differ from local mode's by more than the precision allows, or after any
+    other failure. An exported version has the files model.onnx, parity.json, and PYTHON_SOURCES for the Python backend.
 
     Args:
         checkpoint: a LeRobot checkpoint directory, or a hub id `hf:owner/name[@revision]`.
-        repository: Triton's model repository; made if it is not there.
+        repository: Triton's model repository; made if it does not exist.
         options: how to serve; None for the defaults.
         precision: of the network, float32 or float16 (for GPUs).
-        replace_config: write config.pbtxt anew, also where the model has versions already.
-        log: takes lines meant for the user.
+        replace_config: write config.pbtxt again, even if the model has versions already.
+        log: called with lines for the user.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
@@ -89,28 +91,7 @@ def export_policy(
     check_model(model, config)
     with TemporaryDirectory(prefix="export_policy-") as scratch:
         staged = Path(scratch)
-        log("exporting to ONNX")
-        graph = tools.onnx_graph(policy, precision)
-        tools.state_identity(graph, policy.spec.policy_id)
-        (staged / MODEL_FILE).write_bytes(graph.SerializeToString())
-        log("comparing with local mode")
-        reference: Reference = tools.local_reference(checkpoint, policy, precision)
-        report: ParityReport = tools.compare(reference, staged / MODEL_FILE)
-        log(report.table())
-        if not report.passed:
-            raise ConfigurationError(
-                f"parity failed: the exported graph differs from local mode by {report.error:.1e} of an action's "
-                f"range, {report.tolerance:.0e} is allowed in {precision}; "
-                + "".join(f"{warning}; " for warning in policy.warnings)
-                + "nothing was written"
-            )
-        provenance = {
-            "policy_id": policy.spec.policy_id,
-            "checkpoint": checkpoint_name(checkpoint),
-            "exported_by": f"act_inference_ros {package_version()}".strip(),
-        }
-        facts = {**provenance, **report.as_json(), "reference": reference.as_json()}
-        (staged / PARITY_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        report, provenance = _write_graph(tools, checkpoint, policy, precision, staged, log)
         if options.backend == "python":
             for name, source in PYTHON_SOURCES.items():
                 (staged / name).write_bytes(source.read_bytes())
@@ -122,8 +103,57 @@ def export_policy(
     return Exported(published, report)
 
 
+def cache_policy(checkpoint: str, precision: str = "float32", log: Callable[[str], None] = print) -> None:
+    """Export a checkpoint into this user's cache, where the engine onnxruntime finds it, unless it is there already.
+
+    Raises the same errors as `export_policy`.
+    """
+    tools = _tools()
+    log(f"loading {checkpoint}")
+    policy = tools.load_policy(checkpoint)
+
+    def write(staged: Path) -> None:
+        _write_graph(tools, checkpoint, policy, precision, staged, log)
+        tools.put_weights_beside(staged / MODEL_FILE, WEIGHTS_FILE)
+
+    store_export(policy.spec.policy_id, precision, write)
+    log(f"policy {shown_id(policy.spec.policy_id)} is in {cache_directory()}")
+
+
+def _write_graph(
+    tools: Any, checkpoint: str, policy: LoadedPolicy, precision: str, staged: Path, log: Callable[[str], None]
+) -> tuple[ParityReport, dict[str, str]]:
+    """Write model.onnx and parity.json into `staged`; returns the comparison and the graph's provenance.
+
+    Raises ConfigurationError if the graph's numbers differ from local mode's.
+    """
+    log("exporting to ONNX")
+    graph = tools.onnx_graph(policy, precision)
+    tools.state_identity(graph, policy.spec.policy_id)
+    (staged / MODEL_FILE).write_bytes(graph.SerializeToString())
+    log("comparing with local mode")
+    reference: Reference = tools.local_reference(checkpoint, policy.description, precision)
+    report: ParityReport = tools.compare(reference, staged / MODEL_FILE)
+    log(report.table())
+    if not report.passed:
+        raise ConfigurationError(
+            f"parity failed: the exported graph differs from local mode by {report.error:.1e} of an action's "
+            f"range, {report.tolerance:.0e} is allowed in {precision}; "
+            + "".join(f"{warning}; " for warning in policy.warnings)
+            + "nothing was written"
+        )
+    provenance = {
+        "policy_id": policy.spec.policy_id,
+        "checkpoint": checkpoint_name(checkpoint),
+        "exported_by": f"act_inference_ros {package_version()}".strip(),
+    }
+    facts = {**provenance, **report.as_json(), "reference": reference.as_json()}
+    (staged / PARITY_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return report, provenance
+
+
 def checkpoint_name(checkpoint: str | PathLike[str]) -> str:
-    """What to call a checkpoint where others read it: the last parts of its path, down from the training run."""
+    """The name of a checkpoint for other readers: the last parts of its path, from the training run on."""
     name = fspath(checkpoint)
     if name.startswith(HUB_PREFIX):
         return name
@@ -157,6 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             image_encoding=given.image_encoding,
         )
         with StopSignals().interrupting():
+            if given.cache:
+                cache_policy(given.checkpoint, given.precision, log=_print_line)
+                return exit_status.OK
             export_policy(
                 given.checkpoint, given.repository, options, given.precision, given.replace_config, log=_print_line
             )
@@ -181,8 +214,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint", required=True, metavar="DIR", help="LeRobot checkpoint directory or hub id hf:owner/name"
     )
-    parser.add_argument(
-        "--repository", required=True, type=Path, metavar="DIR", help="model repository; made if it is not there"
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--repository", type=Path, metavar="DIR", help="model repository; made if it is not there")
+    where.add_argument(
+        "--cache",
+        action="store_true",
+        help="into this user's cache instead, from which mode local takes it with engine onnxruntime or auto; of the "
+        "other options only --precision counts",
     )
     parser.add_argument("--name", default=ServingOptions.name, help="the model's name (default: %(default)s)")
     parser.add_argument(
@@ -230,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _print_line(line: str) -> None:
-    print(line, flush=True)  # seen at once in a log file, too
+    print(line, flush=True)  # shown at once in a log file, too
 
 
 if __name__ == "__main__":

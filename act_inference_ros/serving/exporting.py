@@ -1,4 +1,4 @@
-"""What exporting needs torch, onnx and onnxruntime for, in one place that is imported when it is needed."""
+"""The parts of exporting that need torch, onnx and onnxruntime, in one module that is imported only when needed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import onnxruntime
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.policy.load import load_policy
+from act_inference_ros.policy.reference import Actions, Arrays, Reference
 from act_inference_ros.serving.local_reference import local_reference
-from act_inference_ros.serving.onnx_graph import OUTPUT, onnx_graph
+from act_inference_ros.serving.onnx_graph import OUTPUT, onnx_graph, put_weights_beside
 from act_inference_ros.serving.parity import ParityReport, parity
-from act_inference_ros.serving.reference import Actions, Arrays, Reference
 from act_inference_ros.serving.stated_identity import state_identity
 
-__all__ = ["compare", "load_policy", "local_reference", "onnx_graph", "state_identity"]
+__all__ = ["compare", "load_policy", "local_reference", "onnx_graph", "put_weights_beside", "state_identity"]
 
 
 def compare(reference: Reference, model: Path) -> ParityReport:
@@ -31,7 +31,7 @@ def compare(reference: Reference, model: Path) -> ParityReport:
 
 def _session(model: Path) -> Any:
     options = onnxruntime.SessionOptions()
-    # As in the server: idle threads that spin take the cores from everything else on this machine.
+    # As in the server: idle threads that spin take the cores from all other programs on this machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])

@@ -1,10 +1,10 @@
-"""Runs beside a Triton, as a program of its own: when the launcher has ended without ending it, this does.
+"""A program that runs beside a Triton and ends it when the launcher has ended without doing so.
 
-A launcher that is killed can end nothing any more, and a signal that a program does not handle kills it. So this waits
-for the end of a pipe that only the launcher holds: the kernel closes it however the launcher ends. Started by its file
-name, without site-packages, so it imports the standard library only.
+A launcher that is killed can end nothing, and a signal that a program does not handle kills it. So this program waits
+for the end of a pipe that only the launcher holds: the kernel closes the pipe however the launcher ends. This program
+is started by its file name, without site-packages, so it imports only the standard library.
 
-The launcher writes a line whenever there is something to know: the number of the server's process group, or `done`.
+The launcher writes a line for each event: the number of the server's process group, or `done`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 DONE = "done"
 END_DEADLINE_S = 5.0
-"""Triton may finish what it computes until then, and is then killed."""
+"""Triton may finish its running requests within this time; then it is killed."""
 _POLL_S = 0.05
 
 
@@ -41,7 +41,7 @@ def main(told: Iterable[str], region_prefix: str, scratch: str) -> None:
 
 def _end(group: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(group, signal.SIGINT)  # the leader's number is the group's
+        os.kill(group, signal.SIGINT)  # the process group has the number of its leader
         os.kill(group, signal.SIGCONT)
         end = time.monotonic() + END_DEADLINE_S
         while _runs(group) and time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""Which Triton is on this machine, and how to start it: the command and the environment it needs."""
+"""Finds the Triton of this machine, and the command and environment that start it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STUB = "triton_python_backend_stub"
 
 @dataclass(frozen=True)
 class Installation:
-    """A Triton: its executable, flags and environment variables of its own, and its backends (None: not known)."""
+    """A Triton: its executable, its own flags and environment variables, and its backends (None: unknown)."""
 
     executable: Path
     flags: tuple[str, ...] = ()
@@ -34,10 +34,10 @@ class Installation:
 
 
 def find_triton(scratch: Path) -> Installation:
-    """The `tritonserver` on PATH, else the one inside the nvidia-pytriton wheel.
+    """The `tritonserver` on PATH, otherwise the one inside the nvidia-pytriton wheel.
 
-    `scratch` is a directory that must live as long as the server: the wheel's backend is laid out in it.
-    Raises ConfigurationError if there is none, or the wheel's cannot work here.
+    `scratch` is a directory that must exist as long as the server: the wheel's backend is copied into it. Raises
+    ConfigurationError if there is no Triton, or if the wheel's Triton cannot work here.
     """
     on_path = shutil.which(SERVER)
     if on_path is not None:
@@ -66,10 +66,10 @@ def _from_wheel(package: Path, scratch: Path) -> Installation:
         (laid_out / "python" / path.name).symlink_to(path)
     libraries = [str(package.parent / "nvidia_pytriton.libs"), *_libpython_directory(version)]
     environment = {
-        # The stub takes its packages from the python3 on PATH; it ignores PYTHONPATH.
+        # The stub uses the packages of the python3 on PATH; it ignores PYTHONPATH.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "LD_LIBRARY_PATH": os.pathsep.join(libraries),
-        # ROS 2 wheels restart each Python once, to set LD_LIBRARY_PATH; that would end the stub.
+        # ROS 2 wheels restart each Python once, to set LD_LIBRARY_PATH; such a restart would end the stub.
         "_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1",
     }
     flags = (
@@ -82,7 +82,7 @@ def _from_wheel(package: Path, scratch: Path) -> Installation:
 
 
 def _refuse_numpy_2() -> None:
-    """The wheel's stub was built for numpy 1; with numpy 2 it reads and writes wrong numbers without an error."""
+    """Refuse numpy 2: the wheel's stub was built for numpy 1 and then uses wrong numbers without an error."""
     try:
         version = importlib.metadata.version("numpy")
     except importlib.metadata.PackageNotFoundError:
@@ -95,7 +95,7 @@ def _refuse_numpy_2() -> None:
 
 
 def _libpython_directory(version: str) -> list[str]:
-    """Where the stub finds libpython: beside this Python, or where the system's linker looks anyway."""
+    """The directories where the stub finds libpython: beside this Python; empty if the linker finds it anyway."""
     library = sysconfig.get_config_var("INSTSONAME") or ""
     directories = [sysconfig.get_config_var("LIBDIR") or "", f"{sys.base_prefix}/lib"]
     for directory in directories:
@@ -110,7 +110,7 @@ def _libpython_directory(version: str) -> list[str]:
 
 
 def main() -> int:
-    """Say which Triton would be started; returns 2 if there is none."""
+    """Print which Triton would be started; returns 2 if there is none."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             print(find_triton(Path(scratch)).executable)

@@ -1,6 +1,6 @@
-"""config.pbtxt: what Triton is told about a policy, generated from its PolicySpec.
+"""config.pbtxt: Triton's configuration of a policy, generated from its PolicySpec.
 
-Source: Triton's model_config.proto. Written as text, readable and with comments, so that exporting needs no Triton.
+Source: Triton's model_config.proto. Written as text, readable and with comments, so exporting needs no Triton.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CONFIG_FILE = "config.pbtxt"
 MODEL_FILE = "model.onnx"
 PYTHON_FILE = "model.py"
 JPEG_HEADER_FILE = "jpeg_header.py"
-"""What model.py imports from its own directory."""
+"""The file that model.py imports from its own directory."""
 
 POLICY_SPEC = "policy_spec"
 IMAGE_ENCODING = "image_encoding"
@@ -28,7 +28,7 @@ BACKENDS = ("python", "onnxruntime")
 DEVICES = ("cpu", "gpu")
 IMAGE_ENCODINGS = ("raw", "jpeg")
 MAX_QUEUE_SIZE = 64
-"""Of the requests that wait: for twenty robots that have one each in flight, and what they have given up meanwhile."""
+"""Number of requests that may wait: for twenty robots with one running request each, and requests they gave up."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _STRING = r"(\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
@@ -36,10 +36,10 @@ _STRING = r"(\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
 
 @dataclass(frozen=True)
 class ServingOptions:
-    """How a policy is to be served. Raises ConfigurationError if the options do not go together.
+    """How a policy is served. Raises ConfigurationError if the options contradict each other.
 
-    `instances` copies of the network take batches of up to `max_batch_size` observations; `device` is cpu or gpu;
-    with `image_encoding` jpeg the images arrive as JPEG files, decoded in the server.
+    `instances` copies of the network take batches of up to `max_batch_size` observations. `device` is cpu or gpu. With
+    `image_encoding` jpeg the images arrive as JPEG files, which the server decodes.
     """
 
     name: str = "act_policy"
@@ -71,7 +71,7 @@ class ServingOptions:
 
 @dataclass(frozen=True)
 class ServedContract:
-    """The part of a config.pbtxt that clients rely on, or that decides whether a version can be served under it."""
+    """The part of a config.pbtxt that clients depend on, or that decides whether a version can be served under it."""
 
     backend: str
     image_encoding: str
@@ -89,7 +89,7 @@ def config_pbtxt(spec: PolicySpec, options: ServingOptions) -> str:
         f'output [\n  {{ name: "action", data_type: TYPE_FP32, dims: [ {spec.chunk_size}, {spec.action_dim} ] }},\n'
         f'  {{ name: "{POLICY_ID_OUTPUT}", data_type: TYPE_UINT8, dims: [ {POLICY_ID_BYTES} ] }}\n]',
         "# Read by the client when it connects: what the policy reads and writes.\n"
-        + _parameter(POLICY_SPEC, replace(spec, policy_id="").to_json())  # versions may differ in that
+        + _parameter(POLICY_SPEC, replace(spec, policy_id="").to_json())  # versions may have different ids
         + "\n# raw: images are uint8 RGB. jpeg: one JPEG file each.\n"
         + _parameter(IMAGE_ENCODING, options.image_encoding),
         _threads(options),
@@ -101,15 +101,15 @@ def config_pbtxt(spec: PolicySpec, options: ServingOptions) -> str:
         "    default_timeout_microseconds: 10000000\n    allow_timeout_override: true\n"
         f"    max_queue_size: {MAX_QUEUE_SIZE}\n  }}\n}}",
     ]
-    if options.image_encoding == "raw":  # model.py warms the graph up itself; Triton has no JPEG to send
+    if options.image_encoding == "raw":  # model.py warms the graph up itself, because Triton has no JPEG to send
         sections.append(_warm_up(spec, options))
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def with_versions(text: str, versions: Mapping[str, Mapping[str, str]]) -> str:
-    """A config.pbtxt that says of each version what it is: its policy_id, its checkpoint, and what exported it.
+    """A config.pbtxt with the provenance of each version: its policy_id, its checkpoint, and the exporting program.
 
-    Nothing else in the text is looked at. Without versions it stays as it is.
+    The rest of the text is not checked. Without versions the text stays as it is.
     """
     if not versions:
         return text
@@ -122,7 +122,7 @@ def with_versions(text: str, versions: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def read_versions(text: str) -> dict[str, dict[str, str]]:
-    """What `with_versions` wrote into a text: version -> its provenance; empty if that is not there."""
+    """Read what `with_versions` wrote into a text: version -> its provenance; empty if there is none."""
     try:
         versions = json.loads(_read_parameter(text, VERSIONS) or "{}")
     except (ValueError, RecursionError):
@@ -131,7 +131,7 @@ def read_versions(text: str) -> dict[str, dict[str, str]]:
 
 
 def read_served_contract(text: str) -> ServedContract | None:
-    """What `config_pbtxt` wrote into a text, also after options were edited by hand; None if it is not there."""
+    """Read what `config_pbtxt` wrote into a text, even after options were edited by hand; None if it is missing."""
     backend = re.search(rf"^backend:\s*{_STRING}", text, re.MULTILINE)
     spec, encoding = _read_parameter(text, POLICY_SPEC), _read_parameter(text, IMAGE_ENCODING)
     if backend is None or spec is None or encoding is None:
@@ -143,7 +143,7 @@ def read_served_contract(text: str) -> ServedContract | None:
 
 
 def _outputs(text: str) -> tuple[str, ...]:
-    """The names of the outputs, as far as they are this package's."""
+    """The names of this package's outputs in the text."""
     return tuple(name for name in ("action", POLICY_ID_OUTPUT) if re.search(rf'name:\s*"{name}"', text))
 
 
@@ -195,7 +195,7 @@ def _instances(options: ServingOptions) -> str:
 
 
 def _warm_up(spec: PolicySpec, options: ServingOptions) -> str:
-    """Requests of zeros at load. A GPU chooses its kernels by the batch's size, so it gets the largest one, too."""
+    """Requests of zeros at load. A GPU chooses its kernels by the batch size, so the largest batch is sent, too."""
     sizes = {1, options.max_batch_size} if options.device == "gpu" else {1}
     inputs = "".join(
         f"    inputs {{ key: {_quoted(key)}, value {{ data_type: {kind}, dims: [ {dims} ], zero_data: true }} }}\n"
@@ -222,6 +222,6 @@ def _parameter_pattern(key: str) -> re.Pattern[str]:
 
 
 def _quoted(text: str) -> str:
-    quote = "'" if '"' in text else '"'  # leaves JSON readable
+    quote = "'" if '"' in text else '"'  # keeps JSON readable
     escaped = text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
     return f"{quote}{escaped}{quote}"

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx
@@ -13,7 +14,8 @@ import onnxscript.optimizer
 import torch
 from google.protobuf.message import Message
 
-from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.errors import ConfigurationError, first_line
+from act_inference_ros.inference.local.export_cache import OPSET
 
 if TYPE_CHECKING:
     from act_inference_ros.policy.load import LoadedPolicy
@@ -22,11 +24,12 @@ OUTPUT = "action"
 BATCH = "batch"
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16}
 
-OPSET = 18
-"""Of every onnxruntime since 1.14, so of the Triton containers since 23.03."""
 IR_VERSION = 8
-"""The oldest that carries opset 18; older onnxruntimes refuse the exporter's own, which the graph has no need of."""
+"""The oldest IR version that supports opset 18; older onnxruntimes refuse the exporter's newer one, which is not
+needed."""
 
+_KEPT_BYTES = 1024
+"""Smaller tensors stay in the graph's own file, bytes."""
 _FOLD_UP_TO_BYTES = 2**31
 
 
@@ -34,18 +37,19 @@ def onnx_graph(policy: LoadedPolicy, precision: str = "float32") -> onnx.ModelPr
     """Export the policy's graph, constants folded.
 
     Inputs are named and ordered as `policy.spec.keys`: vectors float32 (batch, dim), images uint8 (batch, height,
-    width, 3); the output is `action`, float32 (batch, chunk_size, action_dim). `precision` is the network's; what is
-    read and written, and normalisation, do not depend on it. Takes the policy over: its graph gets that precision.
+    width, 3); the output is `action`, float32 (batch, chunk_size, action_dim). `precision` applies to the network only;
+    inputs, outputs and normalisation do not depend on it. The function changes the policy: its graph gets that
+    precision.
 
     Raises ConfigurationError for an unknown precision or a policy that PyTorch cannot export.
     """
     if precision not in PRECISIONS:
         raise ConfigurationError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
     policy.graph.set_precision(PRECISIONS[precision])
-    # Two rows: the exporter takes a size of one for a constant.
+    # Two rows, because the exporter treats a size of one as a constant.
     examples = tuple(torch.cat([row, row]) for row in policy.graph.typical_inputs())
     batch = torch.export.Dim(BATCH, min=1)
-    shapes = (tuple({0: batch} for _ in examples),)  # one tuple within another: forward takes *inputs
+    shapes = (tuple({0: batch} for _ in examples),)  # a tuple inside a tuple, because forward takes *inputs
     try:
         with _quiet_exporter():
             program = torch.onnx.export(
@@ -58,11 +62,11 @@ def onnx_graph(policy: LoadedPolicy, precision: str = "float32") -> onnx.ModelPr
                 dynamic_shapes=shapes,
                 verbose=False,
             )
-    except Exception as error:  # of many kinds, pages long
-        raise ConfigurationError(f"PyTorch cannot export this policy: {_first_line(error)}") from error
+    except Exception as error:  # many kinds of errors, pages long
+        raise ConfigurationError(f"PyTorch cannot export this policy: {first_line(error)}") from error
     if program is None:
         raise ConfigurationError("PyTorch returned no ONNX graph")
-    # The exporter itself folds small tensors only and would leave the slicing of the attention's weights to the server.
+    # The exporter itself folds only small tensors and would leave the slicing of the attention's weights to the server.
     limits = {"input_size_limit": _FOLD_UP_TO_BYTES, "output_size_limit": _FOLD_UP_TO_BYTES}
     onnxscript.optimizer.fold_constants(program.model, onnx_shape_inference=True, **limits)
     onnxscript.optimizer.remove_unused_nodes(program.model)
@@ -74,8 +78,14 @@ def onnx_graph(policy: LoadedPolicy, precision: str = "float32") -> onnx.ModelPr
     return model
 
 
+def put_weights_beside(graph: Path, name: str) -> None:
+    """Move the weights of the graph in a file to another file, `name` in the same directory."""
+    model = onnx.load(graph)
+    onnx.save_model(model, graph, save_as_external_data=True, location=name, size_threshold=_KEPT_BYTES)
+
+
 def _forget_origin(model: onnx.ModelProto) -> None:
-    """Remove what the exporter notes on each part of the graph: stack traces, which name this machine's files."""
+    """Remove the exporter's notes on each part of the graph: stack traces, which name files of this machine."""
     del model.metadata_props[:]
     for graph in (model.graph, *model.functions):
         _strip(graph)
@@ -93,7 +103,7 @@ def _strip(part: Message) -> None:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Silences what the exporter says about itself (deprecations, packages it could use) while it works."""
+    """Silences the exporter's messages about itself (deprecations, optional packages) while it works."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -103,7 +113,3 @@ def _quiet_exporter() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""Does the exported graph compute what local mode computes? Random and structured observations, batch 1 and 8."""
+"""Compares the exported graph with local mode: random and structured observations, batch sizes 1 and 8."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from act_inference_ros.serving.reference import Actions, Arrays, Reference
+from act_inference_ros.policy.reference import Actions, Arrays, Reference
 
 BATCH_SIZES = (1, 8)
 
 
 @dataclass(frozen=True)
 class BatchParity:
-    """Largest difference of one batch size: as a fraction of the action's range, and where (action, step) it is."""
+    """Largest difference of one batch size, as a fraction of the action's range, and its place (action, step)."""
 
     batch_size: int
     error: float
@@ -28,8 +28,8 @@ class BatchParity:
 class ParityReport:
     """The comparison of an export with local mode.
 
-    `ranges` and `errors` are per action: its range over all chunks compared, in the policy's units, and the largest
-    difference as a fraction of it.
+    `ranges` and `errors` have a value for each action: its range over all compared chunks, in the policy's units, and
+    the largest difference as a fraction of this range.
     """
 
     precision: str
@@ -46,11 +46,11 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
-        """Every error is within the tolerance (and none is NaN)."""
+        """Whether every error is within the tolerance (and none is NaN)."""
         return all(error <= self.tolerance for error in self.errors)
 
     def table(self) -> str:
-        """Lines for people."""
+        """The report as lines for people."""
         lines = [f"parity of {self.precision} with local mode, {len(self.observations)} observations"]
         lines += ["  batch  largest error  of the range  where"]
         lines += [
@@ -61,7 +61,7 @@ class ParityReport:
         return "\n".join([*lines, f"  {verdict}: {self.error:.1e} of the action's range, {self.tolerance:.0e} allowed"])
 
     def as_json(self) -> dict[str, Any]:
-        """The same for machines."""
+        """The report for programs."""
         return {**asdict(self), "error": self.error, "passed": self.passed}
 
 

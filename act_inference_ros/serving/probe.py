@@ -1,4 +1,4 @@
-"""Does a Triton server truly answer? Asked over HTTP, with the standard library alone."""
+"""Checks whether a Triton server really answers, over HTTP, with only the standard library."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _ABOUT_THE_MOMENT = (404, 503)
 
 
 class ProbeError(Exception):
-    """The server, or one of its policies, does not answer yet, or no more.
+    """The server, or one of its policies, does not answer yet, or does not answer any more.
 
-    `timed_out`: nothing came within the deadline. `passing`: the model is not there now, or too many requests wait.
+    `timed_out`: no answer came within the deadline. `passing`: the model is not loaded now, or too many requests wait.
     """
 
     def __init__(self, message: str, timed_out: bool = False, passing: bool = False) -> None:
@@ -32,12 +32,12 @@ class ProbeError(Exception):
 
 
 class RefusedError(ProbeError):
-    """The request was refused: by the policy itself, which so shows that it lives, or for a model that is not there."""
+    """The request was refused: by the policy itself, which shows that it works, or because the model does not exist."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model; `version` is empty if the server does not say it."""
+    """A loaded model; `version` is empty if the server does not report it."""
 
     name: str
     version: str
@@ -47,30 +47,30 @@ class Model:
 
     @property
     def path(self) -> str:
-        """Of its part of the HTTP interface."""
+        """The path of the model in the HTTP interface."""
         return f"models/{self.name}/versions/{self.version}" if self.version else f"models/{self.name}"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many requests a model has answered, and how many with an error."""
+    """How many requests a model has answered, and how many of them with an error."""
 
     answered: int
     failed: int
 
 
 class Probe:
-    """Asks one server at host:port (HTTP). Keeps no connection open: that would delay the server's end."""
+    """Asks one server at host:port (HTTP). Keeps no connection open, because that would delay the server's end."""
 
     def __init__(self, address: str) -> None:
         self._url = f"http://{address}/v2"
         self.slowest_s: dict[Model, float] = {}
-        """How long each policy's slowest answer to `infer` took."""
+        """The time of each policy's slowest answer to `infer`."""
 
     def answering_models(self, timeout_s: float) -> list[str]:
         """`name version` of every loaded model, once each policy among them has answered an inference.
 
-        Raises ProbeError saying which does not, and why.
+        Raises ProbeError, which says which policy does not answer, and why.
         """
         self._get("health/ready", timeout_s)
         loaded = self.loaded(timeout_s)
@@ -79,46 +79,46 @@ class Probe:
         return [str(model) for model in loaded]
 
     def loaded(self, timeout_s: float) -> list[Model]:
-        """All models that Triton says are ready, which proves little. Raises ProbeError."""
+        """All models that Triton reports as ready, which proves little. Raises ProbeError."""
         loaded = json.loads(self._post("repository/index", b'{"ready": true}', timeout_s))
         return [Model(model["name"], model.get("version", "")) for model in loaded]
 
     def infer(self, model: Model, timeout_s: float) -> bool:
-        """Have a policy answer the smallest observation; False if the model is none of ours. Raises ProbeError."""
+        """Let a policy answer the smallest observation; False if the model is not this package's. Raises ProbeError."""
         config = json.loads(self._get(f"{model.path}/config", timeout_s))
         if "policy_spec" not in config.get("parameters", {}):
-            return False  # what would be a valid request is not known
+            return False  # a valid request for this model is not known
         head, body = _blank_observation(config)
         headers = {"Inference-Header-Content-Length": str(len(head))}
         began = time.monotonic()
         try:
             self._post(f"{model.path}/infer", head + body, timeout_s, headers)
-        except RefusedError:  # a dead policy shows as an internal error
+        except RefusedError:  # a policy that does not work causes an internal error instead
             return True
         self.slowest_s[model] = max(self.slowest_s.get(model, 0.0), time.monotonic() - began)
         return True
 
     def counts(self, model: Model, timeout_s: float) -> Counts:
-        """What Triton has counted since it loaded the model. Raises ProbeError."""
+        """Triton's counts since it loaded the model. Raises ProbeError."""
         [statistics] = json.loads(self._get(f"{model.path}/stats", timeout_s))["model_stats"]
         counted = statistics["inference_stats"]
         return Counts(counted["success"]["count"], counted["fail"]["count"])
 
     def load(self, name: str, timeout_s: float) -> None:
-        """Load a model, where the server lets itself be told to. Raises ProbeError with the reason if it fails."""
+        """Load a model, if the server allows this. Raises ProbeError with the reason if loading fails."""
         self._post(f"repository/models/{name}/load", b"", timeout_s)
 
     def unload(self, name: str, timeout_s: float) -> None:
-        """Begin to unload a model, where the server lets itself be told to. Raises ProbeError."""
+        """Begin to unload a model, if the server allows this. Raises ProbeError."""
         self._post(f"repository/models/{name}/unload", b"", timeout_s)
 
     def shared_regions(self, timeout_s: float) -> list[str]:
-        """Names of the clients' shared memory that the server knows. Raises ProbeError."""
+        """Names of the clients' shared memory regions that the server knows. Raises ProbeError."""
         known = json.loads(self._get("systemsharedmemory/status", timeout_s))
         return [region["name"] for region in known]
 
     def forget_region(self, name: str, timeout_s: float) -> None:
-        """Have the server let go of a client's shared memory. Raises ProbeError."""
+        """Let the server release a client's shared memory. Raises ProbeError."""
         self._post(f"systemsharedmemory/region/{name}/unregister", b"", timeout_s)
 
     def _get(self, path: str, timeout_s: float) -> bytes:

@@ -1,4 +1,4 @@
-"""What a Triton leaves on this machine when it is killed, and how that is removed however its launcher ends."""
+"""The files that a killed Triton leaves on this machine, and their removal however the launcher ends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from act_inference_ros.program import shared_memory
 from act_inference_ros.serving import backend_scratch, guard
 
 RESERVED_PREFIX = "triton_python_backend_shm_region_"
-"""Of the Python backend's shared memory. A Triton refuses to register such a region for a client: else a client could
-read and write the backend's own messages. Source: kTritonSharedMemoryRegionPrefix in Triton's server."""
+"""Prefix of the Python backend's shared memory. A Triton refuses to register such a region for a client, because a
+client could read and write the backend's own messages. Source: kTritonSharedMemoryRegionPrefix in Triton's server."""
 _OURS = f"{RESERVED_PREFIX}act_"
 _LOCK = "lock"
 _GUARD_DEADLINE_S = 5.0
@@ -24,16 +24,16 @@ _GUARD_DEADLINE_S = 5.0
 class Remains:
     """The scratch directory and the shared memory of one server, from construction until `close`.
 
-    The names of all its regions begin with `region_prefix`. One more file of that prefix is locked (flock) by the
-    launcher, the guard, the server and the processes of its models: the kernel lets go of it when the last of them has
-    ended. What nobody locks was left behind, and the next server that starts removes it.
+    The names of all its regions begin with `region_prefix`. The launcher, the guard, the server and the processes of
+    its models hold a lock (flock) on one more file with that prefix: the kernel releases the lock when the last of them
+    has ended. Files without a lock were left behind, and the next server that starts removes them.
 
-    A guard (guard.py) ends the server and removes all this when the launcher ends without `close`, as when it is
-    killed.
+    A guard (guard.py) ends the server and removes all this when the launcher ends without `close`, for example when it
+    is killed.
     """
 
     def __init__(self) -> None:
-        """Raises OSError if there is no room for temporary files or shared memory."""
+        """Raises OSError if there is no space for temporary files or shared memory."""
         remove_abandoned()
         self._lock, name = shared_memory.create_locked(shared_memory.DIRECTORY, _OURS, f"_{_LOCK}")
         self.region_prefix = name.removesuffix(_LOCK)
@@ -60,7 +60,7 @@ class Remains:
 
     @property
     def inherited(self) -> int:
-        """The descriptor that the server must inherit: the lock."""
+        """The descriptor of the lock, which the server must inherit."""
         return self._lock
 
     def guard(self, group: int) -> None:
@@ -68,13 +68,13 @@ class Remains:
         self._tell(str(group))
 
     def remove_regions(self) -> None:
-        """Remove the shared memory of a server that has ended; another one may be started."""
+        """Remove the shared memory of a server that has ended; another server may be started afterwards."""
         for region in shared_memory.DIRECTORY.glob(f"{self.region_prefix}*"):
             if not region.name.endswith(f"_{_LOCK}"):
                 region.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Remove everything, for the server has ended. A second call does nothing."""
+        """Remove everything after the server has ended. A second call does nothing."""
         if self.closed:
             return
         self._tell(guard.DONE)
@@ -88,7 +88,7 @@ class Remains:
         self._remove()
 
     def _tell(self, word: str) -> None:
-        with contextlib.suppress(BrokenPipeError):  # somebody has killed the guard: the launcher goes on without
+        with contextlib.suppress(BrokenPipeError):  # somebody has killed the guard: the launcher continues without it
             self._guard.stdin.write(f"{word}\n".encode())  # type: ignore[union-attr]
             self._guard.stdin.flush()  # type: ignore[union-attr]
 
@@ -102,7 +102,7 @@ class Remains:
 
 
 def remove_abandoned() -> None:
-    """Remove what servers of this user have left that have ended, with launcher and guard, without removing it."""
+    """Remove the files of this user's servers that ended, with launcher and guard, without removing them."""
     for lock in shared_memory.DIRECTORY.glob(f"{_OURS}*_{_LOCK}"):
         for abandoned in shared_memory.remove_unlocked(lock):
             for region in shared_memory.DIRECTORY.glob(f"{abandoned.removesuffix(_LOCK)}*"):

@@ -24,7 +24,7 @@ from act_inference_ros.serving.model_config import (
 
 @dataclass(frozen=True)
 class Published:
-    """Where a version went; `config_kept` if the model's config.pbtxt differs from what was to be written."""
+    """Where a version is; `config_kept` if the model's config.pbtxt was kept though it differs from the new one."""
 
     directory: Path
     version: int
@@ -34,7 +34,7 @@ class Published:
 def check_model(model: Path, config: str) -> None:
     """Refuse, before any work is done, to put a version under a config.pbtxt that describes another policy.
 
-    Raises ConfigurationError naming both. A model without a single exported version may become anything.
+    Raises ConfigurationError naming both policies. A model without any exported version may become any policy.
     """
     if model.exists() and not model.is_dir():
         raise ConfigurationError(f"{model}: expected a directory, found a file")
@@ -58,12 +58,12 @@ def check_model(model: Path, config: str) -> None:
 def publish(
     staged: Path, model: Path, config: str, provenance: Mapping[str, str], replace_config: bool = False
 ) -> Published:
-    """Move the files in `staged` to a new version of `model`, for `check_model` has nothing against it.
+    """Move the files in `staged` to a new version of `model`, which `check_model` must have accepted.
 
-    The config.pbtxt of a model that has versions is kept as it is (it may have been tuned by hand), unless
-    `replace_config`. Only what it says of its versions is kept up to date: `provenance` is said of this one. A server
-    that watches the repository never sees half a file or half a version: each is written beside its place under a name
-    that Triton ignores, then renamed. Raises ConfigurationError if it cannot be written.
+    The config.pbtxt of a model that has versions is kept (it may have been tuned by hand), unless `replace_config`.
+    Only its notes about versions are updated, with `provenance` for this version. A server that watches the repository
+    never sees an incomplete file or version: each is written beside its place under a name that Triton ignores, and
+    then renamed. Raises ConfigurationError if the files cannot be written.
     """
     try:
         model.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def publish(
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Keep other exports out of a directory meanwhile."""
+    """Keep other exports out of a directory during the block."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -100,7 +100,7 @@ def _publish(staged: Path, model: Path, config: str, provenance: Mapping[str, st
 
 
 def exported_versions(model: Path) -> list[int]:
-    """The versions that hold a policy; one with no more than the Python backend's code waits for one."""
+    """The versions that hold a policy; a version with only the Python backend's code does not count."""
     versions = sorted(int(path.name) for path in model.iterdir() if path.name.isdecimal() and path.is_dir())
     return [version for version in versions if not _is_free(model / str(version))]
 
@@ -110,13 +110,13 @@ def _is_free(version: Path) -> bool:
 
 
 def _move_in(staged: Path, model: Path, version: int) -> None:
-    """Rename a copy of `staged` to a free version; one without a policy is free, too."""
+    """Rename a copy of `staged` to a free version; a version without a policy counts as free."""
     scratch = Path(mkdtemp(prefix=".export-", dir=model))  # a rename must stay within one file system
     try:
         complete = scratch / "complete"
         shutil.copytree(staged, complete)
         for path in (complete, *complete.iterdir()):
-            path.chmod(0o755 if path.is_dir() else 0o644)  # a server is often another user
+            path.chmod(0o755 if path.is_dir() else 0o644)  # a server often runs as another user
         place = model / str(version)
         if place.exists():
             place.rename(scratch / "empty")

@@ -1,7 +1,7 @@
-"""Asks a server for what it serves and compares it with a reference, on the server's own hardware.
+"""Compares a server's answers with a reference, on the server's own hardware.
 
-Every batch size up to the model's largest is computed as often as there are instances, so that a GPU has chosen its
-kernels for each. Then many clients ask at once, as robots do.
+Every batch size up to the model's largest is computed once per instance, so that a GPU has chosen its kernels for each
+size. Then many clients send requests at the same time, as robots do.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from act_inference_ros.inference.triton.contract import (
 from act_inference_ros.inference.triton.errors import CallFailed
 from act_inference_ros.inference.triton.look import read_model_config, source
 from act_inference_ros.inference.triton.options import TritonOptions
-from act_inference_ros.serving.reference import Arrays, Reference
+from act_inference_ros.policy.reference import Arrays, Reference
 from act_inference_ros.spec import shown_id
 
 
 @dataclass(frozen=True)
 class Latency:
-    """How long chunks took, s: median and 95th percentile, with so many clients at once."""
+    """Times of chunks, s: median and 95th percentile, with this many clients at the same time."""
 
     clients: int
     p50_s: float
@@ -48,10 +48,10 @@ class Latency:
 
 @dataclass(frozen=True)
 class ServedReport:
-    """What one server computes, beside the reference.
+    """The results of one server, compared with the reference.
 
     `observations`: how many of the reference's were compared, and of how many. `errors`: per action, the largest
-    difference as a fraction of its range. `problems`: why it is not right; empty if it is.
+    difference as a fraction of its range. `problems`: what is wrong; empty if nothing is.
     """
 
     address: str
@@ -66,15 +66,15 @@ class ServedReport:
 
     @property
     def passed(self) -> bool:
-        """Everything was compared, and nothing is wrong."""
+        """Whether everything was compared and nothing is wrong."""
         return not self.problems and bool(self.errors) and bool(self.latencies)
 
 
 def check_server(options: TritonOptions, address: str, reference: Reference, requests: int) -> ServedReport:
-    """Compare what one server computes with `reference`. The caller's `options` name the model; `address` the server.
+    """Compare one server's results with `reference`. The caller's `options` name the model; `address` the server.
 
-    `requests`: how many are sent for each latency. Raises an InferenceError if the server does not answer as it should,
-    ConfigurationError if it cannot be judged.
+    `requests`: how many are sent for each latency. Raises an InferenceError if the server does not answer correctly,
+    ConfigurationError if the comparison is not possible.
     """
     options = replace(options, server=address)
     with InferenceClient.open(ClientOptions(mode="triton", triton=options)) as client:
@@ -101,7 +101,7 @@ def check_server(options: TritonOptions, address: str, reference: Reference, req
 
 
 class _ServedModel:
-    """One model on one server, with the errors that were found so far."""
+    """One model on one server, with the errors found so far."""
 
     def __init__(self, options: TritonOptions, address: str) -> None:
         self._options = options
@@ -130,7 +130,7 @@ class _ServedModel:
         self._channel.close()
 
     def compare_batch(self, reference: Reference, rows: Sequence[int], size: int) -> None:
-        """Compare requests with a batch of `size` observations each: one for each instance, at the same time."""
+        """Compare requests with a batch of `size` observations each: one request per instance, at the same time."""
         chosen = [rows[(size + i) % len(rows)] for i in range(size)]  # each observation comes to every place
         everything = list(reference.observations.values())
         request = self._request([everything[row] for row in chosen])
@@ -142,7 +142,7 @@ class _ServedModel:
             self.note(reference, self._read(response, size), chosen)
 
     def note(self, reference: Reference, chunks: npt.NDArray[np.float32], rows: Sequence[int]) -> None:
-        """Take the errors of these chunks (n, chunk_size, action_dim) into account."""
+        """Update the errors with these chunks (n, chunk_size, action_dim)."""
         self.errors = np.maximum(self.errors, reference.errors(chunks, rows).max(axis=(0, 1)))
 
     def report(
@@ -180,7 +180,7 @@ class _ServedModel:
         return problems
 
     def _request(self, observations: list[Arrays]) -> bytes:
-        """Serialise a request with one batch of several observations, which InferenceClient never makes."""
+        """Serialise a request with one batch of several observations, which InferenceClient never sends."""
         request = service_pb2.ModelInferRequest(model_name=self._options.model, model_version=self._options.version)
         encoded = [self.contract.encoded({key: rows[0] for key, rows in one.items()}) for one in observations]
         batch = [len(observations)] if self.contract.batched else []
@@ -211,7 +211,7 @@ class _ServedModel:
 
 
 def _comparable(reference: Reference, contract: Contract) -> list[int]:
-    """The numbers of the observations whose images reach the model as they are: with JPEG, those it does not change.
+    """The numbers of the observations whose images reach the model unchanged: with JPEG, only those it does not alter.
 
     Raises ConfigurationError if there is none.
     """
@@ -242,7 +242,7 @@ def _ask(
     clients: int,
     requests: int,
 ) -> Latency:
-    """Ask as robots do, `clients` at once, and compare every chunk; `requests` are sent in all, or one per client."""
+    """Send requests as robots do, from `clients` at once, and compare every chunk; in all `requests`, or one each."""
     everything = list(reference.observations.values())
     observations = {row: {key: value[0] for key, value in everything[row].items()} for row in rows}
 
@@ -260,7 +260,7 @@ def _ask(
 
 
 def _content(value: npt.NDArray[Any] | bytes) -> bytes:
-    """An input as Triton's raw contents: a BYTES element is its length, then itself."""
+    """An input in Triton's raw format: a BYTES element is its length, then its bytes."""
     if isinstance(value, bytes):
         return len(value).to_bytes(4, "little") + value
     return np.ascontiguousarray(value).tobytes()

@@ -1,4 +1,4 @@
-"""A look at a model repository before a server is started on it, for mistakes Triton would answer with pages."""
+"""Checks a model repository before a server starts, for mistakes that Triton would report in many pages of output."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from act_inference_ros.serving.repository import exported_versions
 
 
 def check_repository(repository: Path, backends: frozenset[str] | None, loads_all: bool = True) -> None:
-    """Raise ConfigurationError if there is no model to serve, or one that cannot be.
+    """Raise ConfigurationError if there is no model to serve, or a model that cannot be served.
 
-    `backends`: what the server has, None if that is not known. `loads_all`: the server loads every model at its start.
+    `backends`: those of the server, None if unknown. `loads_all`: the server loads every model at its start.
     """
     if not repository.is_dir():
         raise ConfigurationError(f"model repository {repository}: no such directory")

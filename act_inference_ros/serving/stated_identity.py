@@ -1,4 +1,4 @@
-"""The exported graph says with each chunk which policy computed it: a second output, which is constant."""
+"""Makes the exported graph state with each chunk which policy computed it: a second, constant output."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _PREFIX = "stated_identity/"
 
 
 def state_identity(model: onnx.ModelProto, policy_id: str) -> None:
-    """Give the graph the output `policy_id`, uint8 (batch, 32): the bytes that `policy_id` (64 hex digits) writes.
+    """Give the graph the output `policy_id`, uint8 (batch, 32): the bytes of the hexadecimal `policy_id` (64 digits).
 
-    The configuration of a Triton model is the same for all of its versions, and may be another one than that of the
-    weights which are loaded. What comes out of the graph itself cannot be.
+    The configuration of a Triton model is the same for all of its versions, and may not belong to the loaded weights.
+    An output of the graph itself always belongs to the weights.
     """
     (action,) = model.graph.output
     batch = action.type.tensor_type.shape.dim[0].dim_param

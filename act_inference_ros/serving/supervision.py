@@ -1,6 +1,6 @@
-"""Looks after a Triton that runs: asks every policy for a chunk, loads again what fails, starts again what has died.
+"""Supervises a running Triton: asks every policy for a chunk, reloads what fails, and restarts what has died.
 
-Triton itself says ready for ever, also when the process that runs a model has been killed or hangs.
+Triton itself always reports ready, even when the process that runs a model has been killed or hangs.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from act_inference_ros.serving.triton_process import READY_DEADLINE_S, TritonPro
 INTERVAL_S = 2.0
 HANG_FLOOR_S = 5.0
 HANG_FACTOR = 10.0
-"""A policy hangs when it answers nobody for this many times its slowest answer, at least for HANG_FLOOR_S."""
+"""A policy hangs if no request is answered for this many times its slowest answer, at least for HANG_FLOOR_S."""
 FAULTS, LOOKS = 2, 10
-"""So many failed inferences within so many looks: one may be a mishap; of several instances, one may be dead."""
+"""This many failed inferences within this many checks count: one may be a mishap; one of several instances may be
+dead."""
 ATTEMPTS = 6
-"""To mend, until the server is given up."""
+"""Attempts to repair before the server is given up."""
 RELOADS = 2
-"""Of the attempts, where the server loads on demand; the others start the whole server again."""
+"""How many of the attempts reload the model, if the server loads on demand; the others restart the whole server."""
 SETTLED_S = 60.0
-"""After so long without a fault, attempts are counted anew."""
+"""After this time without a fault, attempts are counted from zero again."""
 _LONGEST_PAUSE_S = 30.0
 _ANSWER_S = 5.0
-"""For what costs the server nothing, such as the list of its models."""
+"""Time limit of requests that cost the server nothing, such as the list of its models."""
 _STUB = "triton_python_backend_stub"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What does not work: one model, or (None) the server; and how that shows."""
+    """What does not work, one model or (None) the server, and the symptom."""
 
     model: Model | None
     reason: str
@@ -51,7 +52,7 @@ class Fault:
 
 @dataclass
 class _Watched:
-    """What has been seen of one policy."""
+    """The observations about one policy."""
 
     counts: Counts | None = None
     answered_at: float = field(default_factory=time.monotonic)
@@ -72,7 +73,7 @@ class Supervision:
     ) -> None:
         """Supervise `server`, which is ready; `say` takes one line for each fault and each recovery.
 
-        A look every `interval_s`. What was mended must answer within `ready_deadline_s`.
+        The server is checked every `interval_s`. After a repair it must answer within `ready_deadline_s`.
         """
         self._server = server
         self._signals = signals
@@ -83,11 +84,11 @@ class Supervision:
         self._attempts = 0
         self._mended_at = time.monotonic()
         self.ends_in_order = True
-        """Whether the server can be expected to end when it is told to: it is not being mended, and it does not still
-        wait for the dead processes of a model that has been loaded anew."""
+        """Whether the server will end when it is told to: it is not being repaired, and it does not still wait for the
+        dead processes of a model that was reloaded."""
 
     def run(self) -> None:
-        """Look and mend until a stop signal comes. Raises StoppedBySignal then, and NotReadyError if it gives up."""
+        """Check and repair until a stop signal comes. Raises StoppedBySignal then, and NotReadyError if it gives up."""
         with self._signals.interrupting(), contextlib.suppress(ProbeError):
             self._watched = {model: _Watched() for model in self._server.probe.loaded(_ANSWER_S)}
         while not self._signals.wait(self._interval_s):
@@ -114,7 +115,7 @@ class Supervision:
         return None
 
     def _fault_of_server(self) -> Fault | None:
-        """What is wrong with the server as a whole, asked once more; None if it answers."""
+        """What is wrong with the server as a whole, after a second question; None if it answers."""
         if self._server.process.poll() is None:
             try:
                 self._server.probe.loaded(_ANSWER_S)
@@ -125,7 +126,7 @@ class Supervision:
         return Fault(None, f"it has ended with exit status {self._server.process.returncode}")
 
     def _why_faulty(self, probe: Probe, model: Model, watched: _Watched) -> str:
-        """Empty if the model works, or nobody can say."""
+        """Why the model is faulty; empty if it works, or if this is unknown."""
         hang_s = max(HANG_FLOOR_S, HANG_FACTOR * probe.slowest_s.get(model, 0.0))
         for _ in range(FAULTS):  # asked again at once after a failure
             try:
@@ -145,7 +146,7 @@ class Supervision:
         return ""
 
     def _see(self, probe: Probe, model: Model, watched: _Watched, hang_s: float) -> None:
-        """Ask a policy, unless it has answered others, and without a failure. Raises ProbeError."""
+        """Ask a policy, unless it has answered other clients without a failure. Raises ProbeError."""
         before, watched.counts = watched.counts, probe.counts(model, _ANSWER_S)
         served = before is not None and watched.counts.answered > before.answered
         if served:
@@ -155,7 +156,7 @@ class Supervision:
 
     @staticmethod
     def _ask(probe: Probe, model: Model, watched: _Watched, hang_s: float) -> None:
-        """Have the policy infer. Raises ProbeError, unless it answers somebody else meanwhile: then it is only busy."""
+        """Let the policy infer. Raises ProbeError, unless it answers other clients meanwhile and is only busy."""
         before = probe.counts(model, _ANSWER_S)
         try:
             probe.infer(model, hang_s)
@@ -201,7 +202,7 @@ class Supervision:
         self._tell(f"{what} works again after {self._mended_at - began:.1f} s")
 
     def _reload(self, model: Model) -> None:
-        """Unload and load a model; its processes are killed first, for one that hangs would not let itself unload."""
+        """Unload and load a model; its processes are killed first, because a model that hangs cannot be unloaded."""
         with self._signals.interrupting():
             for pid in _stubs(self._server.process.pid, model.name):
                 with contextlib.suppress(ProcessLookupError):
@@ -211,7 +212,7 @@ class Supervision:
             self._server.wait_ready(self._ready_deadline_s)
 
     def _restart(self, loaded: set[str]) -> None:
-        self._server.restart()  # not to be interrupted
+        self._server.restart()  # must not be interrupted
         with self._signals.interrupting():
             self._server.wait_ready(self._ready_deadline_s)
             if self._server.loads_on_demand:
@@ -222,7 +223,7 @@ class Supervision:
 
     @staticmethod
     def _remove_abandoned_regions(probe: Probe) -> None:
-        """Of clients on this machine that were killed, and of the server's own list."""
+        """Remove the regions of killed clients, on this machine and in the server's list."""
         shared_memory.remove_abandoned_client_regions()
         for name in probe.shared_regions(_ANSWER_S):
             if name.startswith(shared_memory.CLIENT_REGION_PREFIX) and not (shared_memory.DIRECTORY / name).exists():

@@ -1,4 +1,4 @@
-"""TritonProcess: a Triton on this machine as a child process, ready when it truly answers, ended when told."""
+"""TritonProcess: a Triton on this machine as a child process, ready when it really answers, ended on request."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from act_inference_ros.serving.served_models import check_repository
 
 LOOPBACK = "127.0.0.1"
 STOP_DEADLINE_S = 8.0
-"""Of which Triton needs 2 to 3 when nothing hangs; `ros2 launch` kills what takes longer than 10."""
+"""Triton needs 2 to 3 s of this when nothing hangs; `ros2 launch` kills programs that take longer than 10 s."""
 READY_DEADLINE_S = 120.0
 RESTART_DEADLINE_S = 2.0
-"""Less than for a stop: what is started again because it hangs seldom finishes anything."""
+"""Less than for a stop, because a server that is restarted because it hangs seldom finishes its requests."""
 _POLL_S = 0.1
-_FAILED_LOAD = re.compile(r'"failed to load (.+?)(?:\\n|"?$)', re.MULTILINE)  # what follows is a stack trace
+_FAILED_LOAD = re.compile(r'"failed to load (.+?)(?:\\n|"?$)', re.MULTILINE)  # a stack trace follows
 
 
 class TritonProcess:
     """A Triton server process on a model repository, from construction until `stop` (or the end of a `with` block).
 
-    It has a process group of its own: Ctrl-C in the terminal does not reach it, `stop` does; so does the end of the
-    program that started it, whatever ends that. Not to be shared between threads.
+    It has a process group of its own: Ctrl-C in the terminal does not reach it. `stop` ends it, and so does the end of
+    the program that started it, for whatever reason that program ends. Not to be shared between threads.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class TritonProcess:
         Args:
             model_repository: directory of models.
             grpc_port: for inference; 0 for a free one.
-            http_port: for health, on this machine only (it knows no TLS and no token of gRPC's); 0 for a free one.
+            http_port: for health, on this machine only (it has neither TLS nor gRPC's token); 0 for a free one.
             metrics_port: for Prometheus; 0 for a free one, None for no metrics.
             host: address to listen at for gRPC and metrics; 0.0.0.0 for every network of this machine.
-            log_file: takes what the server says; None for a file that is deleted in the end.
-            extra_flags: for tritonserver, as they are.
+            log_file: gets the server's output; None for a file that is deleted at the end.
+            extra_flags: for tritonserver, unchanged.
 
         Raises:
             ConfigurationError: there is no Triton here, a port is in use, or the repository cannot be served.
@@ -114,8 +114,8 @@ class TritonProcess:
     def wait_ready(self, deadline_s: float = READY_DEADLINE_S) -> list[str]:
         """Wait until every loaded policy has answered an inference; returns the models' names and versions.
 
-        Readiness alone proves little: Triton goes on claiming it when a model's process has died. Raises
-        NotReadyError with the reason if the server ends, or the deadline passes.
+        Readiness alone proves little: Triton still reports it when a model's process has died. Raises NotReadyError
+        with the reason if the server ends, or if the deadline passes.
         """
         end = time.monotonic() + deadline_s
         problem = "no answer yet"
@@ -132,9 +132,9 @@ class TritonProcess:
         raise NotReadyError(f"Triton is not ready after {deadline_s:g} s: {problem}; {self._last_error()}")
 
     def restart(self, deadline_s: float = RESTART_DEADLINE_S) -> None:
-        """End what runs of the server, and start it again with the same ports, flags and log.
+        """End the server's processes, and start it again with the same ports, flags and log.
 
-        It may finish what it computes until the deadline. Raises NotReadyError if it cannot be started.
+        The server may finish its running requests until the deadline. Raises NotReadyError if it cannot be started.
         """
         self._end(deadline_s)
         self._remains.remove_regions()
@@ -146,7 +146,8 @@ class TritonProcess:
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> int:
         """End the server and all its processes; returns its exit status (negative: the signal that killed it).
 
-        It may finish what it computes until the deadline and is then killed. A second call only returns the status.
+        The server may finish its running requests until the deadline and is then killed. A second call only returns the
+        status.
         """
         if not self._remains.closed:
             self._end(deadline_s)
@@ -154,7 +155,7 @@ class TritonProcess:
         return self.process.wait()
 
     def log(self) -> str:
-        """What the server has said so far."""
+        """The server's output so far."""
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
 
     def __enter__(self) -> TritonProcess:
@@ -166,7 +167,7 @@ class TritonProcess:
         self.stop()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        """A new process of the server; its log goes on where it was."""
+        """A new process of the server; its output is appended to the log."""
         self._log_begins = self.log_file.stat().st_size if self.log_file.exists() else 0
         backend_scratch.expect()
         with self.log_file.open("ab") as log:
@@ -183,14 +184,14 @@ class TritonProcess:
         return process
 
     def _end(self, deadline_s: float) -> None:
-        """End the process, and all of its group."""
+        """End the process, and all processes of its group."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.send_signal(signal.SIGCONT)  # a stopped process would not hear
+            self.process.send_signal(signal.SIGCONT)  # a stopped process would not receive the signal
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(deadline_s)
         with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # also stubs that outlived it
+            os.killpg(self.process.pid, signal.SIGKILL)  # also stubs that are still running
         self.process.wait()
 
     @property
@@ -203,7 +204,7 @@ class TritonProcess:
         return [f"--metrics-address={self.host}", f"--metrics-port={self.metrics_port}"]
 
     def _last_error(self) -> str:
-        """Why the server says it failed: a model it could not load, else its last error."""
+        """Why the server failed, in its own words: a model it could not load, otherwise its last error."""
         log = self.log_file.read_bytes()[self._log_begins :].decode(errors="replace") if self.log_file.exists() else ""
         found = _FAILED_LOAD.search(log)
         if found is not None:
@@ -213,7 +214,7 @@ class TritonProcess:
 
 
 def model_control_mode(flags: Sequence[str]) -> str:
-    """What tritonserver's flags say of how models come and go: none (all, once), poll or explicit (on demand)."""
+    """How tritonserver's flags say that models are loaded: none (all, once), poll or explicit (on demand)."""
     name, mode = "--model-control-mode", "none"
     for flag, following in zip(flags, [*flags[1:], ""], strict=False):
         if flag == name:
@@ -224,7 +225,7 @@ def model_control_mode(flags: Sequence[str]) -> str:
 
 
 def _port(host: str, wanted: int, purpose: str) -> int:
-    """The wanted port if it is free, else (0) any free one. Raises ConfigurationError if it is in use."""
+    """The wanted port if it is free, or any free port for 0. Raises ConfigurationError if the wanted one is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""triton_server: starts the Triton of this machine on a model repository and says when it truly answers."""
+"""triton_server: starts the Triton of this machine on a model repository and reports when it really answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     supervision = Supervision(server, signals, _say, interval_s=given.check_interval, ready_deadline_s=given.deadline)
     stopped = False
     try:
-        # A signal raises only now that there is a server to stop, and only here: a second one must not cut that short.
+        # A signal raises only from here on, when there is a server to stop, and only here: a second signal must not
+        # interrupt the stop.
         with signals.interrupting():
             models = server.wait_ready(given.deadline)
             served = ", ".join(models) or "no model loaded yet"
@@ -55,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stopped = True
     status = server.stop()
     if stopped and (status == -signal.SIGINT or not supervision.ends_in_order):
-        status = exit_status.OK  # told to end before it was ready for that, or what was wrong has been said
-    if status != 0:  # the log is kept, for it says more than one line can
+        status = exit_status.OK  # told to end before it could end normally, or the error has been reported
+    if status != 0:  # the log is kept, because it says more than one line can
         print(f"error: Triton ended with status {status}; log: {log_file}", file=sys.stderr)
     elif given.log_file is None:
         log_file.unlink(missing_ok=True)
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    # No abbreviations: what is not known here is tritonserver's, as it stands.
+    # No abbreviations: unknown arguments are passed to tritonserver unchanged.
     parser = argparse.ArgumentParser(
         prog="triton_server",
         usage="triton_server --model-repository DIR [options] [tritonserver's own flags]",

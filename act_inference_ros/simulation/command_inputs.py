@@ -1,4 +1,4 @@
-"""The demo robot's controllers, one row for each interface with a topic: their topics, what they make of a message.
+"""The demo robot's controllers, one row for each interface with a topic: their topics, and how they use a message.
 
 Messages are read by their fields, so that it does not matter whether they came over ROS or from this process.
 """
@@ -134,9 +134,9 @@ _INPUTS: Mapping[str, Callable[[tuple[str, ...], ControllerOptions], CommandInpu
     "joint_state": _named_input,
 }
 _TOPICS = {
-    "joint_trajectory": "/{controller}/joint_trajectory",
-    "position_stream": "/{controller}/commands",
-    "joint_state": "/{controller}/joint_commands",
+    "joint_trajectory": "{controller}/joint_trajectory",
+    "position_stream": "{controller}/commands",
+    "joint_state": "{controller}/joint_commands",
 }
 DEMO_INTERFACES = tuple(_INPUTS)
 """The interfaces of the demo robot. It has no action servers."""

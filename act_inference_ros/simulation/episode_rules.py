@@ -9,12 +9,11 @@ from enum import Enum
 from act_inference_ros.simulation.success import LIFT_HOLD_S
 
 SETTLE_S = 0.15
-"""After a reset, before the policy is told: by then the images of the old episode have been replaced by new ones."""
+"""Wait after a reset before the policy is told, so that new images have replaced those of the old episode."""
 
 STALE_MARGIN_S = 0.05
 """Commands stamped up to this long after the policy forgot its plan may still be of the old plan: stamps lead.
-
-That is where the policy could not be paused. One that was paused has no old plan, and goes on when it is told to.
+That matters if the policy could not be paused. A paused policy has no old plan, and resumes on request.
 """
 
 
@@ -36,7 +35,8 @@ class Phase(Enum):
 class Outcome:
     """How one episode ended. `duration_s` counts from the first command; `index` counts from 1.
 
-    `stops` counts how often the policy node stopped for good, until somebody cleared it.
+    `stops` counts how often the policy node stopped for good, until somebody cleared it. `ended_ns` is when, on
+    the robot's clock.
     """
 
     index: int
@@ -44,6 +44,7 @@ class Outcome:
     duration_s: float
     refused_commands: int
     stops: int = 0
+    ended_ns: int = 0
 
     def to_json(self) -> str:
         """The text published on ~/episode."""
@@ -54,8 +55,14 @@ class Outcome:
                 "duration_s": round(self.duration_s, 3),
                 "refused_commands": self.refused_commands,
                 "stops": self.stops,
+                "ended_ns": self.ended_ns,
             }
         )
+
+    @classmethod
+    def from_json(cls, text: str) -> Outcome:
+        """Read what `to_json` wrote."""
+        return cls(**json.loads(text))
 
     def line(self, episodes: int) -> str:
         """One line for people: `episode  3/20: lifted after 3.9 s`."""

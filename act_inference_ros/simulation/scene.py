@@ -17,7 +17,7 @@ SCENE_FILE = Path(__file__).with_name("tiny_arm.xml")
 
 LIFTED_RISE_M = 0.035
 """The cube counts as lifted once its centre rose by more than this."""
-# Not the policy's order, as on a real robot, where the broadcaster's order is nobody's choice: bind joints by name.
+# Not the policy's order, as on a real robot with its broadcaster's order: joints must be bound by name.
 JOINT_STATE_ORDER = ("wrist", "grip", "elbow", "pan", "roll", "shoulder")
 
 HOME_JITTER_RAD = 0.05
@@ -45,7 +45,7 @@ def import_mujoco() -> Any:
         import mujoco
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"the demo robot needs MuJoCo ({error}): pip install mujoco") from error
-    except Exception as error:  # PyOpenGL fails with whatever a missing libEGL makes it stumble over
+    except Exception as error:  # without libEGL, PyOpenGL may raise anything
         raise _rendering_error(error) from error
     return mujoco
 
@@ -184,6 +184,23 @@ class DemoArm:
     def cube_position_m(self) -> npt.NDArray[np.float64]:
         """The cube's centre (3,), m, in the frame of the arm's base."""
         return np.array(self._data.qpos[self._cube : self._cube + 3])
+
+    @property
+    def cube_pose(self) -> npt.NDArray[np.float64]:
+        """The cube's centre, m, and orientation, a quaternion w x y z: (7,), in the frame of the arm's base."""
+        return np.array(self._data.qpos[self._cube : self._cube + 7])
+
+    def show(self, positions: npt.ArrayLike, cube_pose: npt.ArrayLike) -> None:
+        """Put arm and cube where they were, for `render`; no time passes.
+
+        Args:
+            positions: (6,) joint positions in the order of `JOINTS`.
+            cube_pose: (7,), as `cube_pose` gives it.
+        """
+        self._data.qpos[self._positions] = positions
+        self._data.qpos[self._arm_positions[-1]] = self._data.qpos[self._positions[-1]]
+        self._data.qpos[self._cube : self._cube + 7] = cube_pose
+        self._mujoco.mj_forward(self._model, self._data)
 
     @property
     def cube_height_m(self) -> float:

@@ -1,4 +1,4 @@
-"""What success of the demo robot means, and how sure a number of successes makes one."""
+"""The demo robot's criterion of success, and the confidence interval of a success rate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from act_inference_ros.errors import ConfigurationError
 
 LIFT_HOLD_S = 0.25
-"""The cube must stay up for so long: knocked into the air is not lifted."""
+"""The cube must stay up for this long, so that a cube knocked into the air does not count as lifted."""
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:

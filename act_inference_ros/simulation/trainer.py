@@ -19,7 +19,7 @@ from act_inference_ros.policy.checkpoint_files import CONFIG_FILE
 from act_inference_ros.program import exit_status
 from act_inference_ros.program.progress import Progress, progress_bar
 from act_inference_ros.program.signals import StopSignals
-from act_inference_ros.simulation.demonstrations import record
+from act_inference_ros.simulation.recording import record
 
 if TYPE_CHECKING:
     from act_inference_ros.simulation.demonstrations import Demonstration

@@ -93,28 +93,41 @@ class Path:
         return float(self.times[-1])
 
     def at(self, time_s: float) -> MotionState:
-        """The state at `time_s`, which must not be before the start.
+        """The state at `time_s`, which must not be before the start."""
+        states = self.states_at(np.array([time_s]))
+        return MotionState(states.positions[0], states.velocities[0])
+
+    def states_at(self, times_s: Vector) -> MotionState:
+        """The states at `times_s` (n,), none of which is before the start; both arrays are (n, n_joints).
 
         Two neighbouring points are joined by a cubic where both have velocities, and by a straight line otherwise. The
         last point is held, and keeps the velocity that the message gave it.
         """
-        if time_s >= self.times[-1]:
-            return MotionState(self.positions[-1].copy(), self.velocities[-1].copy())
-        after = int(np.searchsorted(self.times, time_s, side="right"))
-        cubic = bool(self.has_velocity[after])
-        if after == 0:
-            start_time_s, start = self.start_time_s, self.start
-        else:
-            start_time_s = float(self.times[after - 1])
-            start = MotionState(self.positions[after - 1], self.velocities[after - 1])
-            cubic = cubic and bool(self.has_velocity[after - 1])
+        after = np.searchsorted(self.times, times_s, side="right")
+        ended = after == len(self.times)
+        if ended.all():  # as it is for most of a path that is a point for now
+            return MotionState(self.positions[np.full(len(after), -1)], self.velocities[np.full(len(after), -1)])
+        after = np.minimum(after, len(self.times) - 1)
+        before, first = after - 1, (after == 0)[:, None]  # before the first point lies the start
+        start = MotionState(
+            np.where(first, self.start.positions, self.positions[before]),
+            np.where(first, self.start.velocities, self.velocities[before]),
+        )
         end = MotionState(self.positions[after], self.velocities[after])
-        duration_s = float(self.times[after]) - start_time_s
-        fraction = (time_s - start_time_s) / duration_s
-        if cubic:
-            return _on_cubic(fraction, duration_s, start, end)
+        start_s = np.where(after == 0, self.start_time_s, self.times[before])
+        duration_s = np.where(ended, 1.0, self.times[after] - start_s)[:, None]
+        fraction = (times_s - start_s)[:, None] / duration_s
         way = end.positions - start.positions
-        return MotionState(start.positions + way * fraction, way / duration_s)
+        positions, velocities = start.positions + way * fraction, way / duration_s
+        cubic = self.has_velocity[after] & (self.has_velocity[before] | (after == 0))
+        if cubic.any():
+            curved = _on_cubic(fraction, duration_s, start, end)
+            positions = np.where(cubic[:, None], curved.positions, positions)
+            velocities = np.where(cubic[:, None], curved.velocities, velocities)
+        last = ended[:, None]
+        return MotionState(
+            np.where(last, self.positions[-1], positions), np.where(last, self.velocities[-1], velocities)
+        )
 
 
 def reason_to_refuse(
@@ -166,8 +179,8 @@ def _reason_to_refuse_point(index: int, point: TrajectoryPoint, joint_count: int
     return None
 
 
-def _on_cubic(fraction: float, duration_s: float, start: MotionState, end: MotionState) -> MotionState:
-    """The state at `fraction` 0..1 of the cubic Hermite segment from `start` to `end`, which takes `duration_s`."""
+def _on_cubic(fraction: Vector, duration_s: Vector, start: MotionState, end: MotionState) -> MotionState:
+    """The states at `fraction` 0..1 of the cubic Hermite segments from `start` to `end`, which take `duration_s`."""
     s = fraction
     p0, v0, p1, v1 = start.positions, start.velocities, end.positions, end.velocities
     positions = (

@@ -1,4 +1,4 @@
-"""What the setpoint of our own form must meet on every controller; each failure is told.
+"""The demands on the setpoint of our own form on every controller; each failure is reported.
 
 Distance and delay are compared with the baseline only where the controller has its default settings.
 """
@@ -9,16 +9,16 @@ from act_inference_ros.joints import DEFAULT_MAX_ACCELERATION, DEFAULT_MAX_VELOC
 from benchmarks.motion.figures import Figures
 
 STEP_RATIO, ACCELERATION_RATIO, JERK_RATIO = 1.2, 3.0, 20.0
-"""The largest share of the plan's own step, peak acceleration (or max_acceleration) and RMS jerk."""
+"""Largest ratio to the plan's own step, peak acceleration (or max_acceleration) and RMS jerk."""
 LIMIT_RATIO = 1.01
-"""Limits may be passed by 1 %, for differences of sampled positions."""
+"""Limits may be exceeded by 1 %, because of differences of sampled positions."""
 GUARD_STEP_MRAD = 5.0
 ERROR_ROOM_MRAD, DELAY_ROOM_MS = 0.1, 0.5
-"""A distance or delay that is larger by less is not larger."""
+"""Distances or delays that differ by less than this count as equal."""
 
 
 def plain_failures(ours: Figures, ideal: Figures, baseline: Figures | None) -> list[str]:
-    """What is missed in a scenario in which nothing goes wrong; without `baseline` nobody is compared with."""
+    """Return the missed demands in a scenario without faults; without `baseline` there is no comparison."""
     highest = max(ACCELERATION_RATIO * ideal.peak_acceleration, DEFAULT_MAX_ACCELERATION)
     checks = [
         ("step", ours.step_mrad, STEP_RATIO * ideal.step_mrad, "mrad"),
@@ -34,7 +34,7 @@ def plain_failures(ours: Figures, ideal: Figures, baseline: Figures | None) -> l
 
 
 def fault_failures(ours: Figures) -> list[str]:
-    """What is missed where the limits must hold whatever happens to chunks and observations."""
+    """Return the missed demands in a scenario with lost or late chunks or observations: only limits count."""
     checks = (
         ("velocity", ours.peak_velocity, LIMIT_RATIO * DEFAULT_MAX_VELOCITY, "rad/s"),
         ("acceleration", ours.peak_acceleration, LIMIT_RATIO * DEFAULT_MAX_ACCELERATION, "rad/s2"),
@@ -43,7 +43,7 @@ def fault_failures(ours: Figures) -> list[str]:
 
 
 def guard_failures(ours: Figures) -> list[str]:
-    """What is missed where the controller does not do what it is told."""
+    """Return the missed demands in a scenario whose controller does not follow its commands."""
     return [] if ours.step_mrad <= GUARD_STEP_MRAD else [_above("step", ours.step_mrad, GUARD_STEP_MRAD, "mrad")]
 
 

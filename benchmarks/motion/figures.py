@@ -14,11 +14,11 @@ from benchmarks.motion.robot import PERIOD_S, Recording
 from benchmarks.motion.senders import Floats
 
 DELAYS_S = np.arange(-0.05, 0.45, PERIOD_S)
-"""Delays among which the one is looked for by which the motion fits the plan best."""
+"""Candidate delays, among which the motion's best fit to the plan is searched."""
 SETTLED_S = 1.5
-"""Plain scenarios are judged from here on: the beginning has a scenario of its own."""
+"""Plain scenarios are judged from this time on; the beginning has a separate scenario."""
 SHARES = (0.05, 0.5)
-"""A step of the target is answered when so much of the way is done."""
+"""A step of the target counts as answered after these shares of the way."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def medians(figures: Sequence[Figures]) -> Figures:
 def responses(motion: Floats, times: Floats, plan: SteppingPlan) -> Floats:
     """Seconds (events, shares) from each step of the target until `motion` (n, joints) has done each of SHARES.
 
-    The slowest joint counts. NaN where it has not come so far before the next step.
+    The slowest joint counts. NaN if it has not reached the share before the next step.
     """
     ends = np.r_[plan.events[1:], times[-1]]
     answers = np.full((len(plan.events), len(SHARES)), np.nan)
@@ -120,7 +120,7 @@ def responses(motion: Floats, times: Floats, plan: SteppingPlan) -> Floats:
 
 
 def _least(values: Floats) -> float:
-    """The least of the joints that have one; nan where the whole arm stood still."""
+    """Return the smallest value of the joints that have one; nan if the whole arm stood still."""
     known = values[np.isfinite(values)]
     return float(known.min()) if len(known) else math.nan
 

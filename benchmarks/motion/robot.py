@@ -24,7 +24,7 @@ CYCLES_PER_REFERENCE = 10
 """controller_state comes at 50 Hz, joint_trajectory_controller's default."""
 JITTER = 0.2
 TRANSPORT_S = (0.001, 0.006)
-"""A message reaches its controller so long after it was sent."""
+"""Time between a message's sending and its arrival at the controller."""
 THROTTLE = 0.5
 
 

@@ -26,19 +26,19 @@ Floats = npt.NDArray[np.float64]
 EPOCH_S = 1_700_000_000
 """Senders live at today's date, where a float64 resolves 0.24 us, as on a robot; controllers count from here."""
 MAX_AGE_S = 0.2
-"""Without a new observation for so long the plan is followed no more."""
+"""After this time without a new observation, the plan is no longer followed."""
 LEAD_S = 0.02
 """Stamps lie this far ahead."""
 OVERLAP_S = 0.3
-"""A message that overlaps begins so long ago."""
+"""An overlapping message begins this long before now."""
 HOLD_POINTS_S = (0.05, 0.1)
 AGREEMENT = 0.1
-"""rad; a motion begins where the joints were told to be if they were measured this near to it."""
+"""rad; a motion begins at the commanded position if the measured one is this near to it."""
 SHORTEST_S, SHORTEST_SEGMENT_S = 1e-6, 0.005
 
 
 class Sender(Protocol):
-    """Is told what happens, and says what goes to the controller."""
+    """Gets the events, and returns the messages to the controller."""
 
     tick_period_s: float
 
@@ -181,7 +181,7 @@ class Queue(MergingSender):
 
 
 class Polyline:
-    """What was told: straight lines between positions (n, joints) at times (n,); held before and after."""
+    """The commanded path: straight lines between positions (n, joints) at times (n,); held before and after."""
 
     def __init__(self, time: float, position: Floats) -> None:
         self.times = np.array([time])
@@ -266,7 +266,7 @@ class StampedAhead(_FollowsRest):
 
 
 class Overlapping(_FollowsRest):
-    """Positions only, but the message begins with what the controller has been told already."""
+    """Positions only, but the message begins with a part of the plan that was sent before."""
 
     def __init__(self, scenario: Scenario) -> None:
         super().__init__(scenario)

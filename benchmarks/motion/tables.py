@@ -1,4 +1,4 @@
-"""What `bench_motion` prints, and what it puts into its JSON."""
+"""The tables and the JSON of `bench_motion`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.motion.runs import BASELINE, FORMS, OURS, Outcome, Reaction
 
 COMMAND = "python -m benchmarks bench_motion"
 ROOM_MS = 10.0
-"""A reaction that is later by less is not late: 12 steps have other latencies than all chunks have."""
+"""A smaller delay of a reaction does not count as late: 12 steps have other latencies than all chunks."""
 
 
 def print_motion(title: str, outcomes: Sequence[Outcome]) -> None:
@@ -75,7 +75,7 @@ def print_failures(outcomes: Sequence[Outcome], reactions: Sequence[Reaction]) -
 
 
 def late_reactions(reactions: Sequence[Reaction]) -> list[Reaction]:
-    """Those of our own form that are later than may be expected."""
+    """Return the reactions of our own form that are later than expected."""
     return [each for each in reactions if each.form == OURS and each.setpoint[-1] > each.bound + ROOM_MS]
 
 

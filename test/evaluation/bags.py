@@ -1,7 +1,8 @@
-"""Synthetic bags and a policy whose output is known: what the operator does is a function of time."""
+"""Synthetic bags and a policy whose output is known: the operator's motion is a function of time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -36,24 +37,26 @@ STORAGES = {
 
 
 def motion(times: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """What the operator does, (n, 3) in ROS units: smooth, and each joint its own."""
+    """Return the operator's positions, (n, 3) in ROS units: smooth, and different for each joint."""
     t = np.atleast_1d(np.asarray(times, dtype=np.float64)) - START_S
     return np.stack([0.6 * np.sin(1.3 * t), 0.5 * np.cos(0.9 * t) + 0.2, 0.02 + 0.01 * np.sin(2.1 * t)], axis=1)
 
 
 def motion_from_rest(times: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """As `motion`, but it stands still for half a second, and then begins gently: commands can follow it exactly."""
+    """Like `motion`, but still for half a second, and then with a gentle start that commands can follow exactly."""
     since = np.maximum(np.atleast_1d(np.asarray(times, dtype=np.float64)) - START_S - 0.5, 0.0)
     return motion(START_S + since**3 / (since**2 + 0.5))
 
 
 class KnowingBackend:
-    """Reads the time out of the image, and predicts `function` of it; in ROS units."""
+    """Reads the time from the image, and predicts `function` of that time; in ROS units."""
 
     source = "test"
     takes_jpeg = False
     warm_up_s = 0.0
-    reconnects: int  # nobody asks for it here
+    reconnects: int  # not used here
+    facts: Mapping[str, str] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
     model_version = ""
 
     def __init__(self, function: Motion = motion, spec: PolicySpec | None = None) -> None:
@@ -81,9 +84,9 @@ def client(function: Motion = motion) -> InferenceClient:
     return InferenceClient(KnowingBackend(function))
 
 
-def configuration(**changes: Any) -> RobotConfiguration:
-    """The robot of the bags; None leaves a parameter out."""
-    parameters = {
+def parameters(**changes: Any) -> dict[str, Any]:
+    """The parameters of the robot of the bags; None leaves one out."""
+    given = {
         "fps": FPS,
         "inference_rate": 5.0,
         "state.topic": "/joint_states",
@@ -100,7 +103,12 @@ def configuration(**changes: Any) -> RobotConfiguration:
         "controller.gripper.interface": "position_stream",
         **changes,
     }
-    return RobotConfiguration.from_parameters({name: v for name, v in parameters.items() if v is not None})
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def configuration(**changes: Any) -> RobotConfiguration:
+    """The robot of the bags; None leaves a parameter out."""
+    return RobotConfiguration.from_parameters(parameters(**changes))
 
 
 def message(kind: str, **fields: Any) -> Any:
@@ -166,7 +174,7 @@ def events(
         for i in range(state_rate):
             t = now + i / FPS / state_rate
             positions = states([t])[0]
-            order = [2, 0, 1]  # the topic's own order, and a joint that nobody asked about
+            order = [2, 0, 1]  # the topic's own order, and an extra joint
             state = joint_state([names[j] for j in order] + ["other"], [*positions[order], 9.0], t)
             yield t, "/joint_states", "sensor_msgs/msg/JointState", state
         if commands is not None:
@@ -199,3 +207,29 @@ def nothing_recorded(topic: str, kind: str) -> Event:
 
 def largest(errors: Mapping[str, ErrorStatistics]) -> float:
     return max(error.max_ros_units for error in errors.values())
+
+
+def apart(events: Iterable[Event], drivers: Mapping[str, Sequence[str]]) -> Iterator[Event]:
+    """The same with the joint states on several topics (topic -> its joints); velocities, if any, go along."""
+    for time, topic, kind, content in events:
+        if topic != "/joint_states" or content is None:
+            yield time, topic, kind, content
+            continue
+        for driver, joints in drivers.items():
+            places = [list(content.name).index(joint) for joint in joints]
+            part = joint_state(joints, content.position[places], 0.0)
+            part.header = content.header
+            if len(content.velocity):
+                part.velocity = content.velocity[places]
+            yield time, driver, kind, part
+
+
+def with_velocities(events: Iterable[Event], states: Motion = motion) -> Iterator[Event]:
+    """The same with the velocity of each joint in the joint states."""
+    step = 1e-4
+    for time, topic, kind, content in events:
+        if topic == "/joint_states":
+            speeds = (states([time + step])[0] - states([time - step])[0]) / (2.0 * step)
+            known = dict(zip(JOINTS, speeds, strict=True))
+            content.velocity = np.array([known.get(name, 0.0) for name in content.name])
+        yield time, topic, kind, content

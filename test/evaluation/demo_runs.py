@@ -1,4 +1,4 @@
-"""Small things for tests of the evaluator's front: a checkpoint for the demo arm, episodes, recorded bags."""
+"""Helpers for tests of the evaluator's command line: a checkpoint for the demo arm, episodes, recorded bags."""
 
 from pathlib import Path
 

@@ -81,6 +81,30 @@ def test_a_bag_without_metadata_is_read_from_its_files(tmp_path: Path, storage: 
     assert evaluate(path).metrics.chunks > 3
 
 
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_whose_metadata_names_another_qos_than_its_files_is_whole(tmp_path: Path, storage: str) -> None:
+    path = bags.write_bag(tmp_path / "bag", bags.events(2.0), storage)
+    never, metadata = "{sec: 0, nsec: 0}", path / "metadata.yaml"
+    profile = (
+        "[{history: keep_last, depth: 7, reliability: reliable, durability: volatile, liveliness: automatic, "
+        f"deadline: {never}, lifespan: {never}, liveliness_lease_duration: {never}, "
+        "avoid_ros_namespace_conventions: false}]"
+    )
+    text = metadata.read_text()
+    assert "offered_qos_profiles: []" in text
+    metadata.write_text(text.replace("offered_qos_profiles: []", f"offered_qos_profiles: {profile}"))
+    assert evaluate(path).status == COMPLETE
+
+
+def test_a_bag_of_another_serialization_format_is_refused(tmp_path: Path) -> None:
+    path = bags.write_bag(tmp_path / "bag", bags.events(1.0))
+    metadata = path / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("serialization_format: cdr", "serialization_format: other"))
+    episode = evaluate(path)
+    assert episode.status == FAILED
+    assert episode.reasons == ("not a bag of ROS 2's own format, cdr: Serialization format {'other'} is not supported",)
+
+
 @pytest.mark.parametrize("name", ["bag.mcap", "bag.db3"])
 @pytest.mark.parametrize("content", [b"", b"this is no bag", b"\x89MCAP0\r\n" + bytes(50)])
 def test_a_file_that_is_no_bag_fails_with_a_reason(tmp_path: Path, name: str, content: bytes) -> None:
@@ -155,13 +179,17 @@ def test_a_wrong_message_type_is_named(tmp_path: Path) -> None:
     episode = evaluate(bags.write_bag(tmp_path / "bag", bags.events(1.0)), configuration)
     assert episode.status == FAILED
     assert "expected sensor_msgs/msg/CompressedImage, the bag has sensor_msgs/msg/Image" in episode.reasons[0]
+    assert "camera.top.transport: raw reads that" in episode.reasons[0]
 
 
-def test_commands_of_a_wrong_type_leave_their_joints_to_the_states(tmp_path: Path) -> None:
+def test_commands_of_a_wrong_type_are_a_reason_and_leave_their_joints_to_the_states(tmp_path: Path) -> None:
     configuration = bags.configuration(**{"controller.arm.interface": "joint_trajectory"})
     episode = evaluate(bags.write_bag(tmp_path / "bag", bags.events(1.0)), configuration)
     assert episode.truth == {"arm": "state", "gripper": "commands"}
-    assert "expected trajectory_msgs/msg/JointTrajectory" in episode.notes[0]
+    assert episode.status == PARTIAL
+    assert "expected trajectory_msgs/msg/JointTrajectory, the bag has sensor_msgs/msg/JointState" in episode.reasons[0]
+    assert "controller.arm.interface: joint_state reads that" in episode.reasons[0]
+    assert "compared with the measured positions that followed" in episode.reasons[0]
 
 
 def test_wrong_joint_names_show_both_sides(tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ def test_a_policy_from_a_checkpoint_is_run_in_the_simulator(
     result = result_in(tmp_path)
     assert result.simulation.episodes[0].predictions == result.simulation.inference_time.count == 3
     assert result.settings.policy == str(checkpoint)
+    assert re.match(r"torch \d", result.settings.engine)
+    assert (result.settings.precision, result.settings.device) == ("float32", "cpu")
     assert result.settings.max_acceleration["pan"] == 20.0
 
 
@@ -75,10 +77,12 @@ def test_what_is_recorded_can_be_evaluated(
     recorded = tmp_path / "recorded"
     arguments = ["--checkpoint", str(checkpoint), "--mode", "local", "--out", str(tmp_path / "out")]
     assert cli.main([*arguments, "--episodes", "1", "--limit-s", "1", "--record", str(recorded)]) == 0
-    assert cli.main([*arguments, "--bag", str(recorded)]) == 0
+    # Only the policy commanded in it, and a policy is not compared with itself, unless that is asked for.
+    assert cli.main([*arguments, "--bag", str(recorded)]) == 1
+    assert cli.main([*arguments, "--bag", str(recorded), "--commanded-by", "anyone"]) == 0
     result = result_in(tmp_path / "out")
-    assert result.episodes[0].status == "complete"
-    # The plan's recording says what the very policy said: what is left comes from merging and limits.
+    assert result.episodes[0].status == "partial"
+    assert result.episodes[0].commanded_s["policy"] > 0.5
     assert result.total.chunks >= 3
     assert "error per joint" in capsys.readouterr().out
 
@@ -170,7 +174,7 @@ def test_without_a_policy_the_demos_is_trained_where_make_demo_puts_it(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "--bag --episodes is required"),
+        ([], "--bag --dataset --episodes is required"),
         (["--episodes", "0"], "whole number from 1"),
         (["--episodes", "1", "--mode", "remote"], "expected local, triton"),
         (["--bag", "x", "--expert"], "--expert is for --episodes"),

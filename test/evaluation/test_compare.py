@@ -11,7 +11,7 @@ import pytest
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.episodes.closed_loop import Episode, PredictedChunk
 from act_inference_ros.evaluation.report.compare import chunk_difference, differing_settings, read_metrics
-from act_inference_ros.evaluation.report.summary import figure, rows
+from act_inference_ros.evaluation.report.summary import TOLD, figure, of_episodes, rows
 from act_inference_ros.evaluation.results import EvaluationResult, RunSettings
 from act_inference_ros.evaluation.runs import Run, simulation_result
 
@@ -63,7 +63,17 @@ def test_a_number_that_one_run_lacks_is_left_open() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (0.012345, "0.0123"), (12.345, "12.3"), (1234.5, "1234"), (-0.5, "-0.500"), (float("nan"), "-")],
+    [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (-3e-7, "0"),
+        (3e-6, "0.000003"),
+        (0.012345, "0.0123"),
+        (12.345, "12.3"),
+        (1234.5, "1234"),
+        (-0.5, "-0.500"),
+        (float("nan"), "-"),
+    ],
 )
 def test_figures_have_three_significant_digits(value: float, text: str) -> None:
     assert figure(value) == text
@@ -75,3 +85,10 @@ def test_metrics_are_read_from_a_file_or_its_directory(tmp_path: Path) -> None:
     assert read_metrics(tmp_path).settings.policy == read_metrics(tmp_path / "metrics.json").settings.policy == "a"
     with pytest.raises(ConfigurationError, match=r"--compare .*nowhere"):
         read_metrics(tmp_path / "nowhere")
+
+
+def test_what_many_episodes_say_is_told_once_and_not_without_end() -> None:
+    same = of_episodes([("a", ["dark", "late"]), ("b", ["dark"]), ("c", ["dark"])])
+    assert same == ["a and 2 more: dark", "a: late"]
+    many = of_episodes([(f"bag{i}", [f"reason {i}"]) for i in range(100)])
+    assert many[TOLD - 1 :] == [f"bag{TOLD - 1}: reason {TOLD - 1}", f"and {100 - TOLD} more, in metrics.json"]

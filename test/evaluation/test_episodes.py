@@ -13,6 +13,7 @@ from PIL import Image
 from rosbags.highlevel import AnyReader
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.evaluation.bags.bag import Bag
 from act_inference_ros.evaluation.episodes.bag_recorder import BagRecorder
 from act_inference_ros.evaluation.episodes.closed_loop import (
     CONTROL_RATE,
@@ -135,16 +136,32 @@ def test_a_recording_is_what_the_node_would_subscribe_to(tmp_path: Path) -> None
         for connection, time_ns, raw in bag.messages():
             messages[connection.topic].append((time_ns, bag.deserialize(raw, connection.msgtype)))
     assert types[parameters.cameras[0].topic] == "sensor_msgs/msg/Image"
-    assert types[parameters.state_topic] == "sensor_msgs/msg/JointState"
+    assert types[parameters.state_topics[0]] == "sensor_msgs/msg/JointState"
     assert {types[controller.topic] for controller in parameters.controllers} == {"trajectory_msgs/msg/JointTrajectory"}
-    states = messages[parameters.state_topic]
+    states = messages[parameters.state_topics[0]]
     assert list(states[0][1].name) != list(parameters.state.names)
-    first = parameters.state.to_policy(states[0][1].name, states[0][1].position)
+    first = parameters.state.to_policy(states[0][1])
     assert first == pytest.approx(episode.measured[0], abs=0.01)
     image = messages[parameters.cameras[0].topic][0][1]
     assert (image.height, image.width, image.encoding, image.data.size) == (96, 96, "rgb8", 96 * 96 * 3)
     assert image.header.stamp.sec > 0
-    assert len(messages["/policy_node/action_chunk"]) == len(episode.chunks)
+    assert "/policy_node/action_chunk" not in messages  # the expert plays the operator: no policy ran
+
+
+def test_the_recording_of_a_policy_says_that_it_was_one(tmp_path: Path, arm: DemoArm) -> None:
+    expert = expert_policy(arm)
+    with BagRecorder(tmp_path / "bag") as recorder:
+        episode = run_episode(
+            arm, Policy(expert.spec, expert.predict), configuration(), 0, 1, 1.5, publish=recorder.write
+        )
+    with Bag(tmp_path / "bag") as bag:
+        chunks = list(bag.messages(["/policy_node/action_chunk"]))
+        statuses = [message for _, _, message in bag.messages(["/policy_node/status"])]
+    assert len(chunks) == len(episode.chunks)
+    values = [{each.key: each.value for each in message.values} for message in statuses]
+    assert [message.message for message in statuses[:2]] == ["waiting", "commanding"]
+    assert {each["who commands"] for each in values} == {"nobody", "policy"}
+    assert float(values[1]["since"]) == pytest.approx(1.05, abs=0.2)
 
 
 def test_a_recording_never_overwrites(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 import math
 import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, evaluate_bags
@@ -12,6 +15,7 @@ from act_inference_ros.evaluation.cli.runners import run_settings
 from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC
 from act_inference_ros.evaluation.episodes.film import film
 from act_inference_ros.evaluation.report.html_report import MOST_BYTES, render, write_report
+from act_inference_ros.evaluation.report.report_data import JOINT_COLOURS, line_style
 from act_inference_ros.evaluation.results import PLAN_POINTS, Finding, SampledChunk, Series
 from act_inference_ros.evaluation.runs import Film, Run, simulation_result
 from act_inference_ros.inference.client import InferenceClient
@@ -35,7 +39,7 @@ def bag_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     parameters = configuration()
     with InferenceClient.create("local", checkpoint=write_demo_checkpoint(directory / "checkpoint")) as client:
         settings = run_settings("local", NASTY, parameters, [], client.spec)
-        result = evaluate_bags([directory / "bags"], parameters, client, settings, EvaluationOptions())
+        result = evaluate_bags([directory / "bags"], parameters, client, settings, EvaluationOptions(merges="all"))
     assert result.status == "complete"
     return Run("local", result)
 
@@ -64,6 +68,9 @@ def test_a_report_of_bags_is_drawn_completely_and_fits(tmp_path: Path, bag_run: 
     assert all(seen.images)
     assert seen.width == width, "the page must not scroll sideways"
     assert NASTY in seen.text
+    assert re.search(
+        r"^joint\tmean\tshifted\trms\tlargest\tbias\texecuted\tseam jump\tRMS jerk", seen.text, re.MULTILINE
+    )
     for motion in ("blend", "temporal_ensemble", "latest", "demonstration"):
         assert re.search(rf"^pan\t{motion}(\t\S+){{7}}$", seen.text, re.MULTILINE), motion
 
@@ -82,6 +89,24 @@ def test_a_report_of_episodes_is_drawn_completely_and_fits(tmp_path: Path, simul
     assert "1/2" in seen.text
     assert "not lifted in 0.7 s" in seen.text
     assert re.search(r"^pan\tblend(\t\S+){7}$", seen.text, re.MULTILINE)
+
+
+@needs_chromium
+@WIDTHS
+def test_joints_can_be_chosen(tmp_path: Path, bag_run: Run, width: int) -> None:
+    write_report(tmp_path / "report.html", [bag_run])
+    choose = 'page.getElementById("no-joints").click(); page.querySelector(\'[data-shows="2"]\').click()'
+    seen = open_report(tmp_path / "report.html", width, tmp_path, choose)
+    assert seen.console == []
+    assert [plot for plot in seen.visible if plot in JOINT_PLOTS] == ["joint-2"]
+    assert seen.drawn["joint-2"] == 3
+    assert seen.drawn["horizon"] == 1
+    assert seen.width == width
+    everything = choose + '; page.getElementById("all-joints").click()'
+    seen = open_report(tmp_path / "report.html", width, tmp_path, everything)
+    assert set(seen.visible) > JOINT_PLOTS
+    assert all(seen.drawn[plot] == 3 for plot in JOINT_PLOTS)
+    assert seen.drawn["horizon"] == 6
 
 
 @needs_chromium
@@ -138,3 +163,23 @@ def test_a_report_of_many_long_bags_stays_small(bag_run: Run) -> None:
     page = render([Run("local", replace(bag_run.result, settings=settings, episodes=episodes))])
     assert len(page.encode()) <= MOST_BYTES
     assert "bag29" in page
+
+
+def test_the_colours_of_two_arms_differ_for_the_eye() -> None:
+    assert len(JOINT_COLOURS) == 14
+    points = [lab(colour) for colour in JOINT_COLOURS]
+    assert min(float(np.linalg.norm(a - b)) for a, b in combinations(points, 2)) > 40.0
+
+
+def lab(colour: str) -> npt.NDArray[np.float64]:
+    """CIELAB (3,) of `#rrggbb`, sRGB seen in daylight (CIE 15, D65); what the eye just tells apart is 1 to 2 away."""
+    coded = np.array([int(colour[i : i + 2], 16) / 255.0 for i in (1, 3, 5)])
+    linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    x, y, z = np.cbrt(np.array(to_xyz) @ linear / [0.95047, 1.0, 1.08883])  # none of ours is in the dark, linear part
+    return np.array([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)])
+
+
+def test_fourteen_joints_of_two_runs_are_told_apart() -> None:
+    styles = {tuple(line_style(place, run).values()) for place in range(14) for run in (0, 1)}
+    assert len(styles) == 28

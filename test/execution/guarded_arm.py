@@ -1,4 +1,4 @@
-"""A policy that runs through the whole pipeline, a controller at 500 Hz that may be in any trouble, and a slow arm."""
+"""A policy in the whole pipeline, a controller at 500 Hz that may have faults, and a slow arm."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ ROWS = 50
 SPEC = PolicySpec(ROWS, 3, images=(ImageSpec("observation.images.front", 2, 2),), state_dim=3)
 LATENCY_S = 0.1
 WAY_CYCLES = 2
-"""A message is this many cycles on its way, to the controller or from it."""
+"""Transport time of a message to or from the controller, in cycles."""
 AMPLITUDE, FREQUENCY = 0.5, 2.5
 """Of the plan, rad and rad/s."""
 PLAN_STEP = AMPLITUDE * FREQUENCY * PERIOD_S
@@ -38,7 +38,9 @@ class GuardedArm:
         self, distro: Distro, from_last_command: bool, lag: float, says: bool | Any = True, **changes: Any
     ) -> None:
         fixed = {"fps": FPS, "merge": "blend", "resume_within": 100.0}
-        far = dict.fromkeys(("joint.pan.max_deviation", "joint.lift.max_deviation"), 3.0)  # only the guard may judge
+        far = dict.fromkeys(
+            ("joint.pan.max_deviation", "joint.lift.max_deviation"), 3.0
+        )  # so that only the guard judges
         self.rig = Rig(spec=SPEC, **(fixed | far | changes))
         self.rig.obeys = False
         self.overlap = self.rig.supervisor.overlap

@@ -3,9 +3,9 @@
 import contextlib
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -34,6 +34,11 @@ CHUNK_SIZE = 10
 CAMERAS = ("front", "side")
 SPEC = PolicySpec(CHUNK_SIZE, 3, tuple(ImageSpec(f"observation.images.{name}", 2, 2) for name in CAMERAS), state_dim=3)
 
+TOGETHER: Mapping[str, tuple[str, ...]] = {"/s": JOINTS}
+APART: Mapping[str, tuple[str, ...]] = {"/s": JOINTS[:2], "/h": JOINTS[2:]}
+"""Topics with joint states, and the joints on each."""
+PERIODS = {"/s": 1 / 64, "/h": 1 / 32, "/front": 3 / 64, "/side": 1 / 20}
+
 
 @dataclass(frozen=True)
 class Event:
@@ -47,7 +52,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Inference:
-    """What an inference comes to, and how long it takes, s."""
+    """The result of an inference, and its duration, s."""
 
     rows: Any
     takes_s: float
@@ -55,7 +60,7 @@ class Inference:
 
 @dataclass
 class Schedule:
-    """All that happens, drawn from a seed."""
+    """All events of a run, drawn from a seed."""
 
     configuration: RobotConfiguration
     events: list[Event]
@@ -66,15 +71,18 @@ class Schedule:
 
 @dataclass
 class Outcome:
-    """What became of it: commands of each controller, changes of state, counts of holds."""
+    """The result of a run: commands of each controller, changes of state, counts of holds."""
 
     commands: dict[str, list[Command]]
     changes: list[tuple[float, str, str]]
     holds: Counter[str]
 
 
-def draw(seed: int) -> Schedule:
-    """Draw a robot, some seconds of its messages with faults in them, and what the inferences come to."""
+def draw(seed: int, drivers: Mapping[str, tuple[str, ...]] = TOGETHER) -> Schedule:
+    """Draw a robot, some seconds of its messages with faults in them, and the results of the inferences.
+
+    `drivers` maps each topic with joint states to the joints on it.
+    """
     random = np.random.default_rng(seed)
     both = {f"camera.{name}.topic": f"/{name}" for name in CAMERAS}
     changes: dict[str, Any] = {
@@ -88,13 +96,18 @@ def draw(seed: int) -> Schedule:
     parameters = {name: value for name, value in (PARAMETERS | changes).items() if name not in dropped}
     if dropped:
         parameters["camera.front.topic"] = "/front"
+    if len(drivers) > 1:
+        del parameters["state.topic"]
+        parameters["state.topics"] = list(drivers)
     schedule = Schedule(
         RobotConfiguration.from_parameters(parameters).rehearsed, [], [], float(random.uniform(0.02, 0.3))
     )
     length = 4.0
-    broken = {topic: _windows(random, length) for topic in ("/s", "/front", "/side")}
+    topics = (*drivers, "/front", "/side")
+    broken = {topic: _windows(random, length, apart=topic in drivers and len(drivers) > 1) for topic in topics}
     events = []
-    for topic, period in (("/s", 1 / 64), ("/front", 3 / 64), ("/side", 1 / 20)):
+    for topic in topics:
+        period = PERIODS[topic]
         for k in range(int(length / period)):
             taken = k * period
             kind = next((kind for begin, end, kind in broken[topic] if begin <= taken < end), "")
@@ -113,7 +126,7 @@ def draw(seed: int) -> Schedule:
             jumps.pop(0)
             shift -= float(random.choice([0.3, 2.0, 500.0]))
             schedule.faults["jump"] += 1
-        message = _message(topic, START + taken + shift, kind, number)
+        message = _message(topic, drivers.get(topic, ()), START + taken + shift, kind, number)
         schedule.events.append(Event(START + time + shift, topic, message, jumped))
     where = np.zeros(3)
     for _ in range(400):
@@ -128,18 +141,19 @@ def draw(seed: int) -> Schedule:
     return schedule
 
 
-def _windows(random: np.random.Generator, length: float) -> list[tuple[float, float, str]]:
-    kinds = ["lost", "late", "skewed", "wrong"]
+def _windows(random: np.random.Generator, length: float, apart: bool) -> list[tuple[float, float, str]]:
+    kinds = ["lost", "late", "skewed", "wrong", *(["twice", "fewer"] if apart else [])]
     begins = random.uniform(0.3, length, random.integers(0, 4))
     return [(float(at), float(at + random.uniform(0.02, 0.7)), str(random.choice(kinds))) for at in begins]
 
 
-def _message(topic: str, taken: float, kind: str, number: int) -> Any:
+def _message(topic: str, joints: Sequence[str], taken: float, kind: str, number: int) -> Any:
     random = np.random.default_rng(number)
-    if topic == "/s":
-        message = JointState(name=list(JOINTS), position=random.normal(0.0, 0.1, 3).tolist())
+    if joints:
+        names = {"twice": list(JOINTS), "fewer": list(joints[:-1])}.get(kind, list(joints))
+        message = JointState(name=names, position=random.normal(0.0, 0.1, len(names)).tolist())
         if kind == "wrong":
-            message.position[int(random.integers(3))] = float("nan")
+            message.position[int(random.integers(len(names)))] = float("nan")
     else:
         height = 3 if kind == "wrong" else 2
         message = Image(encoding="rgb8", height=height, width=2, step=6)
@@ -149,11 +163,13 @@ def _message(topic: str, taken: float, kind: str, number: int) -> Any:
 
 
 class Backend:
-    """Computes what the schedule says, one inference after the other; `pass_time` lets the time pass that it takes."""
+    """Returns the schedule's results, one inference after the other; `pass_time` lets an inference's duration pass."""
 
     source = "test"
     takes_jpeg = False
     reconnects = 0
+    facts: Mapping[str, str] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
     model_version = ""
     spec = SPEC
 
@@ -203,7 +219,7 @@ def watch_changes(monkeypatch: pytest.MonkeyPatch) -> Callable[[Supervisor], lis
 
 
 def evaluated(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> Outcome:
-    """What the evaluator makes of it."""
+    """Return the evaluator's outcome of the schedule."""
     changes = watch_changes(monkeypatch)
     watch = Stopwatch()
     monkeypatch.setattr(policy_replay, "time", watch)
@@ -226,8 +242,8 @@ def evaluated(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> Outcome:
         if event.jumped:
             replay.jump_back(event.time)
         replay.advance_to(event.time)
-        if event.topic == "/s":
-            replay.add_state(event.message, event.time)
+        if event.topic in schedule.configuration.state_topics:
+            replay.add_state(event.message, event.time, event.topic)
         else:
             replay.add_image(event.topic[1:], event.message, event.time)
     supervisor = replay._pipeline.supervisor
@@ -257,7 +273,7 @@ class FakePublisher:
 
 
 class FakeNode:
-    """What the session needs of rclpy's node, on a clock that is moved by hand."""
+    """The part of rclpy's node that the session uses, on a clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = START
@@ -284,16 +300,22 @@ class FakeNode:
     def get_publishers_info_by_topic(self, topic: str) -> list[Any]:
         return []
 
+    def count_publishers(self, topic: str) -> int:
+        return 0
+
+    def resolve_topic_name(self, topic: str) -> str:
+        return topic
+
     def get_fully_qualified_name(self) -> str:
         return "/policy_node"
 
 
 class Over(BaseException):
-    """The schedule is over, perhaps in the middle of an inference: no error that anybody may catch."""
+    """The schedule is over, perhaps during an inference; no `Exception`, so that no code catches it."""
 
 
 class NodeWorld:
-    """Executor and inference thread without threads: what is due is called, in the order of ROS's executor.
+    """Executor and inference thread without threads: it calls everything that is due, in the order of ROS's executor.
 
     At one instant: an inference that ends, the timer, the inference thread, messages. While an inference goes on the
     executor does, too. A clock that is set back makes the timer start anew, as rcl does it.
@@ -356,7 +378,7 @@ class NodeWorld:
             self.node.now = message.time
             self._events.pop(0)
             self.node.callbacks[message.topic](message.message)
-            if message.topic != "/s" and self._busy_until is None:
+            if message.topic[1:] in CAMERAS and self._busy_until is None:
                 self._look()  # an image has woken the thread
 
     def _look(self) -> None:
@@ -367,7 +389,7 @@ class NodeWorld:
 
 
 def run_as_node(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> Outcome:
-    """What the node makes of it."""
+    """Return the node's outcome of the schedule."""
     changes = watch_changes(monkeypatch)
     watch = Stopwatch()
     monkeypatch.setattr(worker_module, "time", watch)

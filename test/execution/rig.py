@@ -1,7 +1,8 @@
-"""A pipeline with hand-moved time, a robot that may or may not do what it is told, and a memory of every command."""
+"""A pipeline whose time the test moves, a robot that may ignore its commands, and a record of all commands."""
 
 import functools
 from collections import deque
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,20 +39,29 @@ LEAD_S = 0.02
 
 
 def is_hold(command: Command, now: float) -> bool:
-    """Whether a trajectory that was sent `now` comes to rest sooner than one that follows a plan ever does."""
+    """Whether a trajectory sent at `now` comes to rest sooner than any trajectory that follows a plan."""
     return command.stamp + float(command.times[-1]) < now + LEAD_S + 0.3
 
 
 class Rig:
     """An active pipeline; time passes only in `wait`, with inputs coming every tick.
 
-    `obeys`: the measured positions are what the controllers were told, `lag` s late. `silent`: inputs that do not come.
+    `obeys`: the measured positions are the commanded ones, `lag` s late. `silent`: inputs that do not come.
+    `drivers` maps each of several topics with joint states to its joints; such a topic is an input by its own name.
     """
 
     # `| Any`: mypy takes any value of a `**{...}` for one of these two.
-    def __init__(self, closed_loop: bool | Any = True, spec: PolicySpec | Any = SPEC, **changes: Any) -> None:
+    def __init__(
+        self,
+        closed_loop: bool | Any = True,
+        spec: PolicySpec | Any = SPEC,
+        drivers: Mapping[str, tuple[str, ...]] | Any = None,
+        **changes: Any,
+    ) -> None:
         self.now = START
-        self.configuration = RobotConfiguration.from_parameters(PARAMETERS | changes)
+        self._drivers = drivers
+        topics = {"state.topic": "", "state.topics": list(drivers)} if drivers else {}
+        self.configuration = RobotConfiguration.from_parameters(PARAMETERS | topics | changes)
         self.commands: dict[str, list[Command]] = {each.name: [] for each in self.configuration.controllers}
         self._sent_at: dict[int, float] = {}
         commanders = [
@@ -64,6 +74,7 @@ class Rig:
         self.supervisor, self.operator = self.pipeline.supervisor, self.pipeline.operator
         self.names: tuple[str, ...] = JOINTS
         self.positions = dict.fromkeys(JOINTS, 0.0)
+        self.velocities: dict[str, float] = {}
         self.obeys = True
         self.lag = 0.0
         self.silent: set[str] = set()
@@ -78,7 +89,7 @@ class Rig:
         self._sent_at[id(command)] = self.now
 
     def is_hold(self, command: Command) -> bool:
-        """Whether a trajectory that was sent tells the arm to come to rest."""
+        """Whether a trajectory brings the arm to rest."""
         return is_hold(command, self._sent_at[id(command)])
 
     @property
@@ -98,11 +109,11 @@ class Rig:
         return [float(command.positions[0, 0]) for command in self.commands["gripper"]]
 
     def silence(self) -> tuple[int, int]:
-        """How much was sent so far: equal later if nothing more was."""
+        """Return the numbers of commands so far, to compare them later."""
         return len(self.trajectories), len(self.targets)
 
     def feed(self) -> None:
-        """Every input that is not silent comes, stamped now."""
+        """Send every input that is not silent, stamped now."""
         self._past.append((self.now, self.supervisor.told(self.now)))
         if self.obeys:
             late = [told for time, told in self._past if time <= self.now - self.lag + 1e-9]
@@ -112,9 +123,12 @@ class Rig:
             image = SimpleNamespace(header=header, encoding="rgb8", height=2, width=2, step=6, is_bigendian=0)
             image.data = np.random.default_rng(round(self.now * 1e3)).integers(0, 255, 12, np.uint8).tobytes()
             assert self.pipeline.image("front", image, self.now) is None
-        if "state" not in self.silent:
-            where = [self.positions.get(name, 0.0) for name in self.names]
-            self.pipeline.state(SimpleNamespace(header=header, name=self.names, position=where), self.now)
+        for topic, names in (self._drivers or {"state": self.names}).items():
+            if topic not in self.silent:
+                where = [self.positions.get(name, 0.0) for name in names]
+                speeds = [self.velocities[name] for name in names if name in self.velocities]
+                message = SimpleNamespace(header=header, name=names, position=where, velocity=speeds, effort=())
+                self.pipeline.state(message, self.now, topic)
 
     def wait(self, duration: float) -> None:
         """Let time pass, tick by tick."""
@@ -127,11 +141,11 @@ class Rig:
         return self.pipeline.take(self.now)
 
     def chunk(self, target: float = 0.5, t_obs: float | None = None, generation: int | None = None) -> bool:
-        """A chunk comes that moves every joint from where it is to `target`."""
+        """Send a chunk that moves every joint from its position to `target`."""
         rows = np.linspace([self.positions[name] for name in JOINTS], target, 10).astype(np.float32)
         return self.rows(rows, t_obs, generation)
 
     def rows(self, rows: Any, t_obs: float | None = None, generation: int | None = None) -> bool:
-        """A chunk of these rows comes."""
+        """Send a chunk of these rows."""
         generation = self.supervisor.generation if generation is None else generation
         return self.supervisor.accept(rows, self.now if t_obs is None else t_obs, self.now, generation)

@@ -1,11 +1,17 @@
 """Supervisor with hand-moved time: when it commands, when it holds, what it forgets, how it goes on."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from act_inference_ros.errors import NotReadyError
 from act_inference_ros.execution import reasons
+from act_inference_ros.execution.pipeline import Taken
 from act_inference_ros.execution.states import State
 from act_inference_ros.interfaces import Command
+from act_inference_ros.observation.refusal import Reason, Refusal
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.execution.rig import JOINTS, PARAMETERS, TICK_S, Rig
@@ -286,6 +292,50 @@ def test_a_hung_inference_ends_the_motion_when_the_plan_is_too_old() -> None:
     assert rig.reason == reasons.TOO_OLD
     last_moving = max(c.stamp for c in rig.commands["gripper"] if c.positions[0, 0] != rig.targets[-1])
     assert last_moving <= began + 0.5 + TICK_S
+    assert "inference" not in rig.supervisor.standing.detail  # none was begun here
+
+
+def take_another(rig: Rig) -> Taken:
+    """Follow a chunk, and take the observation for the next one, 20 ms later."""
+    rig.chunk(target=1.5)
+    rig.wait(TICK_S)
+    taken = rig.take()
+    assert taken is not None
+    return taken
+
+
+def test_how_long_a_hung_inference_has_taken_is_said_when_the_plan_is_too_old() -> None:
+    rig = Rig(max_plan_age=0.5)
+    take_another(rig)
+    rig.wait(2.0)
+    assert rig.reason == reasons.TOO_OLD
+    assert rig.supervisor.standing.detail.endswith("; an inference has taken 0.5 s so far")
+
+
+def test_how_long_a_hung_inference_has_taken_is_said_when_the_plan_runs_out() -> None:
+    rig = Rig(coast_time=0.3)
+    take_another(rig)
+    rig.wait(2.0)
+    assert rig.reason == reasons.RAN_OUT
+    assert rig.supervisor.standing.detail.endswith("; an inference has taken 1.2 s so far")
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        lambda rig, taken: rig.pipeline.chunk(taken, np.zeros((10, 3), np.float32), rig.now, 0.1),
+        lambda rig, taken: rig.pipeline.failed(replace(taken, generation=-1), NotReadyError("gone"), rig.now),
+        lambda rig, taken: rig.pipeline.undecodable(taken, Refusal(Reason.INVALID, "front", "damaged")),
+        lambda rig, taken: rig.pipeline.passed_over(),
+    ],
+    ids=["done", "failed", "undecodable", "passed over"],
+)
+def test_an_inference_that_is_over_is_not_said_to_hang(over: Callable[[Rig, Taken], object]) -> None:
+    rig = Rig(max_plan_age=0.5)
+    over(rig, take_another(rig))
+    rig.wait(2.0)
+    assert rig.reason == reasons.TOO_OLD
+    assert "an inference has taken" not in rig.supervisor.standing.detail
 
 
 def test_the_age_is_three_inferences_and_three_intervals() -> None:

@@ -1,4 +1,4 @@
-"""A gRPC server that answers as Triton does, but with whatever a test wants: lies that no real Triton can be told."""
+"""A gRPC server that answers like Triton, but with any content that a test needs, including false answers."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def target(address: str) -> tuple[str, int]:
 class Relay:
     """Passes connections on, each to the next of its `targets` (host, port), as the address of a service does.
 
-    It can be told to keep quiet about those it has: a network that swallows everything.
+    It can stop forwarding the data of its connections, like a network that loses everything.
     """
 
     def __init__(self, *addresses: str) -> None:

@@ -1,8 +1,9 @@
 """The fallback computes while the first backend cannot, and hands back when it can again."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,8 @@ class Stub:
     takes_jpeg = True
     warm_up_s = 0.0
     reconnects = 4
+    facts: Mapping[str, str] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
     model_version = ""
 
     def __init__(self, number: float, spec: PolicySpec = SPEC) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from act_inference_ros.errors import ConfigurationError, ObservationError
+from act_inference_ros.inference.backend import PRECISION_ERROR
 from act_inference_ros.inference.client import InferenceClient
 from test.checkpoints import STATE, observation_of, write_checkpoint
 
@@ -38,6 +39,11 @@ def test_half_precision_gives_nearly_the_same_float32_chunk(
     observation = observation_of(INPUTS)
     with InferenceClient.create("local", checkpoint=checkpoint, device="cpu", precision=precision) as half:
         chunk = half.predict(observation)
+        measured = half.facts[PRECISION_ERROR]
+        assert any(f"{precision} differs from float32 by at most" in note for note in half.notes)
+    assert measured.startswith("at most ")
+    assert measured.count("%") == client.spec.action_dim + 1, "the largest, then one for each action"
+    assert PRECISION_ERROR not in client.facts
     expected = client.predict(observation)
     assert chunk.dtype == np.float32
     assert 0 < np.abs(chunk - expected).max() < 0.1

@@ -28,7 +28,7 @@ from test.inference.triton_models import (
     policy_spec,
     write_model,
 )
-from test.inference.triton_process import RunningTriton
+from test.inference.triton_process import RunningTriton, free_port
 
 SPEC = policy_spec(cameras=2, height=96, width=128)
 IMAGE = "observation.images.cam0"
@@ -266,3 +266,21 @@ with InferenceClient.create("local", checkpoint=golden_checkpoint("a_small_1cam"
 """
     printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     assert printed.strip() == "(20, 6)"
+
+
+def test_who_waits_for_a_server_is_told_why_and_can_end_the_wait() -> None:
+    class EnoughError(Exception):
+        pass
+
+    told: list[str] = []
+
+    def progress(what: str) -> None:
+        told.append(what)
+        if len(told) == 3:
+            raise EnoughError
+
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(EnoughError):
+        InferenceClient.create("triton", server=address, wait_s=60.0, progress=progress)
+    assert told[0] == f"connecting to model act_policy on {address}"
+    assert told[1].startswith(f"no server is ready yet: {address}: not reachable")

@@ -1,4 +1,4 @@
-"""A busy machine pauses: property tests have no deadline, and the same examples every time."""
+"""Property tests have no deadline, because a busy machine may pause, and use the same examples every time."""
 
 from hypothesis import settings
 

@@ -59,4 +59,11 @@ def compressed(data: Any, stamp: float = 1.0, format: str = "rgb8; jpeg compress
 
 def joint_state(positions: Mapping[str, float], stamp: float = 1.0) -> SimpleNamespace:
     """A sensor_msgs/JointState of a name -> position mapping."""
-    return SimpleNamespace(header=header(stamp), name=list(positions), position=array("d", positions.values()))
+    empty = array("d")
+    return SimpleNamespace(
+        header=header(stamp),
+        name=list(positions),
+        position=array("d", positions.values()),
+        velocity=empty,
+        effort=empty,
+    )

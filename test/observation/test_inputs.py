@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.joints import Joint, JointBinding
+from act_inference_ros.joints import Joint, StateBinding
 from act_inference_ros.observation.inputs import IMAGES_KEPT, CameraOptions, ObservationInputs
 from act_inference_ros.observation.refusal import ObservationRefused, Reason
 from act_inference_ros.spec import ENVIRONMENT_STATE_KEY, STATE_KEY, ImageSpec, PolicySpec
@@ -18,13 +18,13 @@ from test.observation.fake_messages import compressed, encoded, image, joint_sta
 
 TOP, WRIST = ImageSpec("observation.images.top", 4, 6), ImageSpec("observation.images.wrist", 4, 6)
 SPEC = PolicySpec(chunk_size=10, action_dim=2, images=(TOP, WRIST), state_dim=2)
-JOINTS = JointBinding([Joint("pan"), Joint("lift")])
+JOINTS = StateBinding.of_positions([Joint("pan"), Joint("lift")])
 RAW = {"top": CameraOptions(), "wrist": CameraOptions()}
 
 
 def make_inputs(
     spec: PolicySpec = SPEC,
-    state: JointBinding | None = JOINTS,
+    state: StateBinding | None = JOINTS,
     cameras: Mapping[str, CameraOptions] = RAW,
     max_age: float = 0.2,
     max_skew: float = 0.05,
@@ -306,7 +306,7 @@ def test_cleared_inputs_have_nothing() -> None:
     [
         ({"cameras": {"top": CameraOptions()}}, r"reads \['top', 'wrist'\], configured are \['top'\]"),
         ({"state": None}, "reads 2 joints, configured are none"),
-        ({"state": JointBinding([Joint("pan")])}, r"reads 2 joints, configured are \['pan'\]"),
+        ({"state": StateBinding.of_positions([Joint("pan")])}, r"reads 2 joints, configured are \['pan'\]"),
         ({"stamps": "now"}, r"one of \['header', 'receive'\], got 'now'"),
         ({"max_age": 0.0}, "max_age above 0"),
     ],

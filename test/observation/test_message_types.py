@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from act_inference_ros.joints import Joint, JointBinding
+from act_inference_ros.joints import Joint, StateBinding
 from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.observation.fake_messages import encoded, image, picture
@@ -56,7 +56,7 @@ def messages_of_rosbags() -> tuple[Any, ...]:
 def test_an_observation_comes_of_the_messages_of(make_messages: Callable[[], tuple[Any, ...]]) -> None:
     raw, png, joints, environment = make_messages()
     cameras = {"top": CameraOptions("raw"), "wrist": CameraOptions("compressed")}
-    inputs = ObservationInputs(SPEC, JointBinding([Joint("pan"), Joint("lift")]), cameras, 0.2, 0.05)
+    inputs = ObservationInputs(SPEC, StateBinding.of_positions([Joint("pan"), Joint("lift")]), cameras, 0.2, 0.05)
     now = SEC + 0.26
     refusals = [inputs.add_image("top", raw, now), inputs.add_image("wrist", png, now), inputs.add_state(joints, now)]
     assert [*refusals, inputs.add_environment_state(environment, now)] == [None] * 4

@@ -18,6 +18,7 @@ from act_inference_ros.spec import ENVIRONMENT_STATE_KEY
 from test.checkpoints import (
     CAMERA,
     STATE,
+    as_hydra,
     edit_json,
     observation_of,
     write_buffer_checkpoint,
@@ -129,18 +130,6 @@ def test_statistics_inside_the_weights_equal_plain_act(tmp_path: Path, mode: str
     weights = load_file(tmp_path / "model.safetensors")
     expected = plain_chunk(config, weights, statistics, observation, legacy=True)
     np.testing.assert_allclose(predicted(tmp_path, observation), expected, rtol=1e-4, atol=2e-4)
-
-
-def as_hydra(config: dict[str, Any]) -> None:
-    """Turn today's config.json into the one before types existed."""
-    mapping = config.pop("normalization_mapping")
-    del config["type"]
-    for side in ("input", "output"):
-        features = config.pop(f"{side}_features")
-        config[f"{side}_shapes"] = {key: feature["shape"] for key, feature in features.items()}
-        config[f"{side}_normalization_modes"] = {
-            key: mapping[feature["type"]].lower() for key, feature in features.items()
-        }
 
 
 def test_a_range_of_zero_counts_as_eps(tmp_path: Path) -> None:

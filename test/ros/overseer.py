@@ -1,6 +1,5 @@
 """Overseer: what somebody sees and may do who knows the policy node's ~/status, its services and the command topics."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,13 +19,15 @@ from act_inference_ros.simulation.command_inputs import DEMO_CONTROLLERS, demo_t
 from test.ros.robot_stand_in import seconds, told_at
 from test.ros.ros_helpers import Participant, wait_until
 
-UNDER_WAY_S = 0.2
+UNDER_WAY_S = 0.4
 """How long after a change of state a command may still come that was under way, and how early one may seem to come:
 somebody who listens does not know the node's clock any better."""
 CLOCK_RESOLUTION_S = 1e-6
 """A time since 1970 as a float is exact to 0.24 us; a span between two such times is exact to four of them."""
 LATENCY_S = 0.4
 """How old the newest joint states may be that the node knows, s: less than its max_age."""
+STATE_PERIOD_S = 0.02
+"""Of the robot's joint states and of its clock, at the longest, s."""
 PAUSE_S = 3 * UNDER_WAY_S
 """A pause in which it can be seen that nothing is commanded."""
 QUIET = ("paused", "stopped", "waiting")
@@ -35,14 +36,10 @@ KEPT = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 @dataclass(frozen=True)
 class Commanded:
-    """A command, when it was given (ROS time, s), and where the joints were measured shortly before.
-
-    Who gave it may know the joint states of up to LATENCY_S ago, as a busy machine delivers them.
-    """
+    """A command, and when it was given (ROS time, s)."""
 
     time: float
     message: Any
-    measured: tuple[dict[str, float], ...]
 
 
 @dataclass
@@ -55,7 +52,7 @@ class Overseer:
     now: float = 0.0
     changes: list[tuple[str, float, str]] = field(default_factory=list)
     commands: dict[str, list[Commanded]] = field(default_factory=dict)
-    measured: deque[tuple[float, dict[str, float]]] = field(default_factory=deque)
+    measured: list[tuple[float, dict[str, float]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         node = self.participant.node
@@ -119,6 +116,14 @@ class Overseer:
             begins = sorted({self._first_of_stream(commands, since) for since in self._begins_to_command()})
         return [commands[begin:end] for begin, end in pairwise([0, *begins, len(commands)]) if end > begin]
 
+    def measured_before(self, command: Commanded) -> list[dict[str, float]]:
+        """Where the joints were measured in the LATENCY_S before a command: what who gave it may have known.
+
+        By the stamps of the joint states: on a busy machine this process may hear of them after the command.
+        """
+        known = (command.time - LATENCY_S, command.time + STATE_PERIOD_S)  # the node's clock may be one tick behind
+        return [positions for stamp, positions in list(self.measured) if known[0] <= stamp <= known[1]]
+
     def _begins_to_command(self) -> list[float]:
         return [since for state, since, _ in self.changes if state == "commanding"]
 
@@ -140,16 +145,15 @@ class Overseer:
             self.changes.append((message.message, float(values["since"]), values["reason"]))
 
     def _on_state(self, message: JointState) -> None:
-        self.measured.append((self.now, dict(zip(message.name, message.position, strict=True))))
-        while not self.now - LATENCY_S <= self.measured[0][0] <= self.now:
-            self.measured.popleft()
+        positions = dict(zip(message.name, message.position, strict=True))
+        self.measured.append((seconds(message.header.stamp), positions))
 
     def _commanded(self, message: Any) -> Commanded:
         header = getattr(message, "header", None)
         # A trajectory that begins with what was told before is stamped in the past.
         known = header is not None and header.stamp.sec and not overlaps(message)
         time_s = seconds(header.stamp) - self.lead_s if known else self.now
-        return Commanded(time_s, message, tuple(positions for _, positions in self.measured))
+        return Commanded(time_s, message)
 
 
 def overlaps(message: Any) -> bool:

@@ -104,6 +104,8 @@ class Stand:
         """
         self.ask("clear_stop")
         self.ask("pause")
+        if positions is not None:
+            self.robot.wait_for_rest()  # else the rest of the hold would move it away from there
         self.robot.positions = dict(self.home if positions is None else positions)
         self.reset()
         at = time.time()
@@ -121,10 +123,11 @@ def running_policy_node(
     wait: str | None = "active: waiting for",
     deaf: Sequence[str] = (),
     description: str = "",
+    drivers: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[Stand]:
     """A policy node in its own process: with a stand-in's policy, or a real one from a checkpoint directory.
 
-    `wait` is the line of its output that the block waits for before it begins.
+    `wait` is the line of its output that the block waits for before it begins. `drivers` as RobotStandIn has it.
     """
     given = robot_parameters() if parameters is None else dict(parameters)
     real = isinstance(policy, Path)
@@ -149,7 +152,10 @@ def running_policy_node(
             for name in given["controllers"]
         }
         node = NodeProcess(command, environment, directory / "policy_node.txt")
-        with Participant(domain) as participant, RobotStandIn(participant, cameras, controllers, deaf=deaf) as robot:
+        with (
+            Participant(domain) as participant,
+            RobotStandIn(participant, cameras, controllers, deaf=deaf, drivers=drivers) as robot,
+        ):
             if description:
                 latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
                 participant.node.create_publisher(String, "/robot_description", latched).publish(

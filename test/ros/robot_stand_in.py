@@ -25,6 +25,8 @@ from test.ros.ros_helpers import Participant, wait_until
 
 JOINTS = ("pan", "lift", "elbow", "wrist", "roll", "grip")
 HEIGHT, WIDTH = 96, 128
+AT_REST_S = 0.3
+"""A stream that says nothing for so long, at its rate of several commands in this time, has ended."""
 
 Distortion = Callable[[Any], Any]
 
@@ -42,7 +44,8 @@ class RobotStandIn:
 
     `positions` (joint -> rad) may be replaced at any time, as if somebody had moved the arm, and so may `images`
     (camera -> RGB array). While `frozen` the arm goes nowhere. `distortions` maps an input (`state` or a camera) to
-    what makes a fault of its message, None for silence. `sent` counts what went out.
+    what makes a fault of its message, None for silence. `sent` counts what went out. `drivers` maps each of several
+    topics to the joints that are published there; each such topic is an input by its own name.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class RobotStandIn:
         controllers: Mapping[str, tuple[str, Sequence[str]]],
         rate_hz: float = 30.0,
         deaf: Sequence[str] = (),
+        drivers: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.node = participant.node
         self.frozen = False
@@ -76,7 +80,10 @@ class RobotStandIn:
                 self.listen(name)
         self.chunks = self._collect(JointTrajectory, "/policy_node/action_chunk")
         self.diagnostics = self._collect(DiagnosticArray, "/diagnostics")
-        self._state_publisher = self._publisher(JointState, "/joint_states")
+        self._drivers = drivers or {"state": JOINTS}
+        self._state_publishers = {
+            name: self._publisher(JointState, "/joint_states" if drivers is None else name) for name in self._drivers
+        }
         self._cameras = {
             camera: self._publisher(Image if transport == "raw" else CompressedImage, f"/{camera}/image")
             for camera, transport in cameras.items()
@@ -133,6 +140,10 @@ class RobotStandIn:
         finally:
             del self.distortions[name]
 
+    def unplug(self, camera: str) -> None:
+        """End a camera's driver."""
+        self.node.destroy_publisher(self._cameras.pop(camera))
+
     @contextlib.contextmanager
     def order(self, camera: str, behaviour: int) -> Iterator[None]:
         """Order a behaviour from the policy stand-in, through the first pixel, while the block runs."""
@@ -147,8 +158,17 @@ class RobotStandIn:
 
     def wait_for_frames(self, count: int, deadline_s: float = 20.0) -> None:
         """Wait until so many more joint states have been published: time that the node had to react."""
-        goal = self.sent["state"] + count
-        wait_until(lambda: self.sent["state"] >= goal, deadline_s)
+        name = next(iter(self._drivers))
+        goal = self.sent[name] + count
+        wait_until(lambda: self.sent[name] >= goal, deadline_s)
+
+    def wait_for_rest(self, deadline_s: float = 20.0) -> None:
+        """Wait until no controller is told anything any more: a stream goes on until a hold has come to rest."""
+
+        def silent_since() -> float:
+            return max((received[-1].time for received in self.commands.values() if received), default=0.0)
+
+        wait_until(lambda: time.time() - silent_since() > AT_REST_S, deadline_s, "the commands do not end")
 
     def wait_for_command(self, controller: str, after: float, count: int = 1, deadline_s: float = 20.0) -> list[Any]:
         """The messages that came to a controller after `after`, at least `count`."""
@@ -179,30 +199,23 @@ class RobotStandIn:
             last = self.diagnostics[-1].message.status[0].message if self.diagnostics else "none came"
             raise AssertionError(f"{error}; the last diagnosis: {last}") from error
 
-    def state_message(self) -> JointState:
+    def state_message(self, joints: Sequence[str] = JOINTS) -> JointState:
         """The joints in another order than the policy's, and one more."""
-        names = [*sorted(self.positions), "mimic"]
+        names = [*sorted(joints), "mimic"]
         message = JointState(name=names, position=[float(self.positions.get(name, 9.0)) for name in names])
         message.header.stamp = stamp(self.now())
         return message
 
     def image_message(self, camera: str) -> Any:
-        pixels = self.images[camera]
-        height, width = pixels.shape[:2]
-        if self._transports[camera] == "compressed":
-            encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1]
-            message = CompressedImage(format="rgb8; png compressed bgr8", data=encoded.tobytes())
-        else:
-            message = Image(encoding="rgb8", height=height, width=width, step=3 * width, data=pixels.tobytes())
-        message.header.stamp = stamp(self.now())
-        return message
+        return image_message(self.images[camera], self._transports[camera], self.now())
 
     def _run(self) -> None:
         due = time.monotonic()
         while not self._over.is_set():
             self._move()
-            self._send("state", self._state_publisher, self.state_message())
-            for camera, publisher in self._cameras.items():
+            for name, joints in self._drivers.items():
+                self._send(name, self._state_publishers[name], self.state_message(joints))
+            for camera, publisher in list(self._cameras.items()):
                 self._send(camera, publisher, self.image_message(camera))
             due = max(due + self._period_s, time.monotonic())
             self._over.wait(due - time.monotonic())
@@ -220,6 +233,18 @@ class RobotStandIn:
         received: list[Received] = []
         self.node.create_subscription(kind, topic, lambda message: received.append(Received(time.time(), message)), 100)
         return received
+
+
+def image_message(pixels: Any, transport: str, time_s: float) -> Any:
+    """An RGB image as a camera's driver sends it, raw or compressed."""
+    height, width = pixels.shape[:2]
+    if transport == "compressed":
+        encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1]
+        message = CompressedImage(format="rgb8; png compressed bgr8", data=encoded.tobytes())
+    else:
+        message = Image(encoding="rgb8", height=height, width=width, step=3 * width, data=pixels.tobytes())
+    message.header.stamp = stamp(time_s)
+    return message
 
 
 def stamp(seconds: float) -> Time:

@@ -93,6 +93,11 @@ class NodeProcess:
         self.kill()
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The environment that it runs in."""
+        return dict(self._environment)
+
+    @property
     def text(self) -> str:
         """What it has written so far, to stdout and stderr."""
         return self._output.read_text(errors="replace")

@@ -40,7 +40,7 @@ class Asked:
         del self.callbacks[subscription.topic_name]
 
     def resolve_topic_name(self, topic: str) -> str:
-        return topic if topic.startswith("/") else f"/cell/{topic}"
+        return topic
 
     def count_publishers(self, topic: str) -> int:
         return self.publishers
@@ -49,7 +49,7 @@ class Asked:
         return SimpleNamespace(info=self.said.append)
 
 
-CONFIGURATION = Rig(**{"controller.arm.topic": "arm_controller/joint_trajectory"}).configuration
+CONFIGURATION = Rig(**{"controller.arm.topic": "/cell/arm_controller/joint_trajectory"}).configuration
 
 
 @pytest.fixture

@@ -8,9 +8,17 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from act_inference_ros.demo.figures import Figures
+from act_inference_ros.demo.recording import DemoRecording
+from act_inference_ros.evaluation.report.summary import figure
+from act_inference_ros.serving.export import export_policy
+from act_inference_ros.simulation.scene import CUBE_RADIUS_M
+from test.evaluation.demo_runs import write_demo_checkpoint
 from test.ros.ros_helpers import NodeProcess, wait_until
+from test.torch_free import make_torch_free_environment
 
 STAND_IN = """
     import os, pathlib, sys
@@ -68,16 +76,42 @@ def test_shows_each_episode_and_ends_with_the_success_line(start_demo: StartDemo
     with start_demo("--episodes", "2", "--episode-time", "1", "--cover-camera") as demo:
         assert demo.wait(90.0) == 0, demo.text
     lines = demo.text.splitlines()
-    assert [line for line in lines if re.match(r"episode [12]/2: not lifted in 1\.\d s", line)] == lines[-3:-1]
+    assert len([line for line in lines if re.match(r"episode [12]/2: not lifted in 1\.\d s", line)]) == 2
     assert lines[-1] == "success: 0/2 (0 %, 95 % interval 0..66 %)"
     assert has_ended(tmp_path / "pid")
-    assert list((tmp_path / "out").iterdir()) == [], "logs of a run that went well"
+    left = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert left == ["demo.html", "recording"], demo.text
+    assert re.search(r"watch it live: .* `export ROS_DOMAIN_ID=\d+ ", demo.text)
+    check_page(tmp_path / "out")
 
 
-def test_too_few_successes_are_a_failure_if_so_wanted(start_demo: StartDemo) -> None:
-    with start_demo("--episodes", "1", "--episode-time", "1", "--min-success", "1") as demo:
+def check_page(out: Path) -> None:
+    """The recording has what the stand-in policy commanded and the covered camera; the page says the same."""
+    recording = DemoRecording(out / "recording")
+    commanded = np.array([0.0, -0.5, 1.7, 1.9, 0.0])
+    figures = Figures()
+    for episode in recording.episodes():
+        figures.add(episode)
+        cycles = round(episode.outcome.duration_s * 100) + 1
+        assert len(episode.told) >= 0.98 * cycles
+        assert len(episode.measured) >= 0.98 * cycles / 2 - 1
+        assert np.abs(episode.told[max(episode.told)][:5] - commanded).max() < 1e-3
+        assert np.abs(episode.measured[max(episode.measured)][:5] - commanded).max() < 0.05
+        assert all(CUBE_RADIUS_M[0] <= np.hypot(*pose[:2]) <= CUBE_RADIUS_M[1] for pose in episode.cube.values())
+        assert episode.images
+        assert not any(image.any() for image in episode.images.values()), "the camera is covered"
+    page = (out / "demo.html").read_text()
+    assert "success: 0/2 (0 %, 95 % interval 0..66 %)" in page
+    assert "episode 2/2: not lifted in 1." in page
+    for joint, each in figures.smoothness().items():
+        assert f"<td>{joint}</td><td>{figure(each.largest_step_ros_units)}</td>" in page
+
+
+def test_too_few_successes_are_a_failure_if_so_wanted(start_demo: StartDemo, tmp_path: Path) -> None:
+    with start_demo("--episodes", "1", "--episode-time", "1", "--min-success", "1", "--no-page") as demo:
         assert demo.wait(90.0) == 1
     assert demo.text.splitlines()[-1].startswith("success: 0/1 ")
+    assert list((tmp_path / "out").iterdir()) == [], "nobody wanted a page"
 
 
 def test_a_policy_node_that_dies_ends_the_demo_with_its_last_words(start_demo: StartDemo) -> None:
@@ -137,3 +171,27 @@ def test_a_wrong_checkpoint_is_answered_with_one_line(tmp_path: Path, environmen
     ) as demo:
         assert demo.wait(30.0) == 2
     assert re.fullmatch(r"demo: .*nothing: expected a checkpoint directory with .*\n", demo.text)
+
+
+def test_without_torch_it_runs_an_exported_repository(tmp_path: Path, environment: dict[str, str]) -> None:
+    checkpoint = write_demo_checkpoint(tmp_path / "checkpoint")
+    export_policy(str(checkpoint), tmp_path / "repository", log=lambda _: None)
+    python = str(make_torch_free_environment(tmp_path / "environment"))
+    environment["PYTHONPATH"] = ""
+    with NodeProcess([python, "-c", "import torch"], environment, tmp_path / "torch.txt") as torch:
+        assert torch.wait(60.0) == 1
+    command = [python, "-m", "act_inference_ros.demo", "--checkpoint", str(tmp_path / "repository")]
+    command += [
+        "--engine",
+        "onnxruntime",
+        "--no-page",
+        "--episodes",
+        "1",
+        "--episode-time",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with NodeProcess(command, environment, tmp_path / "demo.txt") as demo:
+        assert demo.wait(120.0) == 0, demo.text
+    assert demo.text.splitlines()[-1].startswith("success: 0/1 "), demo.text  # it was not trained

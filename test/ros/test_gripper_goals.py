@@ -349,7 +349,7 @@ def test_a_session_commands_a_gripper_by_goals_and_tells_what_came_of_them(monke
     assert 5 < len(server.goals) < ticks / 2
     assert {goal.command.max_effort for goal in server.goals} == {3.0}
     assert server.open_requests <= 2
-    report = world.session.diagnose(DiagnosticReport("node"), Time(), 1.0)
+    report = world.session.diagnose(DiagnosticReport("node"), Time())
     values = {each.key: each.value for each in report.status[0].values}
     assert values["goal of gripper"] == f"goal {server.positions[-1]:.4g}, under way"
     assert "goal of arm" not in values

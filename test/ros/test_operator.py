@@ -24,8 +24,11 @@ SPEED = -2.0
 """What the policy wants of every joint, rad/s: more than may be, and in the direction in which nothing is hit."""
 COMMAND_RATE = 50.0
 LEAD_S = 0.02
-NEAR = 0.1
-"""How far from where the arm was measured its motion may begin, rad: less than max_deviation."""
+NEAR = 0.15
+"""How far from where the arm was measured its motion may begin, rad: the node's own 0.1, and what the arm moves between
+two joint states, of which the node may have another one than this test."""
+PATIENT = 0.6
+"""max_deviation, rad: on a busy machine a command comes late, and nothing is blocked here."""
 SIM_ROBOT = "act_inference_ros.ros.sim.sim_robot"
 
 
@@ -48,7 +51,9 @@ def policy_node(
     directory: Path, environment: dict[str, str], interface: str, **parameters: Any
 ) -> Iterator[NodeProcess]:
     """The policy node with the demo robot's parameters and a stand-in's policy."""
-    given: dict[str, Any] = {f"joint.{joint}.max_velocity": FASTEST for joint in (*ARM_JOINTS, "grip")} | {
+    given: dict[str, Any] = {f"joint.{joint}.max_velocity": FASTEST for joint in (*ARM_JOINTS, "grip")}
+    given |= {f"joint.{joint}.max_deviation": PATIENT for joint in ARM_JOINTS}
+    given |= {
         "use_sim_time": True,
         "command_rate": COMMAND_RATE,
         "inference_rate": 10.0,
@@ -96,10 +101,10 @@ def test_an_operator_takes_over_and_gives_back_without_a_step_and_nothing_is_sai
         for motion in motions:
             assert largest_excess(motion, FASTEST, 1.0 / COMMAND_RATE) <= 1e-9 + CLOCK_RESOLUTION_S * FASTEST
     begun = [motion[0] for motion in overseer.motions("arm_controller")]
-    known = [first for first in begun if first.measured]
+    known = [(first, measured) for first in begun if (measured := overseer.measured_before(first))]
     assert len(known) >= len(begun) - 1  # the first may begin before this process hears where the arm is
-    for first in known:
-        here = np.array([[positions[joint] for joint in ARM_JOINTS] for positions in first.measured])
+    for first, measured in known:
+        here = np.array([[positions[joint] for joint in ARM_JOINTS] for positions in measured])
         assert np.abs(first_target(first) - here).max(axis=1).min() < NEAR
 
 

@@ -12,9 +12,9 @@ from test.ros.policy_node_stand import MAX_AGE_S, Stand, robot_parameters, runni
 from test.ros.policy_stand_in import Behaviour
 from test.ros.robot_stand_in import (
     Distortion,
+    ends_at,
     is_hold,
     not_a_number,
-    seconds,
     silent,
     stamped_late,
     stamped_zero,
@@ -25,9 +25,11 @@ from test.ros.robot_stand_in import (
 )
 
 LATE_S = 0.5
+"""How long a loaded machine may keep a thread waiting."""
+BRAKING_S = 0.25
+"""How long a hold brakes at most."""
 BRAKED = 5e-3
 """The last step of a stream that comes to rest is smaller than this."""
-"""How long a loaded machine may keep a thread waiting."""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,7 @@ def test_a_faulty_input_stops_the_arm_until_it_is_good_again(
     robot = stand.robot
     with robot.fault(name, distortion) as began:
         before = robot.wait_for_diagnosis(f"holding: stale: {name}")
+        told = time.time()
         robot.wait_for_frames(10)  # a hold brakes for a quarter of a second at most
         holds = {controller: robot.commanded(controller)[-1] for controller in robot.commands}
         commands = {controller: len(received) for controller, received in robot.commands.items()}
@@ -72,8 +75,9 @@ def test_a_faulty_input_stops_the_arm_until_it_is_good_again(
         last = time.time()
     assert after.level == DiagnosticStatus.ERROR
     assert value(after, f"refused: {counted}") > value(before, f"refused: {counted}")
-    assert is_hold(holds["arm"])
-    assert seconds(holds["arm"].header.stamp) - began < MAX_AGE_S + LATE_S
+    # Where a loaded machine ticks late, the plan has come to rest by itself, and nothing is left to say.
+    assert is_hold(holds["arm"]) or ends_at(holds["arm"]) < told
+    assert ends_at(holds["arm"]) - began < MAX_AGE_S + LATE_S + BRAKING_S
     assert holds["gripper"].data == pytest.approx(robot.commanded("gripper")[-2].data, abs=BRAKED)
     robot.wait_for_command("arm", last)
 

@@ -14,11 +14,9 @@ from rosgraph_msgs.msg import Clock
 
 from test.ros.policy_node_stand import ARM, Stand, robot_parameters, running_policy_node
 from test.ros.policy_stand_in import Options
-from test.ros.robot_stand_in import JOINTS, Distortion, RobotStandIn, is_hold, seconds, silent, stamp
+from test.ros.robot_stand_in import AT_REST_S, JOINTS, Distortion, RobotStandIn, is_hold, seconds, silent, stamp
 from test.ros.ros_helpers import wait_until
 
-AT_REST_S = 0.3
-"""A stream that says nothing for so long, at its rate of several commands in this time, has ended."""
 CAMERAS = {"top": "raw", "left": "compressed", "right": "raw"}
 
 
@@ -84,6 +82,7 @@ def test_streams_start_where_the_arm_is_measured(cameras: Stand) -> None:
     robot = cameras.robot
     with robot.fault("top", silent):
         robot.wait_for_diagnosis("holding")
+        robot.wait_for_rest()
         robot.positions = dict(zip(JOINTS, [0.1, 0.2, 0.3, 0.4, 0.5, -0.6], strict=True))
         robot.wait_for_frames(5)
         at = time.time()

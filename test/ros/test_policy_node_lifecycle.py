@@ -1,5 +1,6 @@
 """policy_node as others manage it: lifecycle transitions, parameters set while it runs, what it says about itself."""
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import DescribeParameters, ListParameters
 
+from act_inference_ros.execution.states import State
 from act_inference_ros.robot.parameters import PARAMETERS
 from test.ros.policy_node_stand import Stand, robot_parameters, running_policy_node
 from test.ros.ros_helpers import wait_until
@@ -66,6 +68,7 @@ def test_between_deactivate_and_activate_nothing_is_commanded(active: Stand) -> 
     commands = {name: len(received) for name, received in robot.commands.items()}
     robot.wait_for_diagnosis("inactive")
     assert commands == {name: len(received) for name, received in robot.commands.items()}
+    assert state_lines(active.node.text)[-1].startswith("inactive")
     at = time.time()
     assert active.transition("activate")
     robot.wait_for_command("arm", at)
@@ -152,6 +155,12 @@ def test_parameters_describe_themselves(unconfigured: Stand) -> None:
     assert cameras.type == ParameterType.PARAMETER_STRING_ARRAY
     assert "One of: blend, temporal_ensemble, latest." in merge.description
     assert lead.floating_point_range
+
+
+def state_lines(text: str) -> list[str]:
+    """What the log says of the state, one after the other."""
+    words = "|".join(state.value for state in State)
+    return re.findall(rf"\]: ((?:{words})(?:[:;] .*)?)$", text, re.MULTILINE)
 
 
 def test_every_parameter_is_declared(unconfigured: Stand) -> None:

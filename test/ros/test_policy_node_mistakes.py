@@ -17,6 +17,18 @@ MISTAKES = [
     ({"state__topic": None, "fps": "fast"}, ("fps: expected a number",)),
     ({"controller__gripper__joints": ["pan"]}, ("joint grip of the action is moved by none of them",)),
     ({"state__topic": "/joint states"}, ("state.topic", "/joint states")),
+    (
+        {"state__topic": None, "state__topics": ["/joint_states", "front/image"]},
+        ("camera.front.topic and state.topics: one topic, /front/image; each needs its own",),
+    ),
+    (
+        {"state__topic": None, "state__topics": ["/arm_states", "gripper/command"]},
+        ("controller.gripper.topic and state.topics: one topic, /gripper/command; each needs its own",),
+    ),
+    (
+        {"state__topic": None, "state__topics": ["/arm_states", "arm_states"]},
+        ("state.topics: /arm_states named more than once",),
+    ),
     ({"controller__arm__topic": "/arm//command"}, ("controller.arm.topic", "/arm//command")),
 ]
 
@@ -45,8 +57,13 @@ def test_a_checkpoint_that_is_no_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--ros-args", "--params-file", "/nowhere/robot.yaml"], "Error opening YAML file"),
+        (
+            ["--ros-args", "--params-file", "/nowhere/robot.yaml"],
+            "parameter file /nowhere/robot.yaml: there is no such file",
+        ),
+        (["--ros-args", "--params-file", "/tmp"], "parameter file /tmp: is a directory, not a file"),  # noqa: S108
         (["--ros-args", "-p", "nonsense"], "Couldn't parse parameter override rule"),
+        ([], "configure refused: no parameters were given; start it with --ros-args --params-file FILE"),
         (["--checkpoint", "there"], "unrecognized arguments: --checkpoint there"),
     ],
 )
@@ -59,6 +76,60 @@ def test_a_mistake_on_the_command_line(
         assert node.wait(30.0) == 2
         assert message in node.text.splitlines()[-1]
         assert "Traceback" not in node.text
+
+
+def test_a_file_that_ros_cannot_read_is_told_with_the_line(tmp_path: Path, environment: dict[str, str]) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text("policy_node:\n  ros__parameters:\n    fps: 20.0\n    state.topic:\n")
+    text = told_by_node(tmp_path, environment, "--params-file", str(path))
+    assert f"policy_node: parameter file {path}: No value at line 4" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "arguments", "sentence"),
+    [
+        ("other_node", [], "has nothing for this node, /policy_node, only for other_node"),
+        ("/**/policy_node", ["-r", "__node:=arm"], "has nothing for this node, /arm, only for /**/policy_node"),
+        ("policy_node", ["-r", "__ns:=/left"], "has nothing for this node, /left/policy_node, only for policy_node"),
+    ],
+)
+def test_a_file_for_another_node_is_told_as_that(
+    tmp_path: Path, environment: dict[str, str], key: str, arguments: list[str], sentence: str
+) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text(f"{key}:\n  ros__parameters:\n    fps: 20.0\n")
+    text = told_by_node(tmp_path, environment, "--params-file", str(path), *arguments)
+    assert f"configure refused: parameter file {path} {sentence}; write" in text
+    assert "action.joints" not in text  # what follows from that
+
+
+@pytest.mark.parametrize(
+    ("key", "arguments"),
+    [
+        ("/**", []),
+        ("/**/policy_node", ["-r", "__ns:=/left"]),
+        ("/*/policy_node", ["-r", "__ns:=/left"]),
+        ("arm", ["-r", "__node:=arm"]),
+    ],
+)
+def test_a_file_for_this_node_is_not(
+    tmp_path: Path, environment: dict[str, str], key: str, arguments: list[str]
+) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text(f"{key}:\n  ros__parameters:\n    fps: 20.0\n")
+    text = told_by_node(tmp_path, environment, "--params-file", str(path), *arguments)
+    assert "has nothing for" not in text
+    assert "action.joints: empty" in text
+
+
+def told_by_node(directory: Path, environment: dict[str, str], *arguments: str) -> str:
+    """What the node says that refuses these ROS arguments."""
+    module = "act_inference_ros.ros.policy.policy_node"
+    output = directory / "out.txt"
+    with NodeProcess.module(module, "--ros-args", *arguments, environment=environment, output=output) as node:
+        assert node.wait(30.0) == 2
+        assert "Traceback" not in node.text
+        return str(node.text)
 
 
 def test_help_shows_every_parameter(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from act_inference_ros.ros.policy.policy_node import PolicyNode
-from act_inference_ros.ros.policy.status import status_message
+from act_inference_ros.ros.policy.status import NOT_ACTIVE, status_message
 from test.ros.ros_helpers import Participant
 
 
@@ -25,7 +25,7 @@ class BrokenSession:
     close = deactivate
 
     def status(self, name: str) -> Any:
-        return status_message(name, None)
+        return status_message(name, NOT_ACTIVE, None)
 
 
 @pytest.mark.parametrize("transition", ["deactivate", "cleanup", "shutdown"])
@@ -34,7 +34,7 @@ def test_a_transition_that_fails_ends_the_node(
 ) -> None:
     node = PolicyNode(context=participant.node.context)
     try:
-        monkeypatch.setattr(node, "_configure", BrokenSession)
+        monkeypatch.setattr(node._opener, "open", lambda _: BrokenSession())
         assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
         if transition == "deactivate":
             assert node.trigger_activate() is TransitionCallbackReturn.SUCCESS

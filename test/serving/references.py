@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from act_inference_ros.serving.reference import make_reference, reference_observations
+from act_inference_ros.policy.reference import make_reference, reference_observations
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
 SPEC = PolicySpec(6, 2, images=(ImageSpec("observation.images.top", 10, 12),), state_dim=3, policy_id="a" * 64)

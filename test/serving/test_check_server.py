@@ -16,10 +16,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.policy.reference import read_reference, reference_observations
 from act_inference_ros.serving.check_server import main
 from act_inference_ros.serving.export import export_policy
 from act_inference_ros.serving.model_config import ServingOptions
-from act_inference_ros.serving.reference import read_reference, reference_observations
 from act_inference_ros.serving.triton_process import TritonProcess
 from test.inference.triton_process import free_port
 from test.serving.references import SPEC, written
@@ -100,6 +100,16 @@ def test_a_right_export_passes_beside_its_checkpoint(servers: Servers, capsys: p
     arguments = ["--checkpoint", servers.checkpoint, "--server", servers.right.address, "--requests", "2"]
     assert main(arguments) == 0
     assert "OK: " in capsys.readouterr().out
+
+
+def test_a_checkpoint_without_torch_is_one_line_that_names_the_other_way(tmp_path: Path) -> None:
+    arguments = ["--checkpoint", small_checkpoint(tmp_path), "--server", "127.0.0.1:1"]
+    program = WITHOUT_TORCH + f"sys.exit(main({arguments!r}))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE_S)
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    assert "needs torch: pip install torch" in line
+    assert line.endswith("or give --parity FILE")
 
 
 @needs_triton

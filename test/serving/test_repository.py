@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.policy.reference import make_reference
 from act_inference_ros.serving.export import PYTHON_SOURCES
 from act_inference_ros.serving.model_config import ServingOptions, config_pbtxt, read_versions, with_versions
 from act_inference_ros.serving.parity import ParityReport, parity
-from act_inference_ros.serving.reference import make_reference
 from act_inference_ros.serving.repository import check_model, exported_versions, publish
 from act_inference_ros.spec import PolicySpec
 

@@ -164,8 +164,8 @@ def test_a_robot_cannot_load_or_unload_a_model(restricted: Restricted, method: s
 
 
 def documented_command() -> str:
-    """The command in docs/deploy.md that starts a restricted server."""
-    blocks = re.findall(r"```bash\n(.*?)```", (PROJECT / "docs" / "deploy.md").read_text(), re.DOTALL)
+    """The command in docs/security.md that starts a restricted server."""
+    blocks = re.findall(r"```bash\n(.*?)```", (PROJECT / "docs" / "security.md").read_text(), re.DOTALL)
     [command] = [block for block in blocks if "--grpc-restricted-protocol" in block]
     return command
 

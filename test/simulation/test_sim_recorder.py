@@ -1,6 +1,7 @@
 """Recordings: the same for a seed however many processes record, noisy in execution, clean in their labels."""
 
 import dataclasses
+import subprocess
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
 from act_inference_ros.simulation import demonstrations as recorder
-from act_inference_ros.simulation.demonstrations import IMAGE_STRIDE, Demonstration, record
+from act_inference_ros.simulation.demonstrations import IMAGE_STRIDE, Demonstration
 from act_inference_ros.simulation.expert import PLAN_STEPS, Expert
+from act_inference_ros.simulation.recording import record
 from act_inference_ros.simulation.scene import DemoArm
 
 pytestmark = pytest.mark.skipif(find_spec("mujoco") is None, reason="needs MuJoCo")
@@ -94,6 +96,23 @@ def test_an_error_in_a_recording_process_arrives_as_it_is(monkeypatch: pytest.Mo
     monkeypatch.setenv("MUJOCO_GL", "nonsense")
     with pytest.raises(MissingDependencyError, match="nonsense"):
         record(2, workers=2)
+
+
+def test_a_recording_process_that_is_killed_is_told_and_no_other_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        started.append(start(*arguments, **options))
+        if len(started) == 2:
+            started[0].kill()
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    with pytest.raises(ActInferenceError, match="ended unexpectedly"):
+        record(2, workers=2)
+    assert len(started) == 2
+    assert all(process.returncode is not None for process in started)
 
 
 @pytest.mark.parametrize(("count", "workers"), [(0, 1), (1, 0)])

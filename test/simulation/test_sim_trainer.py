@@ -15,7 +15,8 @@ if find_spec("mujoco") is None:
 
 from act_inference_ros.policy.load import load_policy  # noqa: E402
 from act_inference_ros.simulation import checkpoint, learner, trainer  # noqa: E402
-from act_inference_ros.simulation.demonstrations import Demonstration, record  # noqa: E402
+from act_inference_ros.simulation.demonstrations import Demonstration  # noqa: E402
+from act_inference_ros.simulation.recording import record  # noqa: E402
 
 FILES = {
     "config.json",

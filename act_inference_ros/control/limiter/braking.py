@@ -13,6 +13,8 @@ SHORTEST_BRAKING_S = 0.1
 """A hold takes this long, or longer where the acceleration is limited to less."""
 GENTLE = 8.0
 """ROS units/s2: a hold does not brake harder than this without need."""
+LONGEST_BRAKING_S = 5.0
+"""For who asks how long a hold may take at all, where no velocity is too great."""
 SHORTEST_SEGMENT_S = 1e-3
 """No joint comes to rest sooner than this, so that no segment is too short for the digits of its times."""
 
@@ -38,3 +40,9 @@ def brake(told: Cubic, time: float, limits: MotionLimits, at_once: Bools | None 
     left = 1.0 - passed / takes
     positions = start.position + start.velocity * passed * (1.0 + left) / 2.0
     return Cubic(time, times, positions, start.velocity * left)
+
+
+def longest_braking_s(limits: MotionLimits) -> float:
+    """How long a hold takes at most, s: from the greatest velocity that is allowed, but LONGEST_BRAKING_S at most."""
+    gentle = limits.max_velocity / np.minimum(GENTLE, limits.max_acceleration)
+    return min(max(SHORTEST_BRAKING_S, float(gentle.max())), LONGEST_BRAKING_S)

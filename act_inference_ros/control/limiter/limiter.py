@@ -41,13 +41,15 @@ class LimitedMotion:
     `smoothed`: the plan itself is beyond the limits of this joint, and a smoothed one is followed. `bridged`: the joint
     is too far from the plan, and first leads there. A joint that is neither follows the plan through each of its rows,
     as soon as the offset from what was told before has decayed.
-    `clamped`: how many values of the rows ahead lay beyond a limit of position, and were moved to it.
+    `clamped`: how many values of the rows ahead lay beyond a limit of position, and were moved to it; `beyond`: by how
+    much at most, (joints,), ROS units.
     """
 
     motion: Cubic
     smoothed: Bools
     bridged: Bools
     clamped: int
+    beyond: Array
 
     @property
     def exact(self) -> Bools:
@@ -93,7 +95,7 @@ class MotionLimiter:
         if len(times) < 2:
             return None
         since, spacing = _even(times - stamp)
-        told = replace(told.relative_to(stamp), origin=0.0)
+        told = told.with_times_since(stamp)
         start = told.at(0.0)
         self._check_start(start)
         within, here = self.limits.clip(rows), since >= 0.0
@@ -128,7 +130,8 @@ class MotionLimiter:
                     bridged[far], self._landing[far] = True, stamp + bridge.landing
             motion = together([course for course in courses if len(course.columns)], start)
         clamped = int(np.count_nonzero((within != rows)[ahead]))
-        return LimitedMotion(replace(motion, origin=stamp), smoothed, bridged, clamped)
+        beyond = np.abs(within - rows)[ahead].max(axis=0, initial=0.0)
+        return LimitedMotion(replace(motion, origin=stamp), smoothed, bridged, clamped, beyond)
 
     def _straight(self, start: MotionPoint, plan: Plan) -> Direct:
         """The joints that are not smooth."""
@@ -152,9 +155,9 @@ class MotionLimiter:
         )
         motion = Cubic(
             0.0,
-            np.r_[0.0, reference.times],
-            np.vstack([start.position, reference.positions + offset]),
-            np.vstack([start.velocity, reference.velocities + slope]),
+            np.concatenate([[0.0], reference.times]),
+            np.concatenate([start.position[None], reference.positions + offset]),
+            np.concatenate([start.velocity[None], reference.velocities + slope]),
         )
         goes = (np.abs(apart) < OFFSET_REACH * limits.max_acceleration * OFFSET_S**2) & ~flying[columns]
         if goes.any():

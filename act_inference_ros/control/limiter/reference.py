@@ -66,8 +66,8 @@ class Plan:
 
         `position` and `velocity` (joints,) are those at the stamp.
         """
-        times = np.r_[0.0, self.times, self.end]
-        positions = np.vstack([position, limits.clip(self.rows + offset), self.end_position])
+        times = np.concatenate([[0.0], self.times, [self.end]])
+        positions = np.concatenate([position[None], limits.clip(self.rows + offset), self.end_position[None]])
         return Cubic(0.0, times, positions, spline_velocities(times, positions, velocity, np.zeros_like(velocity)))
 
     def alone(self, limits: MotionLimits) -> Cubic:
@@ -75,8 +75,8 @@ class Plan:
         slopes = np.diff(self.rows[:3], axis=0) / self.spacing
         first = 1.5 * slopes[0] - 0.5 * slopes[-1]
         first = np.clip(first, -limits.max_velocity, limits.max_velocity)
-        times = np.r_[self.times, self.end]
-        positions = np.vstack([self.rows, self.end_position])
+        times = np.append(self.times, self.end)
+        positions = np.concatenate([self.rows, self.end_position[None]])
         return Cubic(0.0, times, positions, spline_velocities(times, positions, first, np.zeros_like(first)))
 
     def smoothed(self, limits: MotionLimits) -> Cubic:

@@ -1,4 +1,4 @@
-"""Recorded bags as a source of episodes: found, read, salvaged, and run through the node's own code.
+"""Recorded bags as a source of episodes: finds, reads and salvages them, and runs them through the node's code.
 
 Imports rosbags where a bag is opened; no ROS installation is needed.
 """

@@ -1,7 +1,8 @@
-"""Recorded bags: found, opened and streamed in the order of recording; what cannot be read is said, not raised."""
+"""Recorded bags: finds, opens and streams them in the order of recording; damage is reported and not raised."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,17 +12,20 @@ from typing import Any, NamedTuple
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 from act_inference_ros.evaluation.bags import salvage
+from act_inference_ros.evaluation.bags.connections import connections_on
 from act_inference_ros.evaluation.bags.salvage import RawMessage
 
 METADATA = "metadata.yaml"
 STORAGE_SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+_OTHER_FORMAT = "Serialization format"
+"""Start of rosbags' message about a serialization format that it cannot read."""
 _PART = re.compile(r"(?P<stem>.*)_(?P<number>\d+)")
 
 
 class BagMessage(NamedTuple):
     """A decoded message, shaped like its ROS type, or None if it is damaged.
 
-    `received` is the bag's clock in s: when it was recorded.
+    `received` is the time of recording, s on the bag's clock.
     """
 
     topic: str
@@ -63,7 +67,7 @@ def _bags_below(path: Path) -> Iterator[Path]:
 
 
 def storage_files(directory: Path) -> list[Path]:
-    """Return the storage files of a bag's directory, the parts of a split one in the order they were written."""
+    """Return the storage files of a bag's directory; the parts of a split bag are in the order of writing."""
     files = [file for file in directory.iterdir() if file.name.endswith(STORAGE_SUFFIXES) and file.is_file()]
     return sorted(files, key=lambda file: (_stem(file), _part(file), file.name))
 
@@ -81,7 +85,7 @@ def _part(file: Path) -> int:
 class Bag:
     """One bag, open for reading; a context manager. Memory is bounded by its largest chunk and message.
 
-    `problems` says what of it cannot be read; it may grow until `messages` has ended. `types` maps each topic to the
+    `problems` says which parts cannot be read; it may grow until `messages` has ended. `types` maps each topic to the
     types recorded on it, `counts` to its number of messages. Raises MissingDependencyError without rosbags.
     """
 
@@ -92,6 +96,7 @@ class Bag:
         self.counts: Counter[str] = Counter()
         self.start_s = self.end_s = 0.0
         self._rosbag2, typesys = _rosbags()
+        self._types_from_msg = typesys.get_types_from_msg
         self._typestore = typesys.get_typestore(typesys.Stores.LATEST)
         self._reader: Any = None
         self._salvaged: salvage.Salvage | None = None
@@ -113,25 +118,40 @@ class Bag:
             self._salvaged.close()
 
     def messages(self, topics: Iterable[str]) -> Iterator[BagMessage]:
-        """Yield the messages on `topics` in the order of recording. A damaged rest is skipped and put in `problems`."""
+        """Yield the messages on `topics` in the order of recording. A damaged rest is added to `problems`."""
         wanted = set(topics)
         for raw in self._raw_messages(wanted):
             if raw.topic not in wanted:
                 continue
             try:
                 message = self._typestore.deserialize_cdr(raw.data, raw.msgtype)
-            except Exception as error:  # whatever reading past the end of a damaged message raises
+            except Exception as error:  # reading past the end of a damaged message may raise anything
                 message = None
                 self.undecodable[raw.topic] += 1
                 if self.undecodable[raw.topic] == 1:
-                    self.problems.append(f"{raw.topic}: a message is not a {raw.msgtype}: {_text(error)}")
+                    known = raw.msgtype in self._typestore.fielddefs
+                    why = f"a message is not a {raw.msgtype}: {_text(error)}"
+                    self.problems.append(f"{raw.topic}: {why if known else f'nobody here knows {raw.msgtype}'}")
             yield BagMessage(raw.topic, raw.time_ns * 1e-9, message)
+
+    def learn(self, msgtype: str) -> None:
+        """Take a type's definition from the bag itself, if rosbags does not know the type."""
+        for connection in self._reader.connections if self._reader is not None else ():
+            known = self._typestore.fielddefs
+            if connection.msgtype == msgtype and msgtype not in known:
+                # The parser may raise anything; the type's messages are then reported as unknown.
+                with contextlib.suppress(Exception):
+                    found = self._types_from_msg(connection.msgdef.data, msgtype)
+                    self._typestore.register({name: what for name, what in found.items() if name not in known})
 
     def _open(self) -> None:
         try:
             reader = self._rosbag2.Reader(self.path)
             reader.open()
-        except Exception as error:  # damaged files raise whatever their parser stumbled over
+        except Exception as error:  # the parser of a damaged file may raise anything
+            if _OTHER_FORMAT in str(error):
+                self.problems.append(f"not a bag of ROS 2's own format, cdr: {_text(error)}")
+                return
             self._salvage(f"damaged: {_text(error)}")
             return
         self._reader = reader
@@ -157,7 +177,7 @@ class Bag:
         if self._salvaged is not None:
             yield from self._salvaged.messages()
             return
-        connections = [connection for connection in self._reader.connections if connection.topic in topics]
+        connections = [] if self._reader is None else connections_on(self._reader, topics)
         if not connections:
             return
         messages = self._reader.messages(connections)
@@ -191,4 +211,4 @@ def _rosbags() -> tuple[Any, Any]:
 
 
 def _text(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

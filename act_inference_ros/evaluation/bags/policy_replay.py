@@ -1,14 +1,14 @@
 """PolicyReplay: what policy_node would have done with a bag, on the bag's clock, without waiting for it to pass.
 
-The node's own pipeline (inputs, taker, supervisor, commanders) is told of the recorded messages at the times at which
-they were recorded, of a tick every period of the commands, and of each chunk when it would have arrived. Nobody
-executes the plan, so the supervisor takes an arm that is exactly where it was told to be for the measured one where a
-motion starts, and does not ask who listens or whether the arm follows.
+The node's own pipeline (inputs, taker, supervisor, commanders) gets the recorded messages at their times of recording,
+a tick in every period of the commands, and each chunk at its time of arrival. Nobody executes the plan. So when a
+motion starts, the supervisor assumes that the measured arm is exactly at its commanded position, and it checks neither
+for listeners nor whether the arm follows.
 
-A chunk, or the news that there is none, arrives some latency after its observation was taken: by default none, so that
-a result does not depend on the machine it was computed on; a fixed time; or as measured, the wall time of `predict`.
-Meanwhile no other observation is taken; an image that has come by then is looked at at once. Of the merges the
-configured one is supervised; the others are executed along with it, for comparison.
+A chunk, or the failure to compute one, arrives some latency after its observation was taken. The latency is 0 by
+default, so that a result does not depend on the machine; it may be a fixed time, or the measured wall time of
+`predict`. Meanwhile no other observation is taken; after that, a newer image is used at once. The configured merge is
+supervised; other merges that the tally asks for are executed along with it, for comparison.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from act_inference_ros.evaluation.comparison.executed_plan import ExecutedPlan
 from act_inference_ros.evaluation.comparison.truth_comparison import TruthComparison
 from act_inference_ros.evaluation.metrics.series import thumbnail
 from act_inference_ros.evaluation.metrics.tally import Tally
+from act_inference_ros.evaluation.watch import EpisodeWatch
 from act_inference_ros.execution.pipeline import Pipeline, Taken
 from act_inference_ros.execution.states import Standing, State
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.interfaces import MERGES, Command
+from act_inference_ros.interfaces import Command
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.observation.refusal import ObservationRefused, Refusal
 from act_inference_ros.observation.selection import Selection
@@ -36,18 +37,18 @@ from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
 
 POLL_S = 0.05
-"""How long the node's inference thread waits for an image before it looks for an observation all the same."""
+"""How long the node's inference thread waits for an image before it looks for an observation without one."""
 MAX_GAP_S = 60.0
-"""In a longer silence of the bag the node's timers are followed for this long only."""
+"""In a longer gap between messages, the node's timers run only for this long."""
 LOOK_AT_PLANS_S = 0.25
-"""How often what was told is looked at. It is compared while the operator's part is still remembered."""
+"""Period at which the commanded plan is collected, for comparison while the operator's motion is remembered."""
 MAX_FAILURES = 10
-"""Inferences in a row: then the server is gone, and every further one would cost a timeout."""
+"""After this many failed inferences in a row the server is gone; every further one would cost a timeout."""
 
 
 @dataclass(frozen=True)
 class _Coming:
-    """An inference under way: what it will have come to at `arrival`, s on the bag's clock."""
+    """A running inference: its result, which arrives at `arrival`, s on the bag's clock."""
 
     taken: Taken
     result: Chunk | Exception
@@ -56,10 +57,10 @@ class _Coming:
 
 
 class PolicyReplay:
-    """One episode. Times are seconds on the bag's clock; `latency_s` None: as measured.
+    """One episode. Times are seconds on the bag's clock; `latency_s` None means the measured latency.
 
-    Of the observations the node would take, every `stride`-th is predicted from. `broken` says why it makes no sense
-    to go on, else None. `commands` is where the controllers' commands go, each with the controller's name; nobody
+    The policy predicts from every `stride`-th observation that the node would take. `broken` says why it makes no sense
+    to continue, else None. `commands` receives the controllers' commands, each with the controller's name; nobody
     executes them.
     """
 
@@ -72,6 +73,7 @@ class PolicyReplay:
         latency_s: float | None,
         stride: int,
         start_s: float,
+        watch: EpisodeWatch | None = None,
     ) -> None:
         self.broken: str | None = None
         self.commands: list[tuple[str, Command]] | None = None
@@ -79,6 +81,7 @@ class PolicyReplay:
         self._client = client
         self._tally = tally
         self._comparison = comparison
+        self._watch = watch or EpisodeWatch()
         self._latency_s = latency_s
         self._stride = stride
         self._taken = 0
@@ -86,7 +89,7 @@ class PolicyReplay:
         self._noted: Refusal | None = None
         configuration = configuration.rehearsed
         self._inputs = bind_inputs(configuration, client.spec, client.takes_jpeg)
-        self._plans = {merge: ExecutedPlan(configuration, merge) for merge in MERGES}
+        self._plans = {merge: ExecutedPlan(configuration, merge) for merge in tally.by_merge}
         self._pipeline = Pipeline(
             configuration,
             self._inputs,
@@ -99,7 +102,7 @@ class PolicyReplay:
         self._tick_s = configuration.tick_period_s
         self._now = start_s
         self._plans_seen = start_s
-        self._next_tick = start_s + self._tick_s  # as the node's timer, and its thread, begin
+        self._next_tick = start_s + self._tick_s  # as in the node's timer and its thread
         self._next_look = start_s + POLL_S
         self._news = False
         self._coming: _Coming | None = None
@@ -107,25 +110,34 @@ class PolicyReplay:
 
     @property
     def standing(self) -> Standing:
-        """How the supervisor stands."""
+        """The supervisor's standing."""
         return self._pipeline.supervisor.standing
 
     def add_image(self, camera: str, msg: Any, received: float) -> None:
         """Take a camera's message; may take an observation and predict."""
-        self._note(self._pipeline.image(camera, msg, received))
+        self.add_images({camera: msg}, received)
+
+    def add_images(self, messages: Mapping[str, Any], received: float) -> None:
+        """Take messages of cameras (camera -> message) that come at once; may then take an observation and predict."""
+        for camera, msg in messages.items():
+            self._note(self._pipeline.image(camera, msg, received))
         self._news = True
         self._attempt(received)
 
-    def add_state(self, msg: Any, received: float) -> None:
-        """Take a message of the state topic."""
-        self._note(self._pipeline.state(msg, received))
+    def time_of(self, msg: Any, received: float) -> float | None:
+        """Return the message's time by the node's rule, s; None if its header has none."""
+        return self._inputs.time_of(msg, received)
+
+    def add_state(self, msg: Any, received: float, topic: str = "") -> None:
+        """Take a message of one of the state's topics; `topic` may be empty if there is only one."""
+        self._note(self._pipeline.state(msg, received, topic))
 
     def add_environment_state(self, msg: Any, received: float) -> None:
         """Take a message of the environment state's topic."""
         self._note(self._pipeline.environment_state(msg, received))
 
     def advance_to(self, now: float) -> None:
-        """Let the node's timers run, and a chunk on its way arrive, up to `now`."""
+        """Let the node's timers run, and a pending chunk arrive, up to `now`."""
         if now < self._now:
             return  # recorded a little out of order
         if now > self._now + MAX_GAP_S:
@@ -135,9 +147,9 @@ class PolicyReplay:
         self._now = now
 
     def jump_back(self, now: float) -> None:
-        """The bag's clock was set back: plan, inputs and measured positions are of a time that no longer exists.
+        """Handle a bag's clock that was set back: plan, inputs and measured positions are then no longer valid.
 
-        As ROS does it, a timer's next call is a period away; what takes wall time, as an inference, goes on.
+        As in ROS, a timer's next call is one period away; work that takes wall time, such as an inference, continues.
         """
         self._supervised(now, lambda: self._pipeline.supervisor.look_at_clock(now), ended=self._now)
         for plan in self._plans.values():
@@ -149,7 +161,7 @@ class PolicyReplay:
             self._coming = replace(self._coming, arrival=self._coming.arrival + back)
 
     def finish(self, end: float) -> None:
-        """The bag is over; what is on its way still counts, as far as there is a truth for it."""
+        """End the bag; a pending chunk still counts, as far as there is a truth for it."""
         if self._coming is not None:
             self._arrive(self._coming, self._coming.arrival)
         self._tally.holds.update(self._pipeline.supervisor.holds)
@@ -192,7 +204,7 @@ class PolicyReplay:
             self._comparison.add_executed(merge, *plan.take())
 
     def _look_again(self, now: float) -> None:
-        """An inference is over: what has come meanwhile is news."""
+        """Use the inputs that came during an inference, now that it is over."""
         self._next_look = now + POLL_S
         if self._news:
             self._attempt(now)
@@ -215,6 +227,7 @@ class PolicyReplay:
             return
         self._taken += 1
         if (self._taken - 1) % self._stride:
+            self._pipeline.passed_over()
             return
         try:
             self._predict(taken, now)
@@ -226,6 +239,7 @@ class PolicyReplay:
         selection = taken.selection
         observation = self._inputs.decode(selection)
         self._tally.observations += 1
+        self._watch.observed(observation, selection.stamps)
         self._tally.skew.add(max(selection.stamps.values()) - min(selection.stamps.values()))
         started = time.perf_counter()
         result: Chunk | Exception
@@ -251,6 +265,7 @@ class PolicyReplay:
             for image in self._client.spec.images
             if not isinstance(pixels := observation[image.key], bytes)
         }
+        self._watch.predicted(chunk, selection.t_obs, coming.arrival)
         self._comparison.add_chunk(chunk, selection.t_obs, images)
         self._comparison.add_latency(selection.t_obs, coming.inference_s, coming.arrival - selection.t_obs)
 
@@ -263,7 +278,7 @@ class PolicyReplay:
             self.broken = f"{MAX_FAILURES} inferences in a row failed, the last: {error}"
 
     def _arrive(self, coming: _Coming, now: float) -> None:
-        """Let the chunk on its way join the plan, if the node would."""
+        """Let the pending chunk join the plan, if the node would."""
         self._coming = None
         taken, chunk, inference_s = coming.taken, coming.result, coming.inference_s
         if isinstance(chunk, Exception):
@@ -288,7 +303,7 @@ class PolicyReplay:
             self._comparison.add_executed(merge, *plan.take())
 
     def _supervised(self, now: float, event: Callable[[], object], ended: float | None = None) -> None:
-        """Pass an event on; where it ends the motion, what was executed ends, too (at `ended`, else now)."""
+        """Pass an event on; if it ends the motion, the executed plan ends, too (at `ended`, else now)."""
         before = self._pipeline.supervisor.state
         event()
         if before is State.COMMANDING and self._pipeline.supervisor.state is not State.COMMANDING:

@@ -1,12 +1,14 @@
-"""What a bag should hold for this robot and policy, and what it does: topics, types, and where the truth comes from."""
+"""Compares the topics and types that robot and policy need with those of a bag, and chooses the source of the truth."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from act_inference_ros.evaluation.bags.bag import Bag
+from act_inference_ros.evaluation.bags.serialized import COMMAND as IN_COMMAND_TOPICS
 from act_inference_ros.evaluation.comparison.truth import COMMANDS, NONE, STATE
-from act_inference_ros.interfaces import TRANSPORTS
+from act_inference_ros.interfaces import COMMAND_INTERFACES, TRANSPORTS
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import PolicySpec
 
@@ -19,7 +21,7 @@ TRUTHS = ("auto", COMMANDS, STATE)
 
 @dataclass(frozen=True)
 class Role:
-    """What a topic is for: `kind` as above, `name` of the camera or controller; `types` are the ones that will do.
+    """The use of a topic: `kind` as above, `name` of the camera or controller; `types` are the accepted types.
 
     `action`: the type of the action whose name `topic` is; empty for a topic.
     """
@@ -32,16 +34,17 @@ class Role:
 
     @property
     def text(self) -> str:
-        """For messages: `camera top (/top/image_raw)`."""
+        """A text for messages: `camera top (/top/image_raw)`."""
         return f"{self.kind} {self.name} ({self.topic})" if self.name else f"{self.kind} ({self.topic})"
 
 
 @dataclass
 class Recording:
-    """What can be made of a bag. `roles` has the usable topics; `missing` why an observation is impossible, if it is.
+    """The usable content of a bag. `roles` has the usable topics; `missing` says why an observation is impossible.
 
-    `sources` maps each controller to the truth of its joints: commands, state or none; `reasons` says what is missing
-    from the numbers, `notes` what is worth knowing.
+    `sources` maps each controller to the truth of its joints: commands, state or none. `reasons` says what is missing
+    from the numbers, `notes` what is worth knowing. `uncommanded` maps each controller whose commands were not recorded
+    to the reason.
     """
 
     roles: dict[str, list[Role]] = field(default_factory=dict)
@@ -49,6 +52,7 @@ class Recording:
     missing: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    uncommanded: dict[str, str] = field(default_factory=dict)
 
 
 def examine(bag: Bag, configuration: RobotConfiguration, spec: PolicySpec, truth: str) -> Recording:
@@ -59,58 +63,93 @@ def examine(bag: Bag, configuration: RobotConfiguration, spec: PolicySpec, truth
     ]
     if spec.environment_state_dim is not None:
         inputs.append(Role(ENVIRONMENT_STATE, "", configuration.environment_state_topic, FLOAT_ARRAYS))
-    state = Role(STATE_INPUT, "", configuration.state_topic, (JOINT_STATE,))
+    states = [Role(STATE_INPUT, "", topic, (JOINT_STATE,)) for topic in configuration.state_topics]
     if spec.state_dim is not None:
-        inputs.append(state)
+        inputs += states
     for role in inputs:
         problem = _problem(bag, role)
         if problem is None:
             found.roles.setdefault(role.topic, []).append(role)
         else:
             found.missing.append(problem)
-    if spec.state_dim is None:
+    for state in states if spec.state_dim is None else ():
         problem = _problem(bag, state)
         if problem is None:
             found.roles.setdefault(state.topic, []).append(state)
         else:
             found.reasons.append(f"{problem}; without measured positions there is no executed plan, only raw chunks")
     has_state = any(role.kind == STATE_INPUT for roles in found.roles.values() for role in roles)
+    used = {*configuration.state_topics, *(each.topic for each in configuration.controllers)}
     for controller in configuration.controllers:
         interface = controller.interface
         action = interface.action.type if interface.action else ""
         role = Role(COMMAND, controller.name, controller.topic, (interface.message_type,), action)
-        found.sources[controller.name] = _source(bag, role, truth, has_state, found)
+        found.sources[controller.name] = _source(bag, role, truth, has_state, found, used)
     return found
 
 
-def _source(bag: Bag, role: Role, truth: str, has_state: bool, found: Recording) -> str:
+def _source(bag: Bag, role: Role, truth: str, has_state: bool, found: Recording, used: Collection[str]) -> str:
+    """Return the source of the truth for a controller's joints; `used` are the topics that the parameter file names."""
     problem = _problem(bag, role)
+    if problem is not None:
+        found.uncommanded[role.name] = problem
     if truth != STATE and problem is None:
         found.roles.setdefault(role.topic, []).append(role)
         return COMMANDS
     if truth != COMMANDS and has_state:
         if truth == "auto":
-            found.notes.append(f"{problem}; its joints are compared with the measured positions that followed")
+            told = found.reasons if _looks_mistaken(bag, role, used) else found.notes
+            told.append(f"{problem}; its joints are compared with the measured positions that followed")
         return STATE
     found.reasons.append(f"{problem or role.text}: the joints of {role.name} are compared with nothing")
     return NONE
 
 
+def _looks_mistaken(bag: Bag, role: Role, used: Collection[str]) -> bool:
+    """Whether commands were recorded with an unexpected type, or on a topic that the parameter file does not name."""
+    if role.action:
+        return False
+    spare = [
+        topic
+        for topic, kinds in bag.types.items()
+        if kinds & set(role.types) and topic not in used and (JOINT_STATE not in kinds or IN_COMMAND_TOPICS in topic)
+    ]
+    return bool(bag.counts[role.topic] or any(bag.counts[topic] for topic in spare))
+
+
 def _problem(bag: Bag, role: Role) -> str | None:
-    """Why the bag's topic cannot play its role, or None."""
+    """Return why the bag's topic cannot be used for its role, or None."""
     if role.action:
         return f"{role.text}: it is commanded by goals of {role.action}, which no bag records"
     types = bag.types.get(role.topic)
     if not types:
         near = [topic for topic, kinds in bag.types.items() if kinds & set(role.types)]
         hint = f"; of that type it has {', '.join(sorted(near))}" if near else f"; it has {_topics(bag)}"
-        return f"{role.text}: the bag has no such topic{hint}"
+        return f"{role.text}: the bag has no such topic{hint}{_namespace_hint(role, near)}"
     if not types & set(role.types):
-        hint = "; see camera.<camera>.transport" if role.kind == CAMERA else ""
+        hint = _hint(role, types)
         return f"{role.text}: expected {' or '.join(role.types)}, the bag has {', '.join(sorted(types))}{hint}"
     if not bag.counts[role.topic]:
         return f"{role.text}: the topic is in the bag, but no message was recorded"
     return None
+
+
+def _namespace_hint(role: Role, near: Sequence[str]) -> str:
+    """Return a hint if a topic with the same name exists in a namespace, since the node probably ran in it."""
+    namespaces = sorted({topic.removesuffix(role.topic) for topic in near if topic.endswith(role.topic)})
+    return f"; if the node was in a namespace, say so: --namespace {namespaces[0]}" if namespaces else ""
+
+
+def _hint(role: Role, types: set[str]) -> str:
+    """Return a hint about the parameter that fits the recorded types."""
+    if role.kind == CAMERA:
+        fitting = [transport for transport, kind in TRANSPORTS.items() if kind in types]
+        return f"; camera.{role.name}.transport: {fitting[0]} reads that" if fitting else ""
+    if role.kind == COMMAND:
+        rows = COMMAND_INTERFACES.values()
+        names = [row.name for row in rows if row.action is None and row.message_type in types]
+        return f"; controller.{role.name}.interface: {names[0]} reads that" if names else ""
+    return ""
 
 
 def _topics(bag: Bag) -> str:

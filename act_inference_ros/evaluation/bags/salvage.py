@@ -1,7 +1,7 @@
-"""What can still be read of a damaged bag: truncated, or never closed because the recorder or its battery died.
+"""Reads the intact part of a damaged bag: truncated, or never closed because the recorder or its battery died.
 
-MCAP: records one after another (mcap.dev/spec), up to the first that is cut off or does not check. SQLite: rows in the
-order they were written, up to the first missing page.
+MCAP: records in sequence (mcap.dev/spec), up to the first that is cut off or has a wrong checksum. SQLite: rows in the
+order of writing, up to the first missing page.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Salvage:
             self.counts[raw.topic] += 1
 
     def close(self) -> None:
-        """Delete what was unpacked."""
+        """Delete the unpacked files."""
         self._unpacked.cleanup()
 
     def messages(self) -> Iterator[RawMessage]:
@@ -58,7 +58,7 @@ class Salvage:
                 yield raw._replace(data=_zstd().decompress(raw.data)) if raw.data.startswith(_ZSTD_MAGIC) else raw
 
     def _plain(self, file: Path) -> Path:
-        """Unpack a file-compressed storage as far as that goes."""
+        """Unpack a file-compressed storage file as far as possible."""
         if file.suffix != ".zstd":
             return file
         plain = Path(self._unpacked.name, file.stem)
@@ -83,7 +83,7 @@ def _mcap_messages(file: Path) -> Iterator[RawMessage]:
         if stream.read(len(MCAP_MAGIC)) != MCAP_MAGIC:
             return
         reader = _McapRecords()
-        # Damage shows as whatever the parser of the record it lies in raises.
+        # The parser of a damaged record may raise anything.
         with contextlib.suppress(
             EOFError, ValueError, KeyError, OSError, struct.error, RuntimeError, _zstd().ZstdError
         ):
@@ -91,7 +91,7 @@ def _mcap_messages(file: Path) -> Iterator[RawMessage]:
 
 
 class _McapRecords:
-    """Schemas and channels so far, and the messages that refer to them."""
+    """The schemas and channels read so far, and the messages that refer to them."""
 
     def __init__(self) -> None:
         self._schemas: dict[int, str] = {}
@@ -121,7 +121,7 @@ class _McapRecords:
 
 
 def _chunk(body: bytes) -> bytes:
-    """Return the records of a chunk, unpacked; raises ValueError if they do not check."""
+    """Return the records of a chunk, unpacked; raises ValueError for a wrong checksum."""
     size, checksum = struct.unpack_from("<QI", body, 16)
     packing, place = _string(body, 28)
     packed = body[place + 8 :]
@@ -137,7 +137,7 @@ def _chunk(body: bytes) -> bytes:
 
 
 def _string(body: bytes, place: int) -> tuple[str, int]:
-    """The string at `place`, and the place after it."""
+    """Return the string at `place`, and the place after it."""
     end = place + 4 + int.from_bytes(body[place : place + 4], "little")
     return body[place + 4 : end].decode(), end
 
@@ -145,7 +145,7 @@ def _string(body: bytes, place: int) -> tuple[str, int]:
 def _sqlite_messages(file: Path) -> Iterator[RawMessage]:
     connection = sqlite3.connect(f"{file.resolve().as_uri()}?immutable=1", uri=True)
     try:
-        # Lets a file be opened that is shorter than its header says.
+        # This opens a file that is shorter than its header says.
         connection.execute("PRAGMA writable_schema=ON")
         topics = {row[0]: (row[1], row[2]) for row in connection.execute("SELECT id, name, type FROM topics")}
         for topic, time_ns, data in connection.execute("SELECT topic_id, timestamp, data FROM messages NOT INDEXED"):

@@ -1,4 +1,4 @@
-"""What replay_bag reads: a bag's messages as they were serialized, with their topics' types and QoS."""
+"""A bag's serialized messages for replay_bag, with their topics' types and QoS."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError
+from act_inference_ros.evaluation.bags.connections import connections_on
 
 SENSOR_PACKAGES = ("sensor_msgs", "tf2_msgs")
-"""Messages of these packages say what a robot sensed; anything else in a bag may be a command to move."""
+"""Messages of these packages contain sensor data; any other message in a bag may be a command to move."""
 
 COMMAND = "command"
-"""A topic with this in its name is no sensor, whatever its type: small arms take sensor_msgs/JointState as command."""
+"""A topic with such a word in its name is no sensor: small arms take commands as sensor_msgs/JointState."""
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A recorded topic: `type` as `sensor_msgs/msg/Image`, `qos` the profiles its publishers offered (rosbags')."""
+    """A recorded topic: `type` such as `sensor_msgs/msg/Image`, `qos` its publishers' profiles (rosbags' type)."""
 
     name: str
     type: str
@@ -27,7 +28,7 @@ class Topic:
 
     @property
     def is_sensor(self) -> bool:
-        """Whether replaying it can be expected to move nothing."""
+        """Whether its replay is expected to move nothing."""
         return self.type.split("/")[0] in SENSOR_PACKAGES and COMMAND not in self.name
 
 
@@ -70,7 +71,7 @@ class BagSource:
         self._reader.close()
 
     def chosen(self, names: Sequence[str]) -> tuple[Topic, ...]:
-        """The topics with these names, or the sensor topics if there are none. Raises ConfigurationError for none."""
+        """Return the topics with these names; without names, the sensor topics. Raises ConfigurationError if empty."""
         known = [topic.name for topic in self.topics]
         unknown = [name for name in names if name not in known]
         if unknown:
@@ -81,8 +82,7 @@ class BagSource:
         return chosen
 
     def messages(self, topics: Collection[Topic]) -> Iterator[Recorded]:
-        """The messages of these topics in the order of recording."""
-        names = {topic.name for topic in topics}
-        connections = [each for each in self._reader.connections if each.topic in names]
+        """Yield the messages of these topics in the order of recording."""
+        connections = connections_on(self._reader, {topic.name for topic in topics})
         for connection, time_ns, data in self._reader.messages(connections):
             yield Recorded(connection.topic, time_ns, bytes(data))

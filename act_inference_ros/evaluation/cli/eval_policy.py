@@ -1,4 +1,4 @@
-"""eval_policy: does the policy do the task (simulated episodes), does it say what the operator did (recorded bags)?"""
+"""eval_policy: measures whether the policy does its task (episodes) and predicts the operator (bags, data sets)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from pathlib import Path
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError
 from act_inference_ros.evaluation.cli.arguments import check, make_parser
+from act_inference_ros.evaluation.cli.black_boxes import dumps_in, show
+from act_inference_ros.evaluation.cli.dataset_run import refuse_dataset, run_dataset
 from act_inference_ros.evaluation.cli.runners import run_bags, run_episodes
-from act_inference_ros.evaluation.cli.thresholds import unmet
+from act_inference_ros.evaluation.cli.thresholds import failed, unmet
 from act_inference_ros.evaluation.episodes import demo_policy
+from act_inference_ros.evaluation.export.directory import make_directory
 from act_inference_ros.evaluation.report.compare import chunk_difference, read_metrics
 from act_inference_ros.evaluation.report.html_report import plotly_javascript, write_report
 from act_inference_ros.evaluation.report.table import make_console, print_tables
-from act_inference_ros.evaluation.results import FAILED, PARTIAL
+from act_inference_ros.evaluation.results import PARTIAL
 from act_inference_ros.evaluation.runs import Run
 from act_inference_ros.program.exit_status import INTERRUPTED, MISTAKE, NOT_MET, OK
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.parameter_file import read_configuration
+from act_inference_ros.robot.topic_names import node_in
 from act_inference_ros.simulation.success import success_line
 
 
@@ -43,17 +47,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def evaluate(options: argparse.Namespace, stopped: Callable[[], bool]) -> int:
-    """Evaluate, write, print; the exit status. Once `stopped`, it ends and keeps what there is.
+    """Evaluate, write, print, and return the exit status. Once `stopped` is true, it ends and keeps the results so far.
 
-    Raises ActInferenceError for what cannot be done.
+    Raises ActInferenceError if the evaluation is impossible.
     """
-    # What will be needed at the end is looked at first: nobody wants to wait an hour for it to be missing.
+    if options.bag and (black_boxes := dumps_in(options)):
+        show(black_boxes, options.out, say)
+        return OK
+    # Files and packages that are needed at the end are checked first, not after an hour of evaluation.
     plotly_javascript()
     make_console()
     other = read_metrics(options.compare) if options.compare else None
+    refuse_dataset(options.bag or ())
     _make_directory(options.out)
+    if options.mcap:
+        make_directory(options.mcap)
     files = options.params or [demo_policy.parameter_file()]
-    configuration = read_configuration(*files)
+    configuration = read_configuration(*files, node=node_in(options.namespace))
     runs: list[Run] = []
     for mode in options.mode or (configuration.mode or os.environ.get("INFERENCE_MODE") or "local",):
         if not stopped():
@@ -65,20 +75,25 @@ def evaluate(options: argparse.Namespace, stopped: Callable[[], bool]) -> int:
     if len(shown) > 1:
         say(chunk_difference(shown[0], shown[1]).text)
     say(f"wrote {', '.join(str(path) for path in written)} and {options.out / 'report.html'}")
+    if options.mcap:
+        say(f"wrote {options.mcap}: an mcap for each episode, and a layout for Foxglove")
     missed = [line for run in runs for line in unmet(run, options, named=len(runs) > 1)]
     for line in missed:
         say(f"not met: {line}")
+    nothing = [f"{run.label}: {line}" if len(runs) > 1 else line for run in runs for line in failed(run)]
+    for line in nothing:
+        say(line)
     for run in runs:
         if run.result.simulation is not None:
             line = success_line(run.result.simulation.successes, len(run.result.simulation.episodes))
             say(f"{run.label}: {line}" if len(runs) > 1 else line)
     if stopped():
         return INTERRUPTED
-    return NOT_MET if missed or any(run.result.status == FAILED for run in runs) else OK
+    return NOT_MET if missed or nothing else OK
 
 
 def say(text: str) -> None:
-    """A line for people, seen at once in a log file, too."""
+    """Print a line for people at once, even into a log file."""
     print(text, flush=True)
 
 
@@ -89,7 +104,7 @@ def _run(
     files: Sequence[Path],
     stopped: Callable[[], bool],
 ) -> Run:
-    run = run_bags if options.bag else run_episodes
+    run = run_dataset if options.dataset else run_bags if options.bag else run_episodes
     found = run(mode, options, configuration, files, stopped, say)
     if found.result.status == PARTIAL:
         say(f"{mode}: partial: {'; '.join(found.result.reasons) or 'see the report'}")
@@ -97,7 +112,7 @@ def _run(
 
 
 def _label(path: Path, run: Run) -> str:
-    """A name for the other run: its folder's, unless that is this run's label."""
+    """Return a label for the other run: its folder's name, unless that is this run's label."""
     name = (path if path.is_dir() else path.parent).resolve().name or str(path)
     return f"{name} (compared)" if name == run.label else name
 

@@ -1,10 +1,10 @@
-"""One run of eval_policy, in one mode: the client, the settings that will be reported, the evaluation itself."""
+"""One run of eval_policy, in one mode: the client, the reported settings, the evaluation itself."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,19 +26,28 @@ from act_inference_ros.evaluation.episodes.closed_loop import (
 )
 from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, expert_policy
 from act_inference_ros.evaluation.episodes.film import film
+from act_inference_ros.evaluation.export.directory import EpisodeFiles
 from act_inference_ros.evaluation.report.report_data import failures_first, outcome
+from act_inference_ros.evaluation.report.summary import figure
 from act_inference_ros.evaluation.results import RunSettings
 from act_inference_ros.evaluation.runs import Film, Run, simulation_result
+from act_inference_ros.evaluation.watch import WatchEpisode, nobody
+from act_inference_ros.inference.backend import DEVICE, ENGINE, PRECISION, PRECISION_ERROR, PROVIDERS
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.triton.options import DEFAULT_MODEL, DEFAULT_SERVER
-from act_inference_ros.program.progress import progress_bar
+from act_inference_ros.interfaces import THREAD
+from act_inference_ros.program.progress import Progress, progress_bar
 from act_inference_ros.program.version import package_version
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.robot.parameter_file import unit_texts
+from act_inference_ros.robot.parameter_file import read_parameters, unit_texts
 from act_inference_ros.spec import PolicySpec
 
 Say = Callable[[str], None]
 EXPERT = "expert"
+FPS = "fps"
+"""The parameter that all predictions depend on, and that no bag contains."""
+_OF_THE_POLICY = ("checkpoint", "engine", "providers", "precision", "device", "server", "model")
+"""Options that replace values of the parameter file."""
 
 
 def run_episodes(
@@ -49,11 +58,12 @@ def run_episodes(
     stopped: Callable[[], bool],
     say: Say,
 ) -> Run:
-    """Simulated episodes. Raises ActInferenceError."""
+    """Run simulated episodes. Raises ActInferenceError."""
     if options.latency_s == MEASURED:
         raise ConfigurationError("--latency-s measured is for bags: an episode would depend on the machine's speed")
     latency_s = DEFAULT_LATENCY_S if options.latency_s is None else options.latency_s
     limit_s = options.limit_s or DEFAULT_LIMIT_S
+    facts: Mapping[str, str] = {}
     with ExitStack() as stack:
         if options.expert:
             check_configuration(configuration, EXPERT_SPEC)
@@ -63,26 +73,29 @@ def run_episodes(
             arguments = client_arguments(mode, options, configuration, train=say)
             client = stack.enter_context(InferenceClient.create(**arguments))
             policy, name = Policy(client.spec, client.predict), policy_name(mode, arguments)
+            facts = opened(client, say)
             check_configuration(configuration, client.spec)
             arm = make_arm(client.spec)
         stack.callback(arm.close)
+        watch = watched(mode, options, policy.spec, configuration)
         episodes: list[Episode] = []
         with progress_bar(f"{mode}: episodes", "episodes", say) as progress:
             for index in range(options.episodes):
                 with ExitStack() as recording:
-                    publish = None
+                    publish, name_of_it = None, f"seed{options.seed + index}"
                     if options.record:
-                        directory = options.record / f"seed{options.seed + index}_{mode}"
+                        directory = options.record / f"{name_of_it}_{mode}"
                         publish = recording.enter_context(BagRecorder(directory)).write
+                    watching = recording.enter_context(watch(name_of_it))
                     episode = run_episode(
-                        arm, policy, configuration, index, options.seed, limit_s, latency_s, publish, stopped
+                        arm, policy, configuration, index, options.seed, limit_s, latency_s, publish, stopped, watching
                     )
                 episodes.append(episode)
                 if episode.interrupted:
                     break
                 say(episode.line(options.episodes))
                 progress(index + 1, options.episodes)
-    settings = run_settings(mode, name, configuration, files, policy.spec, latency=f"{latency_s:g}")
+    settings = run_settings(mode, name, configuration, files, policy.spec, latency=f"{latency_s:g}", **facts)
     finished = tuple(episode for episode in episodes if not episode.interrupted)
     result = simulation_result(settings, finished, options.episodes)
     return Run(mode, result, finished, tuple(_films(finished)))
@@ -96,44 +109,79 @@ def run_bags(
     stopped: Callable[[], bool],
     say: Say,
 ) -> Run:
-    """Recorded bags. Raises ActInferenceError."""
-    how = EvaluationOptions(
+    """Evaluate recorded bags. Raises ActInferenceError."""
+    how = evaluation_options(options)
+    if FPS not in read_parameters(*files):
+        say(f"{FPS}: {configuration.fps:g} is taken, the default: the parameter file does not give the training data's")
+    arguments = client_arguments(mode, options, configuration)
+    with InferenceClient.create(**arguments) as client, progress_bar(mode, "bags", say) as progress:
+        configuration.check_fits(client.spec)
+        name, facts = policy_name(mode, arguments), opened(client, say)
+        settings = run_settings(mode, name, configuration, files, client.spec, **facts)
+        watch = watched(mode, options, client.spec, configuration)
+        result = evaluate_bags(options.bag, configuration, client, settings, how, shown(progress), stopped, watch)
+    return Run(mode, result)
+
+
+def evaluation_options(options: argparse.Namespace) -> EvaluationOptions:
+    """Return the command line's options for evaluating bags and data sets. Raises ConfigurationError."""
+    return EvaluationOptions(
         truth=options.truth,
         latency_s=None if options.latency_s == MEASURED else options.latency_s or 0.0,
         stride=options.stride,
         limit_s=options.limit_s,
+        commanded_by=options.commanded_by,
+        status_topic=options.status_topic,
+        unmarked=options.unmarked,
+        merges=options.merges,
     )
-    arguments = client_arguments(mode, options, configuration)
-    with InferenceClient.create(**arguments) as client, progress_bar(mode, "bags", say) as progress:
-        configuration.check_fits(client.spec)
-        settings = run_settings(mode, policy_name(mode, arguments), configuration, files, client.spec)
 
-        def report(at: BagProgress) -> None:
-            where = f"{at.name} ({at.index + 1}/{at.episodes})"
-            progress(at.index + at.fraction, at.episodes, f"{where}, {at.speed:.1f} times real time")
 
-        result = evaluate_bags(options.bag, configuration, client, settings, how, report, stopped)
-    return Run(mode, result)
+def shown(progress: Progress) -> Callable[[BagProgress], None]:
+    """Return a function that shows an evaluation's progress and speed in a bar."""
+
+    def report(at: BagProgress) -> None:
+        where = f"{at.name} ({at.index + 1}/{at.episodes})"
+        progress(at.index + at.fraction, at.episodes, f"{where}, {figure(at.speed)} times real time")
+
+    return report
+
+
+def watched(
+    mode: str, options: argparse.Namespace, spec: PolicySpec, configuration: RobotConfiguration
+) -> WatchEpisode:
+    """Return the watch that exports the episodes, if that is requested. Raises ConfigurationError."""
+    return EpisodeFiles(options.mcap, mode, spec, configuration) if options.mcap else nobody
 
 
 def client_arguments(
     mode: str, options: argparse.Namespace, configuration: RobotConfiguration, train: Say | None = None
 ) -> dict[str, Any]:
-    """For `InferenceClient.create`: as the node's, with what the command line says instead.
+    """Return arguments for `InferenceClient.create`: the node's, changed by the command line.
 
-    With the demo robot's parameters and no policy named it is the demo's; `train` tells how it is made, if it must be.
+    With the demo robot's parameters and without a policy, it is the demo's policy; `train` gets the progress of
+    its training, if that is necessary.
     """
-    given = {name: getattr(options, name) for name in ("checkpoint", "device", "server", "model")}
+    given = {name: getattr(options, name) for name in _OF_THE_POLICY}
     arguments = {**configuration.client_arguments, "mode": mode, **{k: v for k, v in given.items() if v}}
+    arguments["isolation"] = THREAD  # no arm waits here, and a failure must end the evaluation
     if mode == "local" and not (arguments["checkpoint"] or os.environ.get("CHECKPOINT_DIR")):
-        if options.params or (train is None and not demo_policy.is_trained()):
+        if options.params or options.dataset or (train is None and not demo_policy.is_trained()):
             raise ConfigurationError("name the policy: --checkpoint DIR, or CHECKPOINT_DIR in the environment")
         arguments["checkpoint"] = str(demo_policy.checkpoint(train or (lambda _: None)))
     return arguments
 
 
+def opened(client: InferenceClient, say: Say) -> Mapping[str, str]:
+    """Print the client's notices once, and return what computes the policy, as fields of the settings."""
+    for note in client.notes:
+        say(note)
+    names = (ENGINE, PRECISION, DEVICE, PROVIDERS, PRECISION_ERROR)
+    return {name.replace(" ", "_"): client.facts[name] for name in names if name in client.facts}
+
+
 def policy_name(mode: str, arguments: dict[str, Any]) -> str:
-    """What to call the policy in the report: the checkpoint, or model@server."""
+    """Return the policy's name in the report: the checkpoint, or model@server."""
     if mode == "local":
         return str(arguments["checkpoint"] or os.environ.get("CHECKPOINT_DIR", ""))
     server = arguments["server"] or os.environ.get("TRITON_URL") or DEFAULT_SERVER
@@ -148,7 +196,7 @@ def run_settings(
     spec: PolicySpec,
     **more: Any,
 ) -> RunSettings:
-    """What will be said to have produced the numbers."""
+    """Return the settings that the result reports."""
     return RunSettings(
         mode=mode,
         policy=name,

@@ -1,4 +1,4 @@
-"""The plan against what the operator did: the truth at any instant, the executed plan, and how the two compare.
+"""Compares the plan with the operator's motion: the truth at any instant, the executed plan, and their differences.
 
-Knows messages by their fields only, so that it does not matter where an episode comes from.
+Reads messages by their fields only, so that an episode may come from any source.
 """

@@ -162,7 +162,7 @@ class ExecutedPlan:
         if last < self._place:
             return
         since = np.arange(self._place, last + 1) / self._fps
-        targets = np.stack([self._motion.target(time) for time in (self._anchor + since).tolist()])
+        targets = self._motion.targets(self._anchor + since)
         inside = self._limits.clip(targets)
         told = self._told(self._anchor, since)
         self._executed.append(Executed(self._anchor + since, targets, inside, told, self._grid_starts))
@@ -209,7 +209,7 @@ class _Lane:
         if motion is None:
             return np.full((len(since), len(self.columns)), np.nan)
         # In times since the origin: those of today's date are too coarse.
-        return replace(motion.relative_to(origin), origin=0.0).sample(since).position
+        return motion.with_times_since(origin).sample(since).position
 
     def joined(self, origin: float, since: Floats) -> Bools:
         """Which of the samples are the first after a seam (n,); those seams are done with."""

@@ -9,14 +9,14 @@ from act_inference_ros.control.cubic import Cubic
 from act_inference_ros.control.spline import spline_velocities
 
 SNAP_S = 1e-6
-"""Instants closer than this are one instant: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
+"""Instants closer than this count as one: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
 
 Floats = npt.NDArray[np.float64]
 
 _FIRST_CAPACITY = 256
 _NEAREST_KNOTS_S = 0.002
 _SPLINE_MARGIN = 24
-"""Rows beyond the instants asked for that a spline is made of: with each row the influence of an end falls to 0.27."""
+"""Extra rows on either side for a spline: with each row the influence of an end falls to 0.27."""
 
 
 class Track:
@@ -41,7 +41,7 @@ class Track:
         return self._rows[self._begin : self._end]
 
     def append(self, time: float, row: Floats) -> None:
-        """Add a row; what is not later than the last one takes its place if at the same time, else is left out."""
+        """Add a row; a row at the time of the last one replaces it, and an earlier row is ignored."""
         if len(self) and time <= self._times[self._end - 1] + SNAP_S:
             if time >= self._times[self._end - 1] - SNAP_S:
                 self._rows[self._end - 1] = row
@@ -55,17 +55,8 @@ class Track:
         """Forget everything."""
         self._begin = self._end = 0
 
-    def replace_from(self, time: float, times: Floats, rows: Floats) -> None:
-        """From `time` on take these rows (n, width) at `times` (n,), beginning where the track was at `time`."""
-        here = self.linear_then_held(np.array([time]))[0]
-        self._end = self._begin + int(np.searchsorted(self.times, time - SNAP_S))
-        if np.isfinite(here).all():
-            self.append(time, here)
-        for each, row in zip(times, rows, strict=True):
-            self.append(float(each), row)
-
     def forget_from(self, time: float) -> None:
-        """From `time` on nothing is known, until the next row."""
+        """Make positions unknown from `time` on, until the next row."""
         self._end = self._begin + int(np.searchsorted(self.times, time - SNAP_S))
         self.append(time, np.full(self._rows.shape[1], np.nan))
 
@@ -91,26 +82,21 @@ class Track:
         found[between & ((gap <= 0.0) | (gap > max_gap + SNAP_S))] = np.nan
         return found
 
-    def linear_then_held(self, times: Floats) -> Floats:
-        """Linear between rows, the last one from its time on (n, width); nan before the first."""
-        found = self.linear(times, np.inf)
-        if len(self):
-            found[times >= self.times[-1]] = self.rows[-1]
-        return found
-
     def splined(self, origin: float, since: Floats, max_gap: float) -> Floats:
-        """On a smooth curve through the rows, where they are at most `max_gap` s apart (n, width); nan elsewhere.
+        """Return points on a smooth curve through rows at most `max_gap` s apart (n, width); nan elsewhere.
 
-        The curve is the cubic spline with two continuous derivatives: with positions alone a motion is known only that
-        well, and straight lines would give it corners that it never had. The instants lie `since` (n,) s after
-        `origin` and increase; a float64 of today's date would be too coarse for the derivatives of what is returned.
+        The curve is the cubic spline with two continuous derivatives; straight lines would add corners that the motion
+        did not have. The instants lie `since` (n,) s after `origin` and increase; a float64 of today's date would be
+        too coarse for derivatives of the result.
         """
         found = np.full((len(since), self._rows.shape[1]), np.nan)
         if not len(since) or len(self) < 2:
             return found
         first = max(0, int(np.searchsorted(self.times, origin + since[0])) - _SPLINE_MARGIN)
         last = int(np.searchsorted(self.times, origin + since[-1])) + _SPLINE_MARGIN
-        apart = np.append(np.diff(self.times[first:last]) > _NEAREST_KNOTS_S, True)  # nearer ones would be all rounding
+        apart = np.append(
+            np.diff(self.times[first:last]) > _NEAREST_KNOTS_S, True
+        )  # nearer knots would give only rounding errors
         knots, rows = self.times[first:last][apart] - origin, self.rows[first:last][apart]
         broken = (np.diff(knots) > max_gap + SNAP_S) | ~np.isfinite(rows[1:] - rows[:-1]).all(axis=1)
         for part in np.split(np.arange(len(knots)), np.flatnonzero(broken) + 1):
@@ -129,7 +115,7 @@ class Track:
         return found
 
     def _make_room(self) -> None:
-        """Move what is remembered to the front of a buffer with room for as much again."""
+        """Move the kept rows to the front of a buffer with twice their size."""
         capacity = max(_FIRST_CAPACITY, 2 * len(self))
         times, rows = np.empty(capacity), np.empty((capacity, self._rows.shape[1]))
         n = len(self)
@@ -138,13 +124,13 @@ class Track:
 
 
 def _through(knots: Floats, rows: Floats, times: Floats) -> Floats:
-    """The spline through `rows` (m, width) at `knots` (m,), m at least 2, at `times` (n,)."""
+    """Return the spline through `rows` (m, width) at `knots` (m,), m at least 2, at `times` (n,)."""
     ends = _end_velocity(knots[:3], rows[:3]), _end_velocity(knots[:-4:-1], rows[:-4:-1])
     return Cubic(0.0, knots, rows, spline_velocities(knots, rows, *ends)).sample(times).position
 
 
 def _end_velocity(knots: Floats, rows: Floats) -> Floats:
-    """The velocity (width,) at the first of two or three rows: of the line or the parabola through them."""
+    """Return the velocity (width,) at the first of two or three rows, from the line or parabola through them."""
     slopes = np.diff(rows, axis=0) / np.diff(knots)[:, None]
     bend = (slopes[-1] - slopes[0]) / (knots[-1] - knots[0])
     return np.asarray(slopes[0] - bend * (knots[1] - knots[0]))

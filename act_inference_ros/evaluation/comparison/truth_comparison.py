@@ -1,4 +1,4 @@
-"""TruthComparison: predictions wait here until the truth of their time is known, and are then compared."""
+"""TruthComparison: keeps predictions until the truth for their time is known, and then compares them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from act_inference_ros.evaluation.comparison.executed_plan import Executed, Setp
 from act_inference_ros.evaluation.comparison.track import SNAP_S
 from act_inference_ros.evaluation.comparison.truth import Truth
 from act_inference_ros.evaluation.metrics.series import ErrorPeaks, Thinned, WorstOf
+from act_inference_ros.evaluation.metrics.shift import MOST_STEPS
 from act_inference_ros.evaluation.metrics.tally import Tally
 from act_inference_ros.evaluation.metrics.worst_seam import WorstSeam
 from act_inference_ros.evaluation.results import CHUNKS_KEPT, LATENCIES_KEPT, PLAN_POINTS, SampledChunk, Series
-from act_inference_ros.interfaces import MERGES
+from act_inference_ros.evaluation.watch import EpisodeWatch
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
 
 Floats = npt.NDArray[np.float64]
 
 TRUTH_LAG_S = 0.5
-"""The truth of an instant is taken for known this long after it: messages arrive late, states come between."""
+"""The truth of an instant counts as known after this time, since messages arrive late."""
 CURVE_S = 2.0
-"""A smooth curve through what the operator did needs so much of it before and after."""
+"""A smooth curve through the operator's motion needs this much of the motion before and after."""
 BATCH_S = 1.0
-"""Comparing once per so much of the bag costs less than at every message."""
+"""Time between two comparisons; this costs less than comparing at every message."""
 
 
 class _Pending(NamedTuple):
@@ -37,21 +38,25 @@ class _Pending(NamedTuple):
 
 
 class TruthComparison:
-    """Takes chunks and executed plans; fills the tally and the series.
+    """Takes chunks and executed plans; fills the tally and the series, and passes compared data to the watch.
 
     Memory is bounded by the length of a chunk in time.
     """
 
-    def __init__(self, configuration: RobotConfiguration, truth: Truth, tally: Tally, start_s: float) -> None:
+    def __init__(
+        self, configuration: RobotConfiguration, truth: Truth, tally: Tally, start_s: float, watch: EpisodeWatch
+    ) -> None:
         self._action = configuration.action
         self._fps = configuration.fps
         self._merge = configuration.merge
         self._truth = truth
         self._tally = tally
         self._start_s = start_s
+        self._watch = watch
+        self._shown_until = start_s
         self._chunks: deque[_Pending] = deque()
-        self._executed: dict[str, deque[Executed]] = {merge: deque() for merge in MERGES}
-        self._setpoints: dict[str, deque[Setpoints]] = {merge: deque() for merge in MERGES}
+        self._executed: dict[str, deque[Executed]] = {merge: deque() for merge in tally.by_merge}
+        self._setpoints: dict[str, deque[Setpoints]] = {merge: deque() for merge in tally.by_merge}
         self._worst_seam = WorstSeam(len(configuration.action))
         self._settled = -np.inf
         self._plan_points: Thinned[tuple[float, Floats, Floats]] = Thinned(PLAN_POINTS)
@@ -60,13 +65,13 @@ class TruthComparison:
         self._peaks = ErrorPeaks()
 
     def add_chunk(self, chunk: Chunk, t_obs: float, images: Mapping[str, npt.NDArray[np.uint8]]) -> None:
-        """Take a raw chunk in policy units, and thumbnails of what it was predicted from."""
+        """Take a raw chunk in policy units, and thumbnails of the images that it was predicted from."""
         rows = self._action.to_ros(chunk)
         self._chunks.append(_Pending(t_obs, rows, images))
         self._sampled_chunks.add(SampledChunk(t_obs - self._start_s, tuple(map(tuple, rows.tolist()))))
 
     def add_executed(self, merge: str, executed: Iterable[Executed], setpoints: Iterable[Setpoints]) -> None:
-        """Take what was told next with one way of merging, on the grid and densely."""
+        """Take the next part of one merge's executed plan, on the grid and densely sampled."""
         self._executed[merge].extend(executed)
         self._setpoints[merge].extend(setpoints)
 
@@ -77,19 +82,20 @@ class TruthComparison:
         self._latencies.add((time - self._start_s, inference_s, age_s))
 
     def settle(self, now: float) -> None:
-        """Compare what can be compared at `now`; cheap if called often."""
+        """Compare all predictions whose truth is known at `now`; cheap if called often."""
         if now < self._settled + BATCH_S:
             return
         self._settled = now
         self._compare(now - TRUTH_LAG_S, np.inf)
 
     def finish(self, end: float) -> None:
-        """Compare all that lies before the bag's end; what was predicted for later is not counted."""
+        """Compare all predictions for times before the bag's end; later ones do not count."""
         self._compare(np.inf, end)
         self._settled = -np.inf
+        self._shown_until = np.inf  # the next executed plan sets where it continues
 
     def series(self) -> Series:
-        """What was kept for plots."""
+        """Return the samples for plots."""
         points = self._plan_points.items
         rows = self._latencies.rows
         return Series(
@@ -108,6 +114,7 @@ class TruthComparison:
         for merge, waiting in self._executed.items():
             while stretch := _next_stretch(waiting, known_until):
                 self._compare_executed(merge, stretch, end)
+        self._show_truth(min([known_until, end, *(block.times[0] for block in list(self._executed[self._merge])[:1])]))
         for merge, dense in self._setpoints.items():
             while stretch_of := _next_setpoints(dense, known_until - CURVE_S):
                 self._judge(merge, stretch_of, end)
@@ -116,13 +123,14 @@ class TruthComparison:
             ready.append(self._chunks.popleft())
         if ready:
             self._compare_chunks(ready, end)
-        waiting_since = [chunk.t_obs for chunk in list(self._chunks)[:1]]
+        waiting_since = [chunk.t_obs - MOST_STEPS / self._fps for chunk in list(self._chunks)[:1]]
         waiting_since += [float(waiting[0].times[0]) for waiting in self._executed.values() if waiting]
         waiting_since += [float(dense[0].times[0]) for dense in self._setpoints.values() if dense]
         self._truth.forget_before(min([known_until, *waiting_since]) - CURVE_S)
 
     def _last_time(self, chunk: _Pending) -> float:
-        return chunk.t_obs + (len(chunk.rows) - 1) / self._fps
+        """Return the last instant at which a chunk is compared with the truth, s."""
+        return chunk.t_obs + (len(chunk.rows) - 1 + MOST_STEPS) / self._fps
 
     def _known(self, times: Floats, end: float) -> Floats:
         truth = self._truth.at(times)
@@ -131,8 +139,14 @@ class TruthComparison:
 
     def _compare_chunks(self, chunks: Sequence[_Pending], end: float) -> None:
         rows = np.stack([chunk.rows for chunk in chunks])  # (m, chunk_size, joints)
-        times = np.array([chunk.t_obs for chunk in chunks])[:, None] + np.arange(rows.shape[1]) / self._fps
-        errors = rows - self._known(times.ravel(), end).reshape(rows.shape)
+        steps = np.arange(-MOST_STEPS, rows.shape[1] + MOST_STEPS)
+        times = np.array([chunk.t_obs for chunk in chunks])[:, None] + steps / self._fps
+        truth = self._known(times.ravel(), end).reshape(len(chunks), len(steps), rows.shape[2])
+        self._tally.shift.add(rows, truth)
+        truth = truth[:, MOST_STEPS:-MOST_STEPS]
+        self._tally.comparable += int((times[:, MOST_STEPS:-MOST_STEPS] <= end + SNAP_S).sum())
+        self._tally.response.add(rows, truth)
+        errors = rows - truth
         self._tally.horizon.add(errors)
         sizes = np.where(np.isfinite(errors), np.abs(errors), -1.0)
         for chunk, size in zip(chunks, sizes, strict=True):
@@ -156,11 +170,23 @@ class TruthComparison:
         if executed.starts:
             self._tally.differences.clear()
         self._tally.differences.add(executed.targets, truth)
+        self._show_truth(float(executed.times[0]))
+        self._watch.executed(executed.times, executed.told, executed.starts)
+        self._watch.commanded(executed.times, truth)
+        self._shown_until = float(executed.times[-1]) + 1.0 / self._fps
         for point in zip(executed.times.tolist(), executed.told, truth, strict=True):
             self._plan_points.add(point)
 
+    def _show_truth(self, until: float) -> None:
+        """Pass the commands to the watch for times at which no plan is executed."""
+        steps = (until - self._shown_until) * self._fps
+        if steps > 0.0 and np.isfinite(steps):
+            times = self._shown_until + np.arange(np.ceil(steps - SNAP_S)) / self._fps
+            self._watch.commanded(times, self._known(times, until))
+            self._shown_until += len(times) / self._fps
+
     def _judge(self, merge: str, setpoints: Setpoints, end: float) -> None:
-        """How smooth is what was told, and what the operator did meanwhile?"""
+        """Measure the smoothness of the executed plan, and of the operator's motion at the same time."""
         smoothness = self._tally.by_merge[merge].smoothness
         if setpoints.starts:
             smoothness.interrupt()
@@ -180,7 +206,7 @@ Block = TypeVar("Block", Executed, Setpoints)
 
 
 def _blocks_of_one_motion(waiting: deque[Block], known_until: float) -> list[Block]:
-    """Take the first blocks that end by then, up to where the next motion starts."""
+    """Take the first blocks that end by `known_until`, up to the start of the next motion."""
     blocks: list[Block] = []
     while waiting and waiting[0].times[-1] <= known_until and not (blocks and waiting[0].starts):
         blocks.append(waiting.popleft())

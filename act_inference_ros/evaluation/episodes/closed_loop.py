@@ -1,8 +1,8 @@
 """Closed-loop episodes in the demo simulator, in this process and on simulated time.
 
-A policy sees the arm's camera and joint states as messages and drives it through controllers: the node's own pipeline
-is told of messages, ticks and chunks as the node tells it. Nothing depends on how fast the machine is: inference takes
-`latency_s` of simulated time, whatever it takes in truth, so the same seed and policy give the same episode.
+A policy gets the arm's images and joint states as messages and moves it through controllers: the node's own pipeline
+gets messages, ticks and chunks as in the node. The result does not depend on the machine's speed: inference takes
+`latency_s` of simulated time, for any real duration, so the same seed and policy give the same episode.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from act_inference_ros.evaluation.episodes.messages import (
     image_message,
     trajectory_message,
 )
+from act_inference_ros.evaluation.episodes.said_status import NODE, SaidStatus
 from act_inference_ros.evaluation.episodes.setpoints import EpisodeSetpoints
 from act_inference_ros.evaluation.metrics.smoothness import SmoothnessSums
 from act_inference_ros.evaluation.results import Splice
+from act_inference_ros.evaluation.watch import EpisodeWatch
 from act_inference_ros.execution.controller_parameters import forbids_overlap
 from act_inference_ros.execution.pipeline import Pipeline, Taken
 from act_inference_ros.execution.supervisor import POLICY
@@ -43,15 +45,15 @@ from act_inference_ros.spec import Chunk, Observation, PolicySpec
 CONTROL_RATE = 100
 JOINT_STATE_EVERY = 2
 IMAGE_EVERY = 5
-"""In control steps: joint states at 50 Hz and images at 20 Hz, as the simulated robot publishes them."""
+"""Periods in control steps: joint states at 50 Hz and images at 20 Hz, as the simulated robot publishes them."""
 
 START_NS = 1 * NANOSECONDS
-"""An episode's clock begins here, not at 0: a stamp of zero means that there is none."""
+"""An episode's clock begins here and not at 0, because a stamp of zero means no stamp."""
 
 DEFAULT_LIMIT_S = 8.0
 DEFAULT_LATENCY_S = 0.05
 
-CHUNK_TOPIC = "/policy_node/action_chunk"
+CHUNK_TOPIC = f"{NODE}/action_chunk"
 
 Floats = npt.NDArray[np.float64]
 Publish = Callable[[str, Message, int], None]
@@ -59,16 +61,20 @@ Publish = Callable[[str, Message, int], None]
 
 
 class Policy:
-    """What drives the arm: an InferenceClient, or anything with its `spec` and `predict`."""
+    """What drives the arm: an InferenceClient, or anything with its `spec` and `predict`.
 
-    def __init__(self, spec: PolicySpec, predict: Callable[[Observation], Chunk]) -> None:
+    `plays_operator`: a recording must look like a person's demonstration, in which no policy ran.
+    """
+
+    def __init__(self, spec: PolicySpec, predict: Callable[[Observation], Chunk], plays_operator: bool = False) -> None:
         self.spec = spec
         self.predict = predict
+        self.plays_operator = plays_operator
 
 
 @dataclass(frozen=True)
 class PredictedChunk:
-    """A chunk (chunk_size, action_dim) of the observation at `t_obs` s, in policy and ROS units; wall time it took."""
+    """A chunk (chunk_size, action_dim) for the observation at `t_obs` s, in policy and ROS units; its wall time."""
 
     t_obs: float
     rows: Chunk
@@ -78,10 +84,10 @@ class PredictedChunk:
 
 @dataclass
 class Episode:
-    """What happened: T samples at CONTROL_RATE, in the order of the action's `joints` and ROS units.
+    """An episode's record: T samples at CONTROL_RATE, in the order of the action's `joints` and ROS units.
 
-    `times` are s since the episode began, like the chunks' `t_obs`; `arm_targets` (T, 6) are what the arm was given,
-    in the order of DemoArm.JOINTS. `smoothness` is of the controllers' setpoints, `splice` shows their worst seam.
+    `times` are s since the episode began, like the chunks' `t_obs`; `arm_targets` (T, 6) are the arm's targets in the
+    order of DemoArm.JOINTS. `smoothness` is of the controllers' setpoints, `splice` shows their worst seam.
     """
 
     index: int
@@ -109,7 +115,7 @@ class Episode:
         return len(self.times) / CONTROL_RATE
 
     def line(self, episodes: int) -> str:
-        """One line for people: `episode  3/20: lifted after 3.9 s`."""
+        """Return one line for people: `episode  3/20: lifted after 3.9 s`."""
         outcome = f"lifted after {self.duration_s:.1f} s" if self.success else f"not lifted in {self.duration_s:.1f} s"
         return f"episode {self.index + 1:{len(str(episodes))}}/{episodes}: {outcome}"
 
@@ -152,6 +158,7 @@ def run_episode(
     latency_s: float = DEFAULT_LATENCY_S,
     publish: Publish | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    watch: EpisodeWatch | None = None,
 ) -> Episode:
     """Run one episode from a reset with seed + index until the cube is lifted, `limit_s` has passed, or `stopped`.
 
@@ -165,12 +172,13 @@ def run_episode(
         latency_s: simulated seconds from an observation to its chunk.
         publish: takes every message of the episode, for a recording.
         stopped: looked at before each control step; the episode is marked as interrupted then.
+        watch: is told of the episode; what is executed is what the controllers want of their joints.
 
     Raises ActInferenceError where the policy does.
     """
     arm.reset(seed + index)
     episode = Episode(index, seed)
-    loop = _Loop(arm, policy, configuration, latency_s, publish or (lambda *_: None), episode)
+    loop = _Loop(arm, policy, configuration, latency_s, publish or (lambda *_: None), watch or EpisodeWatch(), episode)
     lifted_steps = 0
     step = 0
     while step < round(limit_s * CONTROL_RATE) or lifted_steps > 0:
@@ -197,6 +205,7 @@ class _Loop:
         configuration: RobotConfiguration,
         latency_s: float,
         publish: Publish,
+        watch: EpisodeWatch,
         episode: Episode,
     ) -> None:
         configuration = configuration.rehearsed
@@ -205,6 +214,8 @@ class _Loop:
         self._configuration = configuration
         self._latency_s = latency_s
         self._publish = publish
+        self._status = None if policy.plays_operator else SaidStatus(publish)
+        self._watch = watch
         self._episode = episode
         self._inputs = bind_inputs(configuration, policy.spec)
         start = self._positions()
@@ -254,8 +265,10 @@ class _Loop:
                 np.array([self._measured[name] for name in JOINT_STATE_ORDER]),
                 np.array([velocities[name] for name in JOINT_STATE_ORDER]),
             )
-            self._publish(self._configuration.state_topic, state, time_ns)
-            self._pipeline.state(state, now)
+            topic = self._configuration.state_topics[0]  # the simulated robot has one topic with all joints
+            self._publish(topic, state, time_ns)
+            self._watch.measured(now, self._measured)
+            self._pipeline.state(state, now, topic)
         if number % IMAGE_EVERY == 0:
             for camera in self._configuration.cameras:
                 image = image_message(self._arm.render(camera.name), time_ns, camera.name)
@@ -263,7 +276,7 @@ class _Loop:
                 self._pipeline.image(camera.name, image, now)
 
     def _think(self, now: float) -> None:
-        """As the node's inference thread: one chunk at a time, of the newest observation, `inference_rate` at most."""
+        """Infer like the node's thread: one chunk at a time from the newest observation, at most `inference_rate`."""
         taken = None if self._coming is not None else self._pipeline.take(now)
         if taken is None:
             return
@@ -272,6 +285,7 @@ class _Loop:
         except ObservationRefused as refused:
             self._pipeline.undecodable(taken, refused.refusal)
             return
+        self._watch.observed(observation, taken.selection.stamps)
         started = time.perf_counter()
         rows = self._policy.predict(observation)
         took_s = time.perf_counter() - started
@@ -286,6 +300,8 @@ class _Loop:
             self._remember(chunk, now)
         self._pipeline.tick(now)
         supervisor = self._pipeline.supervisor
+        if self._status is not None:
+            self._status.tell(supervisor, now)
         self._episode.commanded_steps += supervisor.who_commands == POLICY
         for joint, deviation in supervisor.following.deviations.items():
             largest = self._episode.largest_deviation
@@ -295,8 +311,11 @@ class _Loop:
                 self._publish(controller.topic, command, round(now * NANOSECONDS))
 
     def _remember(self, chunk: PredictedChunk, now: float) -> None:
+        self._watch.predicted(chunk.rows, chunk.t_obs, now)
         begin = START_NS / NANOSECONDS
         self._episode.chunks.append(replace(chunk, t_obs=chunk.t_obs - begin))
+        if self._policy.plays_operator:
+            return
         times = np.arange(len(chunk.rows)) / self._configuration.fps
         names = self._configuration.action.names
         stamp_ns = round(chunk.t_obs * NANOSECONDS)
@@ -313,6 +332,7 @@ class _Loop:
         here, names = self._positions(), self._configuration.action.names
         self._episode.times.append(number / CONTROL_RATE)
         self._episode.targets.append(np.array([target[name] for name in names]))
+        self._watch.executed(np.array([now]), self._episode.targets[-1][None])
         self._episode.measured.append(np.array([here[name] for name in names]))
         self._episode.arm_targets.append(arm_target)
         self._episode.cube_height_m.append(self._arm.cube_height_m)

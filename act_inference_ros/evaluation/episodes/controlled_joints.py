@@ -1,4 +1,4 @@
-"""The simulated arm's controllers: what a commander sends becomes the interface's message, and moves the joints."""
+"""The simulated arm's controllers: a commander's command becomes the interface's message, and moves the joints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class ControlledJoints:
-    """One controller: gives a commander, and moves its joints as that says. Positions in ROS units."""
+    """One controller: provides a commander, and moves its joints by the commands. Positions in ROS units."""
 
     def __init__(self, controller: Controller, configuration: RobotConfiguration, start: Mapping[str, float]) -> None:
         self.topic = controller.topic
@@ -36,12 +36,12 @@ class ControlledJoints:
 
     @property
     def parameters(self) -> Mapping[str, Any] | None:
-        """What the controller's parameter service would answer; None for a controller that has no parameters."""
+        """Return the answer of the controller's parameter service; None for a controller that has no parameters."""
         controller = self._input.controller
         return controller.parameters() if isinstance(controller, TrajectoryController) else None
 
     def execute(self, now: float, measured: Mapping[str, float]) -> list[CommandMessage]:
-        """Take what was sent since the last call; returns the messages, in order."""
+        """Execute the commands sent since the last call; return their messages, in order."""
         messages: list[CommandMessage] = []
         position = np.array([measured[name] for name in self.joints])
         while self._sent:
@@ -53,9 +53,9 @@ class ControlledJoints:
         return messages
 
     def setpoints(self, times: Floats) -> Floats:
-        """Where the controller wants its joints at `times` (n,), none of them before the last command: (n, joints)."""
+        """Return the controller's setpoints (n, joints) at `times` (n,), none before the last command."""
         return np.stack([self._input.controller.sample(time) for time in times.tolist()])
 
     def target(self, now: float) -> Floats:
-        """Where the controller wants its joints now, (joints,)."""
+        """Return the controller's setpoint now, (joints,)."""
         return self._input.controller.sample(now)

@@ -1,4 +1,4 @@
-"""What eval_policy takes where nothing is named: the demo robot's parameter file and its trained policy."""
+"""The defaults of eval_policy: the demo robot's parameter file and its trained policy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from act_inference_ros.simulation.trainer import make_checkpoint
 
 PARAMETER_FILE = Path("config", "sim_arm.yaml")
 CHECKPOINT = Path(".demo", "checkpoint")
-"""Where `make demo` puts it, from the directory it is called in."""
+"""The path at which `make demo` writes it, relative to the working directory."""
 
 
 def parameter_file() -> Path:
@@ -25,7 +25,7 @@ def is_trained() -> bool:
 
 
 def checkpoint(say: Callable[[str], None]) -> Path:
-    """The demo's policy; trained on the spot, with its progress told, if it is not there yet."""
+    """Return the demo's policy; if it does not exist, train it first and report the progress."""
     if not is_trained():
         say(f"no policy named (--checkpoint, CHECKPOINT_DIR): training the demo's into {CHECKPOINT}, some minutes")
         make_checkpoint(CHECKPOINT, log=say)

@@ -1,4 +1,4 @@
-"""The demo's scripted expert in the place of a policy: an operator whose recorded episodes are worth imitating."""
+"""The demo's scripted expert as a policy: it plays an operator whose episodes are recorded as demonstrations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXPERT_SPEC = PolicySpec(
 
 
 def expert_policy(arm: DemoArm) -> Policy:
-    """A policy that knows where the cube is. It plans when an episode begins and then says what comes next."""
+    """Return a policy that knows the cube's position. It plans when an episode begins, and then returns that plan."""
     expert = Expert()
     plan = np.empty((0, len(DemoArm.JOINTS)))
 
@@ -34,4 +34,4 @@ def expert_policy(arm: DemoArm) -> Policy:
         chunk: Chunk = plan[rows].astype(np.float32)
         return chunk
 
-    return Policy(EXPERT_SPEC, predict)
+    return Policy(EXPERT_SPEC, predict, plays_operator=True)

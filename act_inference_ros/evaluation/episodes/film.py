@@ -1,28 +1,33 @@
-"""A short film of a simulated episode for the report: the arm moves again as it did, seen from outside."""
+"""A short film of a simulated episode for the report: the motion is repeated, seen from outside."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
-from act_inference_ros.errors import MissingDependencyError
+import numpy as np
+import numpy.typing as npt
+
 from act_inference_ros.evaluation.episodes.closed_loop import CONTROL_RATE, Episode
+from act_inference_ros.evaluation.pictures import pillow
 from act_inference_ros.simulation.scene import DemoArm
 
+Pixels = npt.NDArray[np.uint8]
+
+FILMS = "films of episodes"
+"""What needs pillow."""
 FRAME_RATE = 10
 SIZE = 240
 COLOURS = 96
-"""Of the GIF's palette: enough for a scene of few materials, and a third of the size of 256."""
+"""Colours of the GIF's palette: enough for a scene of few materials, and a third of the size with 256."""
 
 
 def film(episode: Episode, size: int = SIZE) -> bytes:
-    """A GIF in real time, `size` pixels square, of an episode; the physics repeats itself exactly.
+    """Return a GIF of an episode in real time, `size` pixels square; the physics repeats exactly.
 
     Raises MissingDependencyError without pillow.
     """
-    try:
-        from PIL import Image
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("films of episodes need pillow: pip install pillow") from error
+    pillow(FILMS)
     arm = DemoArm(0, size, size)
     try:
         arm.reset(episode.seed + episode.index)
@@ -34,10 +39,19 @@ def film(episode: Episode, size: int = SIZE) -> bytes:
         frames.append(arm.render("overview"))
     finally:
         arm.close()
-    # One palette for all frames: what stands still then stays the same and compresses to nothing.
-    palette = Image.fromarray(frames[-1]).quantize(COLOURS)
-    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    return animated_gif(frames, FRAME_RATE)
+
+
+def animated_gif(frames: Sequence[Pixels], frame_rate: float, colours: int = COLOURS) -> bytes:
+    """A GIF that begins again a second after its end. `frames` are uint8 (height, width, 3) RGB.
+
+    Raises MissingDependencyError without pillow.
+    """
+    image = pillow(FILMS)
+    # One palette for all frames, so that unchanged areas compress to almost nothing.
+    palette = image.fromarray(frames[-1]).quantize(colours)
+    images = [image.fromarray(frame).quantize(palette=palette, dither=image.Dither.NONE) for frame in frames]
     buffer = io.BytesIO()
-    durations = [1000 // FRAME_RATE] * (len(images) - 1) + [1000]
+    durations = [round(1000 / frame_rate)] * (len(images) - 1) + [1000]
     images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=True)
     return buffer.getvalue()

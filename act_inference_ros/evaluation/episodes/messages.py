@@ -63,6 +63,16 @@ class Image:
 
 
 @dataclass(frozen=True)
+class CompressedImage:
+    """A JPEG image; `format` is `jpeg`."""
+
+    TYPE: ClassVar[str] = "sensor_msgs/msg/CompressedImage"
+    header: Header
+    format: str
+    data: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
 class JointState:
     """Measured joint positions (n,) and velocities (n,), ROS units; or commanded positions."""
 
@@ -114,10 +124,31 @@ class Float64MultiArray:
     layout: MultiArrayLayout = field(default_factory=MultiArrayLayout)
 
 
+@dataclass(frozen=True)
+class KeyValue:
+    """One value of a status."""
+
+    TYPE: ClassVar[str] = "diagnostic_msgs/msg/KeyValue"
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
+class DiagnosticStatus:
+    """The node's status: `message` is the state's word."""
+
+    TYPE: ClassVar[str] = "diagnostic_msgs/msg/DiagnosticStatus"
+    name: str
+    message: str
+    values: list[KeyValue]
+    level: int = 0
+    hardware_id: str = ""
+
+
 CommandMessage = JointTrajectory | Float64MultiArray | JointState
-"""What commands a controller."""
-Message = Image | CommandMessage
-"""What is published in an episode."""
+"""A message that commands a controller."""
+Message = Image | CompressedImage | CommandMessage | DiagnosticStatus
+"""A message that is published in an episode."""
 
 _KINDS: dict[str, Any] = {
     kind.TYPE: kind

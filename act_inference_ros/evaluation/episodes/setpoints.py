@@ -1,4 +1,4 @@
-"""EpisodeSetpoints: what the simulated arm's controllers want of its joints, more often than the simulation steps."""
+"""EpisodeSetpoints: the setpoints of the simulated arm's controllers, sampled more often than the simulation steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class EpisodeSetpoints:
-    """The setpoints of one episode, as far as figures and plots need them. Times are s."""
+    """The setpoints of one episode for figures and plots. Times are s."""
 
     def __init__(self, joints: Sequence[str], controllers: Sequence[ControlledJoints]) -> None:
         self.sums = setpoint_sums(len(joints))
@@ -27,12 +27,12 @@ class EpisodeSetpoints:
         self._seams: list[list[float]] = [[] for _ in controllers]
 
     def chunk_joins(self, now: float) -> None:
-        """A chunk joins the motion: with the message that comes now, and when that takes over."""
+        """Note that a chunk joins the motion: at the arrival of the present message, and when it takes effect."""
         for controller, seams in zip(self._controllers, self._seams, strict=True):
             seams.extend({now, now + controller.lead_s})
 
     def sample(self, begin: float, end: float) -> None:
-        """Look at the setpoints from `begin` on, until before `end`; what is commanded does not change meanwhile."""
+        """Sample the setpoints from `begin` until before `end`; the commands do not change in this time."""
         since = np.arange(round((end - begin) / SETPOINT_PERIOD_S)) * SETPOINT_PERIOD_S
         positions = np.full((len(since), len(self._joints)), np.nan)
         joined = np.zeros(positions.shape, dtype=np.bool_)

@@ -1,8 +1,9 @@
 """Systematic differences between plan and truth: an offset, a delay, another unit, joints in another order.
 
-From running sums over the instants of the grid; the plan is taken before limits, which would hide a wrong unit. A
-difference is only reported where taking it out leaves less than `UNEXPLAINED` of a joint's mean squared error, and the
-error is worth it: above `NOISE_ROS_UNITS` and above `NOISE_SHARE` of how much the truth moves.
+They come from running sums over the instants of the grid; the plan is taken before limits, which would hide a wrong
+unit. A difference is reported only if its removal leaves less than `UNEXPLAINED` of a joint's mean squared error, and
+if the error is above `NOISE_ROS_UNITS` and above `NOISE_SHARE` of the truth's motion. A joint that stands still can
+only have an offset, above `STILL_OFFSET_ROS_UNITS`: it has no motion for a delay, a scale or a swap.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ Floats = npt.NDArray[np.float64]
 UNEXPLAINED = 0.1
 NOISE_ROS_UNITS = 1e-3
 NOISE_SHARE = 0.03
+MOVES_ROS_UNITS = 3e-3
+"""A truth whose standard deviation is below this counts as still; so much is jitter and backlash."""
+STILL_OFFSET_ROS_UNITS = 0.01
+"""A still joint's offset above this is reported; few arms are calibrated better than this."""
 FEWEST = 10
-"""Instants below which nothing is said."""
+"""With fewer instants than this, nothing is reported."""
 LONGEST_DELAY_S = 1.0
 MOST_STEPS = 50
 
@@ -52,7 +57,7 @@ class SystematicDifferences:
         self.clear()
 
     def clear(self) -> None:
-        """Begin a new motion: what comes does not follow in time on what was."""
+        """Begin a new motion, which does not continue the earlier one in time."""
         self._tail_x = np.full((self._steps, self._n), np.nan)
         self._tail_y = np.full((self._steps, self._n), np.nan)
 
@@ -76,7 +81,7 @@ class SystematicDifferences:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def findings(self, joints: Sequence[str]) -> tuple[Finding, ...]:
-        """What explains most of a joint's error; of several explanations the best, of equal ones the simplest."""
+        """Return the best explanations of most of a joint's error; the simplest one of equally good ones."""
         found = [finding for i in range(self._n) if (finding := self._of_joint(i, joints)) is not None]
         order = {finding.joints: finding for finding in found if finding.kind == "follows"}
         result = [finding for finding in found if finding.kind != "follows"]
@@ -109,13 +114,14 @@ class SystematicDifferences:
         if error <= NOISE_ROS_UNITS**2 or error <= NOISE_SHARE**2 * moves:
             return None
         name = joints[i]
-        candidates = [
-            (max(0.0, error - (x - y) ** 2) / error, "offset", (name,), x - y, _offset_text(name, x - y)),
-            *self._delay(i, name),
-        ]
-        if moves > NOISE_ROS_UNITS**2:
-            candidates += [*self._scale(i, name, error), *self._follows(i, joints, error)]
-        best = min(left for left, *_ in candidates)
+        candidates: list[tuple[float, str, tuple[str, ...], float, str]] = []
+        still = moves <= MOVES_ROS_UNITS**2
+        if not still or abs(x - y) > STILL_OFFSET_ROS_UNITS:
+            left = max(0.0, error - (x - y) ** 2) / error
+            candidates.append((left, "offset", (name,), x - y, _offset_text(name, x - y)))
+        if not still:
+            candidates += [*self._delay(i, name), *self._scale(i, name, error), *self._follows(i, joints, error)]
+        best = min((left for left, *_ in candidates), default=math.inf)
         if best > UNEXPLAINED:
             return None
         left, kind, names, value, text = next(c for c in candidates if c[0] <= best + UNEXPLAINED / 10.0)
@@ -138,7 +144,7 @@ class SystematicDifferences:
         if xx <= 0.0 or yy <= 0.0 or xy == 0.0:
             return []
         scale = float(xy / yy)
-        unlike = 1.0 - xy**2 / (xx * yy)  # else a plan of next to nothing would pass for a small scale
+        unlike = 1.0 - xy**2 / (xx * yy)  # else a plan that hardly moves would look like a small scale
         left = max(unlike, (xx - xy**2 / yy) / self._pairs[i, i] / error)
         unit = next((text for known, text in KNOWN_SCALES.items() if abs(scale / known - 1.0) < _SCALE_TOLERANCE), "")
         text = f"{name}: predicted is {scale:.4g} times the truth" + (f": {unit}" if unit else "")
@@ -147,7 +153,13 @@ class SystematicDifferences:
     def _follows(
         self, i: int, joints: Sequence[str], error: float
     ) -> list[tuple[float, str, tuple[str, ...], float, str]]:
-        others = [(self._mean_square(i, j) / error, j) for j in range(self._n) if j != i and self._pairs[i, j]]
+        others = []
+        for j in range(self._n):
+            n = self._pairs[i, j]
+            moves = self._yy[i, j] / n - (self._y[i, j] / n) ** 2 if n else 0.0
+            if j != i and moves > MOVES_ROS_UNITS**2:  # any plan near a still truth would seem to follow it
+                square = self._mean_square(i, j)
+                others.append((max(square / error, square / moves), j))
         if not others:
             return []
         left, j = min(others)

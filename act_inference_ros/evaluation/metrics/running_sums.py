@@ -1,7 +1,7 @@
 """Running sums behind the metrics: exact for errors, counts and seams, a fine histogram for percentiles.
 
-Everything can be merged (the totals over episodes) and takes the same memory whatever the number of samples. The
-definitions are where the results are declared, in `results`.
+Everything can be merged (for totals over episodes), and memory does not depend on the number of samples. The
+definitions are in `results`, where the results are declared.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ SHORTEST_S, LONGEST_S = 1e-6, 1e4
 RESOLUTION = 0.01
 """Relative width of a histogram's bin."""
 CLAMP_ROS_UNITS = 1e-6
-"""A target changed by less is as good as unchanged: rounding, where a motion begins at the measured position."""
+"""A smaller change of a target counts as none: it is rounding when a motion begins at the measured position."""
 _BINS = math.ceil(math.log(LONGEST_S / SHORTEST_S) / math.log1p(RESOLUTION)) + 1
 
 
 class ErrorSums:
-    """Errors of many quantities (shape), each summed by itself; nan is no error but a missing pair."""
+    """Errors of many quantities (shape), each summed separately; nan means a missing pair."""
 
     def __init__(self, *shape: int) -> None:
         self.count = np.zeros(shape, dtype=np.int64)
@@ -55,7 +55,7 @@ class ErrorSums:
         self._largest = np.maximum(self._largest, other._largest)
 
     def summed(self) -> ErrorSums:
-        """The same errors with the first axis summed up: the rows of the horizon into one."""
+        """Return the same errors summed over the first axis, the rows of the horizon."""
         sums = ErrorSums(*self.count.shape[1:])
         sums.count = self.count.sum(axis=0)
         sums._absolute = self._absolute.sum(axis=0)
@@ -117,13 +117,13 @@ class LimitCounts:
         self._commands = 0
 
     def add_targets(self, targets: Floats, inside: Floats) -> None:
-        """Add targets (n, joints), and what position limits made of them."""
+        """Add targets (n, joints), and the same targets within the position limits."""
         self._targets += np.isfinite(targets).sum(axis=0)
         with np.errstate(invalid="ignore"):
             self._clamped += (np.abs(inside - targets) > CLAMP_ROS_UNITS).sum(axis=0)
 
     def add_commands(self, commands: int, smoothed: Sequence[int], bridged: Sequence[int]) -> None:
-        """Add so many commands, and in how many of them each joint was smoothed and bridged (joints,)."""
+        """Add the number of commands, and in how many of them each joint was smoothed and bridged (joints,)."""
         self._commands += commands
         self._smoothed += np.asarray(smoothed)
         self._bridged += np.asarray(bridged)
@@ -151,7 +151,7 @@ class LimitCounts:
 class Distribution:
     """Spans of time in s: exact count, mean and maximum; percentiles from bins RESOLUTION wide.
 
-    What is shorter than SHORTEST_S, or negative, counts as that long in the percentiles.
+    A time below SHORTEST_S, or a negative one, counts as SHORTEST_S in the percentiles.
     """
 
     def __init__(self) -> None:
@@ -176,7 +176,7 @@ class Distribution:
         self._largest = max(self._largest, other._largest)
 
     def percentile(self, percent: float) -> float:
-        """The span that `percent` % are not above (nearest rank), to RESOLUTION; nan without any."""
+        """Return the percentile of the spans (nearest rank), with relative precision RESOLUTION; nan without spans."""
         if not self._count:
             return math.nan
         rank = max(1, math.ceil(percent / 100.0 * self._count))
@@ -185,7 +185,7 @@ class Distribution:
         return min(middle, self._largest)
 
     def statistics(self) -> TimeStatistics:
-        """All of it."""
+        """Return count, mean, maximum and percentiles."""
         return TimeStatistics(
             count=self._count,
             mean_s=self._sum / self._count if self._count else math.nan,

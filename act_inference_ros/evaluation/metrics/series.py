@@ -1,4 +1,4 @@
-"""Bounded samples of unbounded series, for plots; and pictures small enough to keep."""
+"""Bounded samples of unbounded series, for plots; and small copies of images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ THUMBNAIL_WIDTH = 200
 
 
 class Thinned(Generic[T]):
-    """Every 2^k-th of the items, k growing so that never more than `capacity` are kept."""
+    """Keeps every 2^k-th item; k grows so that at most `capacity` items are kept."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -30,7 +30,7 @@ class Thinned(Generic[T]):
         self.items: list[T] = []
 
     def add(self, item: T) -> None:
-        """Keep it, perhaps."""
+        """Add an item, which may be dropped."""
         if self._seen % self._stride == 0:
             if len(self.items) == self._capacity:
                 self.items = self.items[::2]
@@ -43,7 +43,7 @@ class Thinned(Generic[T]):
 class WorstOf:
     """Stretches of equally many rows (m,), each represented by the largest value of every column.
 
-    The first column is the time and keeps the stretch's first.
+    The first column is the time, and keeps the first value of the stretch.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -71,7 +71,7 @@ def _worst(rows: list[tuple[float, ...]]) -> tuple[float, ...]:
 
 
 class ErrorPeaks:
-    """The images of the observations whose chunks were most in error, apart from each other in time."""
+    """The images of the observations whose chunks had the largest errors, separated in time."""
 
     APART_S = 1.0
 
@@ -80,7 +80,7 @@ class ErrorPeaks:
         self._worst: list[tuple[float, int, float, list[tuple[Any, ...]]]] = []
 
     def add(self, error: float, t_s: float, joint: str, ahead_s: float, images: dict[str, Pixels]) -> None:
-        """Consider an observation at `t_s` whose chunk's largest error is `error`; `images` are thumbnails already."""
+        """Consider an observation at `t_s` whose chunk's largest error is `error`; `images` must be thumbnails."""
         near = [entry for entry in self._worst if abs(entry[2] - t_s) < self.APART_S]
         if any(entry[0] >= error for entry in near):
             return
@@ -93,7 +93,7 @@ class ErrorPeaks:
             heapq.heappop(self._worst)
 
     def thumbnails(self) -> tuple[Thumbnail, ...]:
-        """Worst first."""
+        """Return the thumbnails, the worst first."""
         return tuple(
             Thumbnail(t_s, camera, joint, error, ahead_s, encode_png(image))
             for error, _, t_s, pictures in sorted(self._worst, reverse=True, key=lambda entry: entry[:2])
@@ -102,7 +102,7 @@ class ErrorPeaks:
 
 
 def thumbnail(image: Pixels) -> Pixels:
-    """Every n-th pixel of an image (h, w, 3), so that it is at most THUMBNAIL_WIDTH wide; a copy."""
+    """Return a copy of every n-th pixel of an image (h, w, 3), at most THUMBNAIL_WIDTH wide."""
     every = max(1, -(-image.shape[1] // THUMBNAIL_WIDTH))
     return np.ascontiguousarray(image[::every, ::every])
 

@@ -1,4 +1,4 @@
-"""WorstSeam: of all places where a chunk joined a motion, the motion around the one with the largest jerk."""
+"""WorstSeam: the motion around the seam (the place where a chunk joined) with the largest jerk."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 SHOWN_S = 0.25
-"""Of the motion, on either side of the seam."""
+"""Length of the motion kept on either side of the seam."""
 
 _HALF = round(SHOWN_S / SETPOINT_PERIOD_S)
 _BEFORE, _AFTER = 3, 5
-"""Samples around a seam whose third differences its two cycles are part of."""
+"""Samples around a seam whose third differences include the seam's two cycles."""
 
 
 class WorstSeam:
@@ -33,9 +33,9 @@ class WorstSeam:
         self._marks = np.empty((0, joints), dtype=np.bool_)
 
     def add(self, times: Floats, positions: Floats, joined: Bools, demonstration: Floats) -> None:
-        """Go on with `positions` at `times` (n,), a period apart; the rest (n, joints).
+        """Add `positions` at `times` (n,), one period apart; the other arrays are (n, joints).
 
-        `joined` is true for the first sample after a chunk joined; `demonstration` is shown with what is found.
+        `joined` is true for the first sample after a chunk joined; `demonstration` is kept for display with the result.
         """
         self._times = np.r_[self._times, times]
         self._rows, self._others = np.vstack([self._rows, positions]), np.vstack([self._others, demonstration])
@@ -46,13 +46,13 @@ class WorstSeam:
         self._rows, self._others = self._rows[surplus:], self._others[surplus:]
 
     def interrupt(self) -> None:
-        """What is added next does not go on from what was added last."""
+        """Begin a new motion, which does not continue the last one."""
         self._judge(len(self._rows))
         self._times, self._marks = self._times[:0], self._marks[:0]
         self._rows, self._others = self._rows[:0], self._others[:0]
 
     def splice(self, joints: Sequence[str], start_s: float = 0.0) -> Splice | None:
-        """What was found, with times since `start_s`; None without a seam. The motion ends with that."""
+        """Return the worst seam, with times since `start_s`; None without a seam. This ends the motion."""
         self.interrupt()
         if self._found is None:
             return None
@@ -67,7 +67,7 @@ class WorstSeam:
         )
 
     def _judge(self, until: int) -> None:
-        """Look at the seams before the sample `until`, once."""
+        """Judge each seam before the sample `until`, once."""
         for place in np.flatnonzero(self._marks[: max(until, 0)].any(axis=1)).tolist():
             around = self._rows[max(0, place - _BEFORE) : place + _AFTER]
             jerk = np.abs(np.diff(around, n=3, axis=0)) / SETPOINT_PERIOD_S**3

@@ -1,4 +1,4 @@
-"""Two runs side by side: do they say the same, and is what differs in the settings what was meant to differ?"""
+"""Compares two runs: the difference of their chunks, and the settings that differ."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from act_inference_ros.evaluation.results import EvaluationResult
 from act_inference_ros.evaluation.runs import Run
 
 SAME_TIME_S = 1e-6
-"""Observations closer than this are one and the same."""
+"""Observations closer than this count as the same."""
 
 _NOT_SETTINGS = ("created", "package_version")
 
 
 @dataclass(frozen=True)
 class ChunkDifference:
-    """The largest difference of two runs' chunks of the same observations, of `count` that both have kept."""
+    """The largest difference between two runs' chunks for the same observations, of which both kept `count`."""
 
     count: int
     max_ros_units: float
@@ -68,7 +68,7 @@ def chunk_difference(first: Run, second: Run) -> ChunkDifference:
 
 
 def differing_settings(first: EvaluationResult, second: EvaluationResult) -> dict[str, tuple[Any, Any]]:
-    """Name -> both values of the settings in which two runs differ, `mode` and times apart."""
+    """Return name -> both values of the settings in which two runs differ, except `mode` and times."""
     one, other = asdict(first.settings), asdict(second.settings)
     return {
         name: (one[name], other[name])

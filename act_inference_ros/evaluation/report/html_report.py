@@ -1,4 +1,4 @@
-"""report.html: one file with everything in it, that opens from disk without a network, on a desk and on a phone."""
+"""report.html: one complete file that opens from disk without a network, on desktops and phones."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 from act_inference_ros.evaluation.report import report_sections as sections
+from act_inference_ros.evaluation.report.joint_section import joints
 from act_inference_ros.evaluation.report.report_data import EPISODES_SHOWN, plot_data
 from act_inference_ros.evaluation.report.smoothness_section import smoothness
 from act_inference_ros.evaluation.runs import Run
 
 MOST_BYTES = 14_000_000
-"""A report is sent around by mail and opened on phones."""
+"""Largest size of a report, since people send reports by mail and open them on phones."""
 
 _PAGE = "act_inference_ros.evaluation.report"
 
@@ -33,13 +34,18 @@ def write_report(path: Path, runs: Sequence[Run]) -> None:
 
 
 def render(runs: Sequence[Run]) -> str:
-    """The page. Where it would get too big, fewer episodes are plotted."""
+    """Return the page. If it would get too large, fewer episodes are plotted."""
     page = _render(runs, EPISODES_SHOWN)
     for fewer in (2, 1, 0):
         if len(page.encode()) <= MOST_BYTES:
             break
         page = _render(runs, fewer)
     return page
+
+
+def stylesheet() -> str:
+    """How this package's pages look."""
+    return _file("report.css")
 
 
 def plotly_javascript() -> str:
@@ -63,7 +69,7 @@ def _render(runs: Sequence[Run], episodes_shown: int) -> str:
         sections.simulation(runs, data) if simulated else sections.horizon(data),
         sections.motion(runs, data),
         smoothness(runs, data),
-        sections.joints(runs),
+        joints(runs),
         sections.thumbnails(runs),
         sections.latency(data),
         sections.refused(runs),
@@ -73,7 +79,7 @@ def _render(runs: Sequence[Run], episodes_shown: int) -> str:
     ]
     parts = {
         "title": "Policy evaluation",
-        "css": _file("report.css"),
+        "css": stylesheet(),
         "body": "\n".join(part for part in body if part),
         "plotly": plotly_javascript(),
         # "</script>" in a name must not end the element.

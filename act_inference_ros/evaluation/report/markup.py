@@ -1,4 +1,4 @@
-"""Small pieces of HTML that the report's sections are made of. What they are given is text, not markup."""
+"""Small pieces of HTML for the report's sections. Their arguments are text, not markup."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def bullets(items: Iterable[str]) -> str:
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """An image as the address of itself."""
+    """Return an image as a data URI."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def safe(text: str) -> str:
-    """A text that is no markup, whatever it says."""
+    """Return a text with all markup escaped."""
     return html.escape(text)

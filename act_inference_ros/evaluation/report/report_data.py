@@ -1,4 +1,4 @@
-"""What the report's plots are drawn from: plain JSON data of bounded size. Times in s, positions in ROS units."""
+"""The data of the report's plots: plain JSON of bounded size. Times in s, positions in ROS units."""
 
 from __future__ import annotations
 
@@ -18,12 +18,20 @@ from act_inference_ros.simulation.scene import LIFTED_RISE_M
 EPISODES_SHOWN = 6
 """Episodes whose motion is plotted: the worst ones. All are in the table."""
 POINTS_SHOWN = 1000
-"""Of each line: more than a screen has columns."""
+"""Most points of a line: more than a screen has columns."""
 CHUNKS_SHOWN = 40
 LATENCIES_SHOWN = 2000
 
 SPLICE_PLOTS = {"position": "Setpoint", "velocity": "Its velocity", "acceleration": "Its acceleration"}
-"""What is plotted of the worst seam -> title. Velocity and acceleration are differences of the setpoint."""
+"""Quantity plotted around the worst seam -> title. Velocity and acceleration are differences of the setpoint."""
+
+JOINT_COLOURS = (
+    "#2563eb", "#d97706", "#00c3b4", "#ff0096", "#00c300", "#4b2d3c", "#e100ff",
+    "#3c5a00", "#1eb4ff", "#f096a5", "#ff0f3c", "#780078", "#b4b400", "#0000ff",
+)  # fmt: skip
+"""Colours of two arms' joints: fourteen that the eye distinguishes well on white (CIELAB distance above 40)."""
+DASHES = (("solid", "dash"), ("dot", "dashdot"))
+"""Dashes of the first and the second run; with more joints than colours, the colours repeat with other dashes."""
 
 Json = dict[str, Any]
 
@@ -44,8 +52,14 @@ def plot_data(runs: Sequence[Run], episodes_shown: int = EPISODES_SHOWN) -> Json
     }
 
 
+def line_style(place: int, run: int) -> Json:
+    """Colour and dash of the joint at `place` of the action, for run 0 or 1: another for each, up to 28 joints."""
+    round_, colour = divmod(place, len(JOINT_COLOURS))
+    return {"colour": JOINT_COLOURS[colour], "dash": DASHES[round_ % len(DASHES)][run % 2]}
+
+
 def worst_first(episodes: Iterable[EpisodeResult]) -> list[EpisodeResult]:
-    """By mean error of the chunks; those without one at the end."""
+    """Sort by mean error of the chunks; episodes without an error come last."""
 
     def error(episode: EpisodeResult) -> float:
         mae = pooled(episode.metrics.chunk_error).mae_ros_units
@@ -55,7 +69,7 @@ def worst_first(episodes: Iterable[EpisodeResult]) -> list[EpisodeResult]:
 
 
 def failures_first(episodes: Iterable[Episode]) -> list[Episode]:
-    """Failures, then the slowest successes."""
+    """Sort failures first, then the slowest successes."""
     return sorted(episodes, key=lambda episode: (episode.success, -episode.duration_s))
 
 
@@ -151,12 +165,12 @@ def _horizon(index: int, run: Run) -> list[Json]:
     if run.result.total is None:
         return []
     lines = []
-    for colour, (joint, error) in enumerate(run.result.total.horizon_error.items()):
+    for place, (joint, error) in enumerate(run.result.total.horizon_error.items()):
         steps = [i for i, count in enumerate(error.count) if count]
         if steps:
             ms = [_rounded(1e3 * i / run.result.settings.fps) for i in steps]
             mae = [_rounded(error.mae_ros_units[i]) for i in steps]
-            lines.append({"run": index, "joint": joint, "colour": colour, "ms": ms, "mae": mae})
+            lines.append({"run": index, "joint": joint, **line_style(place, index), "ms": ms, "mae": mae})
     return lines
 
 
@@ -207,5 +221,5 @@ def _evenly(values: Sequence[Any], most: int) -> list[Any]:
 
 
 def _rounded(value: float) -> float | None:
-    """Five significant digits or microunits: a plot shows no more, and JSON gets half as long."""
+    """Round to five significant digits or microunits: a plot shows no more, and the JSON is half as long."""
     return round(float(value), 5) if math.isfinite(value) else None

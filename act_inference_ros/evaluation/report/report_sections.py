@@ -1,4 +1,4 @@
-"""The sections of the report as HTML. Every text that is not ours is escaped."""
+"""The sections of the report as HTML. Every text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from act_inference_ros.evaluation.report.compare import chunk_difference, differing_settings
+from act_inference_ros.evaluation.report.joint_section import joint_chooser
 from act_inference_ros.evaluation.report.markup import bullets, data_uri, safe, table
 from act_inference_ros.evaluation.report.report_data import Json, failures_first, outcome, worst_first
-from act_inference_ros.evaluation.report.summary import LIMIT_COLUMNS, Number, figure, limit_shares, rows
-from act_inference_ros.evaluation.results import COMPLETE, Metrics, Thumbnail, pooled
+from act_inference_ros.evaluation.report.summary import (
+    Number,
+    figure,
+    of_episodes,
+    rows,
+)
+from act_inference_ros.evaluation.results import COMPLETE, Thumbnail, pooled
 from act_inference_ros.evaluation.runs import Run
 
 _COLOURS = ("first", "second")
@@ -25,6 +31,8 @@ def heading(runs: Sequence[Run]) -> str:
     status = next((run.result.status for run in runs if run.result.status != COMPLETE), COMPLETE)
     bags = len(runs[0].result.episodes)
     what = f"{bags} recorded bag{'s' * (bags != 1)}" if settings.bags else "demo simulator"
+    if settings.dataset:
+        what = f"{bags} episode{'s' * (bags != 1)} of the data set <code>{safe(settings.dataset)}</code>"
     created = settings.created.replace("T", " ").replace("+00:00", " UTC")
     names = " against ".join(f"<code>{safe(run.result.settings.policy)}</code> ({safe(run.label)})" for run in runs)
     return (
@@ -34,7 +42,7 @@ def heading(runs: Sequence[Run]) -> str:
 
 
 def cards(runs: Sequence[Run]) -> str:
-    """The numbers that matter."""
+    """The most important numbers."""
     made = [_card(name, found, len(runs) > 1) for name, found in rows([run.result for run in runs])]
     return f'<section class="cards">{"".join(made)}</section>'
 
@@ -76,7 +84,7 @@ def motion(runs: Sequence[Run], data: Json) -> str:
         for i, each in enumerate(data["episodes"])
     )
     plots = "".join(
-        f'<div class="box"><h3>{safe(joint)}</h3><div class="plot" id="joint-{i}"></div></div>'
+        f'<div class="box" data-joint="{i}"><h3>{safe(joint)}</h3><div class="plot" id="joint-{i}"></div></div>'
         for i, joint in enumerate(data["joints"])
     )
     simulated = any(run.episodes for run in runs)
@@ -87,7 +95,7 @@ def motion(runs: Sequence[Run], data: Json) -> str:
     return (
         f"<h2>{title}</h2><p>{legend}</p>"
         f'<div class="chooser"><label for="episode">Episode</label><select id="episode">{options}</select></div>'
-        f'<div class="grid">{plots}</div>'
+        f'{joint_chooser(data)}<div class="grid">{plots}</div>'
     )
 
 
@@ -132,20 +140,6 @@ def simulation(runs: Sequence[Run], data: Json) -> str:
     return shown
 
 
-def joints(runs: Sequence[Run]) -> str:
-    """Errors per joint."""
-    tables = [(run, run.result.total) for run in runs if run.result.total is not None and run.result.total.chunk_error]
-    if not tables:
-        return ""
-    return (
-        '<h2>Error per joint</h2><p class="note">rad or m, predicted minus commanded, over every row of every chunk; '
-        "<em>executed</em> is what is left after merging and limits, <em>clamped</em> the share of targets beyond "
-        "a limit of position, <em>smoothed</em> and <em>bridged</em> the shares of commands whose plan was beyond "
-        "velocity or acceleration, or too far away to be followed at once.</p>"
-        + "".join(f'<div class="box scroll">{_joint_table(run, total, len(runs) > 1)}</div>' for run, total in tables)
-    )
-
-
 def episodes(runs: Sequence[Run]) -> str:
     """Every episode, the worst first."""
     header, lines = ["episode", "run", "result", "chunks", "refused"], []
@@ -168,7 +162,7 @@ def episodes(runs: Sequence[Run]) -> str:
 
 
 def thumbnails(runs: Sequence[Run]) -> str:
-    """What the cameras saw where the error peaks."""
+    """The cameras' images at the peaks of the error."""
     found = [
         (episode.name, thumbnail)
         for run in runs
@@ -206,7 +200,7 @@ def refused(runs: Sequence[Run]) -> str:
 
 
 def settings(runs: Sequence[Run]) -> str:
-    """What produced the numbers."""
+    """The settings of the runs."""
     columns = [asdict(run.result.settings) for run in runs]
     lines = [[name.replace("_", " "), *(_setting(column[name]) for column in columns)] for name in columns[0]]
     lines = [line for line in lines if any(line[1:])]
@@ -221,11 +215,16 @@ def _keys(runs: Sequence[Run]) -> str:
 
 
 def _reasons(runs: Sequence[Run]) -> str:
-    told = [
-        *((run.label, reason) for run in runs for reason in run.result.reasons),
-        *((e.name, reason) for run in runs for e in run.result.episodes for reason in e.reasons),
-    ]
-    return f'<div class="box reasons">{bullets(f"{who}: {reason}" for who, reason in told[:20])}</div>' if told else ""
+    several = len(runs) > 1
+    told: list[tuple[str, list[str]]] = []
+    for title in ("reasons", "notes"):
+        lines: list[str] = []
+        for run in runs:
+            own = [f"{run.label}: {reason}" for reason in run.result.reasons] if title == "reasons" else []
+            found = of_episodes([(episode.name, getattr(episode, title)) for episode in run.result.episodes])
+            lines += own + [f"{run.label}: {line}" if several else line for line in found]
+        told.append((title, lines))
+    return "".join(f'<div class="box {title}">{bullets(lines)}</div>' for title, lines in told if lines)
 
 
 def _card(name: str, found: Sequence[Number | None], several: bool) -> str:
@@ -238,19 +237,6 @@ def _card(name: str, found: Sequence[Number | None], several: bool) -> str:
     hints = [number.hint for number in found if number is not None and number.hint]
     hint = f'<div class="hint">{safe(hints[0])}</div>' if hints and not several else ""
     return f'<div class="card"><div class="name">{safe(name)}</div>{values}{hint}</div>'
-
-
-def _joint_table(run: Run, total: Metrics, several: bool) -> str:
-    merged = total.by_merge.get(run.result.settings.merge)
-    lines = []
-    for joint, error in total.chunk_error.items():
-        executed = merged.executed.get(joint) if merged else None
-        limits = merged.limits.get(joint) if merged else None
-        numbers = [error.mae_ros_units, error.rmse_ros_units, error.max_ros_units, error.bias_ros_units]
-        numbers.append(executed.mae_ros_units if executed else math.nan)
-        lines.append([joint, *map(figure, numbers), *limit_shares(limits)])
-    first = f"{run.label}: joint" if several else "joint"
-    return table([first, "mean", "rms", "largest", "bias", "executed", *LIMIT_COLUMNS], lines)
 
 
 def _thumbnail(episode: str, thumbnail: Thumbnail) -> str:

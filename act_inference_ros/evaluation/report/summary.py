@@ -1,4 +1,4 @@
-"""The numbers that matter of a run, as text: the terminal's table and the top of the report are made of these."""
+"""The most important numbers of a run, as text, for the terminal's table and the top of the report."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from act_inference_ros.evaluation.results import (
     EvaluationResult,
     LimitStatistics,
     Metrics,
+    ShiftedError,
     SimulationResult,
     SmoothnessStatistics,
     TimeStatistics,
@@ -19,15 +20,18 @@ from act_inference_ros.evaluation.results import (
 )
 
 DEMONSTRATION = "demonstration"
-"""What the operator did, in place of a way of merging."""
+"""The operator's motion, used like the name of a merge."""
+
+TOLD = 20
+"""Most different reasons, or notes, that are printed; there may be hundreds of episodes."""
 
 NOTHING = "-"
-"""For a number that does not exist."""
+"""Shown for a number that does not exist."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """One of the numbers: `value` with its `unit`, and a `hint` that says what it is made of."""
+    """One number: `value` with its `unit`, and a `hint` that explains it."""
 
     name: str
     value: str
@@ -48,6 +52,20 @@ def rows(results: Sequence[EvaluationResult]) -> list[tuple[str, list[Number | N
     return [(name, [each.get(name) for each in found]) for name in names]
 
 
+def of_episodes(told: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Return the texts of episodes, given as (name, texts): each text once, after the names of its episodes.
+
+    At most TOLD lines, and one with the number of further texts.
+    """
+    names: dict[str, list[str]] = {}
+    for name, texts in told:
+        for text in texts:
+            names.setdefault(text, []).append(name)
+    lines = [f"{who[0]}{f' and {len(who) - 1} more' if len(who) > 1 else ''}: {text}" for text, who in names.items()]
+    more = len(lines) - TOLD
+    return lines if more <= 0 else [*lines[:TOLD], f"and {more} more, in metrics.json"]
+
+
 def worst_joint(metrics: Metrics) -> tuple[str, ErrorStatistics] | None:
     """The joint with the largest mean error of the chunks, or None where nothing could be compared."""
     compared = {joint: error for joint, error in metrics.chunk_error.items() if error.count}
@@ -62,7 +80,7 @@ def inference_time(result: EvaluationResult) -> TimeStatistics | None:
 
 
 def executed_smoothness(result: EvaluationResult) -> Mapping[str, SmoothnessStatistics]:
-    """Joint -> how smooth what was executed is: with the configured way of merging, or in the simulator."""
+    """Return joint -> smoothness of the executed motion: with the configured merge, or in the simulator."""
     if result.total is not None:
         merged = result.total.by_merge.get(result.settings.merge)
         return {} if merged is None else merged.smoothness
@@ -70,12 +88,16 @@ def executed_smoothness(result: EvaluationResult) -> Mapping[str, SmoothnessStat
 
 
 def all_smoothness(result: EvaluationResult) -> dict[str, Mapping[str, SmoothnessStatistics]]:
-    """Way of merging, or DEMONSTRATION -> joint -> statistics; what was executed first, what the operator did last."""
+    """Return merge, or DEMONSTRATION -> joint -> statistics; the executed one first, the operator's motion last."""
     found = {result.settings.merge: executed_smoothness(result)}
     if result.total is not None:
         found |= {merge: each.smoothness for merge, each in result.total.by_merge.items() if merge not in found}
         found[DEMONSTRATION] = result.total.demonstration
-    return {what: joints for what, joints in found.items() if joints}
+    return {what: joints for what, joints in found.items() if any(map(_is_judged, joints.values()))}
+
+
+def _is_judged(joint: SmoothnessStatistics) -> bool:
+    return math.isfinite(joint.largest_step_ros_units)
 
 
 SMOOTHNESS_COLUMNS = (
@@ -103,13 +125,36 @@ def smoothness_figures(joint: SmoothnessStatistics) -> list[str]:
     return [figure(value) for value in values]
 
 
+SEAM_COLUMNS = ("seam jump", "RMS jerk")
+"""The two figures of smoothness that stand beside the error."""
+
+
+def seam_figures(joint: SmoothnessStatistics | None) -> tuple[float, float]:
+    """The figures of SEAM_COLUMNS; NaN where a joint was not judged."""
+    return (joint.seam_jump_ros_units, joint.rms_jerk_ros_units_per_s3) if joint else (math.nan, math.nan)
+
+
+MOST_DECIMALS = 6
+
+
 def figure(value: float) -> str:
-    """Three significant digits: `0.0123`, `12.3`, `1230`; a dash for what does not exist."""
+    """Three significant digits: `0.0123`, `12.3`, `1230`; a dash for what does not exist, 0 for what rounds to it."""
     if not math.isfinite(value):
         return NOTHING
-    if value == 0.0:
+    if round(value, MOST_DECIMALS) == 0.0:
         return "0"
-    return f"{value:.{max(0, min(6, 2 - math.floor(math.log10(abs(value)))))}f}"
+    return f"{value:.{max(0, min(MOST_DECIMALS, 2 - math.floor(math.log10(abs(value)))))}f}"
+
+
+ERROR_COLUMNS = ("mean", "shifted", "rms", "largest", "bias")
+
+
+def error_figures(metrics: Metrics, joint: str) -> list[str]:
+    """One joint's error of the raw chunks, in the order of ERROR_COLUMNS."""
+    error = metrics.chunk_error[joint]
+    shifted = metrics.shift.shifted[joint].mae_ros_units
+    values = (error.mae_ros_units, shifted, error.rmse_ros_units, error.max_ros_units, error.bias_ros_units)
+    return [figure(value) for value in values]
 
 
 LIMIT_COLUMNS = ("clamped", "smoothed", "bridged")
@@ -150,6 +195,7 @@ def _of_bags(result: EvaluationResult, total: Metrics) -> list[Number]:
             Number("Worst joint", figure(worst[1].mae_ros_units), "rad, m", f"{joint}, mean error"),
             Number("Largest error", figure(largest[1]), "rad, m", f"{largest[0]}, one position"),
         ]
+    found += _of_shift(total.shift)
     merged = total.by_merge.get(result.settings.merge)
     if merged is not None:
         executed = pooled(merged.executed)
@@ -164,6 +210,19 @@ def _of_bags(result: EvaluationResult, total: Metrics) -> list[Number]:
         Number("Observation age", milliseconds(total.observation_age.p95_s), "ms", "95 %, when its chunk arrives"),
         Number("Chunks", str(total.chunks), hint=f"{refused} inputs refused, {failed} inferences failed"),
     ]
+
+
+def _of_shift(shift: ShiftedError) -> list[Number]:
+    """The mean error at the best shift, beside that of the same positions at none."""
+    error, without = pooled(shift.shifted), pooled(shift.unshifted)
+    if not error.count:
+        return []
+    hint = "no shift by whole steps makes it smaller"
+    if shift.steps:
+        n = abs(shift.steps)
+        when = f"{n} step{'s' * (n != 1)} {'later' if shift.steps > 0 else 'earlier'}"
+        hint = f"mean, against the truth {when}; without a shift {figure(without.mae_ros_units)}"
+    return [Number("Error at best shift", figure(error.mae_ros_units), "rad, m", hint)]
 
 
 def _of_smoothness(

@@ -7,13 +7,16 @@ from typing import Any
 
 from act_inference_ros.errors import MissingDependencyError
 from act_inference_ros.evaluation.report.summary import (
+    ERROR_COLUMNS,
     LIMIT_COLUMNS,
     NOTHING,
     SMOOTHNESS_COLUMNS,
     Number,
     all_smoothness,
+    error_figures,
     figure,
     limit_shares,
+    of_episodes,
     rows,
     smoothness_figures,
 )
@@ -36,13 +39,17 @@ def print_tables(runs: Sequence[Run]) -> None:
             console.print(_joints(run, total, titled=len(runs) > 1))
         if all_smoothness(run.result):
             console.print(_smoothness(run, titled=len(runs) > 1))
-        if total is not None and (total.refused or total.failed_inferences or total.holds):
-            console.print(_refused(run, total, titled=len(runs) > 1))
+        if total is not None and (refused := _refused(run, total, titled=len(runs) > 1)).row_count:
+            console.print(refused)
         for finding in total.findings if total is not None else ():
-            console.print(f"[yellow]{_of(run, runs)}{_plain(finding.text)}[/yellow]")
-        reasons = [*run.result.reasons, *(f"{e.name}: {r}" for e in run.result.episodes for r in e.reasons)]
+            console.print(f"[yellow]{_of(run, runs)}{plain(finding.text)}[/yellow]")
+        for note in of_episodes([(e.name, e.notes) for e in run.result.episodes]):
+            console.print(f"{_of(run, runs)}note: {plain(note)}")
+        reasons = [*run.result.reasons, *of_episodes([(e.name, e.reasons) for e in run.result.episodes])]
         if run.result.status != COMPLETE:
-            console.print(f"[bold red]{_of(run, runs)}{run.result.status}[/bold red]: {_plain('; '.join(reasons))}")
+            console.print(f"[bold red]{_of(run, runs)}{run.result.status}[/bold red]:")
+            for reason in reasons:
+                console.print(f"  {plain(reason)}")
 
 
 def make_console() -> Any:
@@ -52,25 +59,26 @@ def make_console() -> Any:
     except ModuleNotFoundError as error:
         raise MissingDependencyError("eval_policy needs rich: pip install rich") from error
     console = Console(highlight=False, soft_wrap=False)
-    # In a log there is no terminal to be as wide as.
+    # A log file has no terminal width.
     return console if console.is_terminal else Console(highlight=False, width=_WIDTH_IN_LOGS)
 
 
-def _table(title: str | None, *columns: str) -> Any:
+def make_table(title: str | None, *columns: str) -> Any:
+    """An empty table; the first column is on the left, the others on the right."""
     from rich import box
     from rich.table import Table
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
-        table.add_column(_plain(column), justify="left" if i == 0 else "right", no_wrap=i == 0)
+        table.add_column(plain(column), justify="left" if i == 0 else "right", no_wrap=i == 0)
     return table
 
 
 def _summary(runs: Sequence[Run]) -> Any:
     several = len(runs) > 1
-    table = _table(None, "", *(run.label for run in runs), *([] if several else ["of"]))
+    table = make_table(None, "", *(run.label for run in runs), *([] if several else ["of"]))
     for name, found in rows([run.result for run in runs]):
-        hints = [] if several or found[0] is None else [_plain(found[0].hint)]
+        hints = [] if several or found[0] is None else [plain(found[0].hint)]
         table.add_row(name, *(_value(number) for number in found), *hints)
     if not several:
         table.columns[-1].justify = "left"
@@ -78,21 +86,18 @@ def _summary(runs: Sequence[Run]) -> Any:
 
 
 def _value(number: Number | None) -> str:
-    return NOTHING if number is None else _plain(f"{number.value} {number.unit}".strip())
+    return NOTHING if number is None else plain(f"{number.value} {number.unit}".strip())
 
 
 def _joints(run: Run, total: Metrics, titled: bool) -> Any:
     name = f"{run.label}: error" if titled else "error"
-    table = _table(f"{name} per joint, rad or m", "joint", "mean", "rms", "largest", "bias", "executed", *LIMIT_COLUMNS)
+    table = make_table(f"{name} per joint, rad or m", "joint", *ERROR_COLUMNS, "executed", *LIMIT_COLUMNS)
     merged = total.by_merge.get(run.result.settings.merge)
-    for joint, error in total.chunk_error.items():
+    for joint in total.chunk_error:
         executed = merged.executed.get(joint) if merged else None
         table.add_row(
-            _plain(joint),
-            figure(error.mae_ros_units),
-            figure(error.rmse_ros_units),
-            figure(error.max_ros_units),
-            figure(error.bias_ros_units),
+            plain(joint),
+            *error_figures(total, joint),
             figure(executed.mae_ros_units) if executed else NOTHING,
             *limit_shares(merged.limits.get(joint) if merged else None),
         )
@@ -102,33 +107,36 @@ def _joints(run: Run, total: Metrics, titled: bool) -> Any:
 def _smoothness(run: Run, titled: bool) -> Any:
     name = f"{run.label}: smoothness" if titled else "smoothness"
     title = f"{name} per joint, rad or m, and s; executed: {run.result.settings.merge}"
-    table = _table(_plain(title), "joint", "motion", *SMOOTHNESS_COLUMNS)
+    table = make_table(plain(title), "joint", "motion", *SMOOTHNESS_COLUMNS)
     table.columns[1].justify, table.columns[1].no_wrap = "left", True
     for what, joints in all_smoothness(run.result).items():
         for joint, figures in joints.items():
-            table.add_row(_plain(joint), _plain(what), *smoothness_figures(figures))
+            table.add_row(plain(joint), plain(what), *smoothness_figures(figures))
     return table
 
 
 def _refused(run: Run, total: Metrics, titled: bool) -> Any:
     name = f"{run.label}: not used" if titled else "not used"
-    table = _table(name, "what", "times", "the first")
+    table = make_table(name, "what", "times", "the first")
     table.columns[-1].justify = "left"
+    reasons = tuple(reason for episode in run.result.episodes for reason in episode.reasons)
     for label, count in total.refused.items():
-        table.add_row(_plain(label), str(count), _plain(total.refused_examples.get(label, "")))
+        if any(reason.startswith(f"{label} (") for reason in reasons):
+            continue  # it is printed below as a reason, episode by episode
+        table.add_row(plain(label), str(count), plain(total.refused_examples.get(label, "")))
     for label, count in total.failed_inferences.items():
-        table.add_row(f"inference failed: {_plain(label)}", str(count), "")
+        table.add_row(f"inference failed: {plain(label)}", str(count), "")
     for label, count in total.holds.items():
-        table.add_row(f"the arm would have held: {_plain(label)}", str(count), "")
+        table.add_row(f"the arm would have held: {plain(label)}", str(count), "")
     return table
 
 
 def _of(run: Run, runs: Sequence[Run]) -> str:
-    return f"{_plain(run.label)}: " if len(runs) > 1 else ""
+    return f"{plain(run.label)}: " if len(runs) > 1 else ""
 
 
-def _plain(text: str) -> str:
-    """Text that rich shall not take for markup."""
+def plain(text: str) -> str:
+    """Escape text so that rich does not read it as markup."""
     from rich.markup import escape
 
     return escape(text)

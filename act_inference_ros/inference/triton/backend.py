@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.errors import NotReadyError
+from act_inference_ros.inference.backend import ENGINE, Progress, silently
 from act_inference_ros.inference.triton.contract import Contract, spec_differences
 from act_inference_ros.inference.triton.errors import CallFailed
 from act_inference_ros.inference.triton.hedge import Hedge
@@ -23,32 +24,34 @@ from act_inference_ros.inference.triton.remote_server import RemoteServer
 from act_inference_ros.spec import PolicySpec
 
 RETRY_S = 0.1
-"""Between two looks whether a server is there."""
+"""Time between two checks whether a server is available."""
 RENEW_S = 5.0
-"""How old a connection may become while requests are made: replicas that came since are found by a new one."""
+"""Largest age of a connection while requests are made: a new connection finds replicas that were added since."""
 
 _log = logging.getLogger(__name__)
 
 
 class TritonBackend:
-    """A policy on Triton, agreed upon and tried once: every server that answered has computed a valid chunk.
+    """A policy on Triton, checked and tried once: every server that answered has computed a valid chunk.
 
-    Requests go to the servers in turn; where one fails or is late another is asked within the same deadline, which is
-    safe, for inference changes nothing. Servers that fail are asked last, and tried by a thread until an inference
-    works there. Every answer says which policy computed it, and one of another policy is a failure.
+    Requests go to the servers in turn. If a server fails or is late, another one is asked within the same deadline;
+    this is safe, because inference changes nothing on the server. Failed servers are asked last, and a thread tries
+    them until an inference works. Every answer says which policy computed it, and an answer of another policy is a
+    failure.
     """
 
-    def __init__(self, options: TritonOptions) -> None:
-        """Wait up to `options.wait_s` for a server.
+    def __init__(self, options: TritonOptions, progress: Progress = silently) -> None:
+        """Wait up to `options.wait_s` for a server; `progress` is told why there is none yet.
 
-        Raises ConfigurationError for options that cannot be used, NotReadyError, RejectedError or BadOutputError if
+        Raises ConfigurationError for options that cannot be used, and NotReadyError, RejectedError or BadOutputError if
         no server has the policy.
         """
         options.check()
         self._options = options
         self._closed = threading.Event()
         self._servers = [RemoteServer(address, options) for address in options.addresses]
-        # Also when the program ends without close: a server would keep its shared memory until another client came.
+        # Also when the program ends without close: otherwise a server keeps its shared memory until another client
+        # comes.
         self._release = weakref.finalize(self, _close_all, self._servers)
         self._turn = itertools.count()
         self._answered: RemoteServer = self._servers[0]
@@ -57,7 +60,7 @@ class TritonBackend:
         """Whether there was a request since the connections were renewed."""
         self._renewed_at = time.monotonic()
         try:
-            contract = self._agree(time.monotonic() + options.wait_s)
+            contract = self._agree(time.monotonic() + options.wait_s, progress)
         except BaseException:
             self.close()
             raise
@@ -69,7 +72,7 @@ class TritonBackend:
 
     @property
     def spec(self) -> PolicySpec:
-        """What the policy reads and writes, and which policy it is, as the server told."""
+        """What the policy reads and writes, and its policy_id, as the server reported them."""
         return self._spec
 
     @property
@@ -88,17 +91,27 @@ class TritonBackend:
         return self._takes_jpeg
 
     @property
+    def facts(self) -> Mapping[str, str]:
+        """Only that it is Triton; the client does not know what the server computes with."""
+        return {ENGINE: "triton"}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Always empty."""
+        return ()
+
+    @property
     def reconnects(self) -> int:
-        """How often a server answered again after it had not."""
+        """How often a server answered again after a failure."""
         return sum(server.reconnects for server in self._servers)
 
     @property
     def warm_up_s(self) -> float:
-        """How long the slowest server took for the inference by which it was tried, s."""
+        """Time of the slowest server's trial inference, s."""
         return max(server.probe_s for server in self._servers)
 
     def infer(self, inputs: Mapping[str, npt.NDArray[Any] | bytes], request_id: str = "") -> npt.NDArray[np.float32]:
-        """Checked inputs -> float32 (chunk_size, action_dim), within `timeout_s` or not at all."""
+        """Checked inputs -> float32 (chunk_size, action_dim), within `timeout_s`; otherwise an error is raised."""
         if self._closed.is_set():
             raise NotReadyError("the inference client is closed; create another one")
         self._asked = True
@@ -110,10 +123,10 @@ class TritonBackend:
         return chunk
 
     def accept_policy(self, policy_id: str) -> None:
-        """Go on with the policy of this id, which AnotherPolicyError named, from the servers that have it.
+        """Continue with the policy of this id, which AnotherPolicyError named, from the servers that have it.
 
-        Nothing changes if a server has the old one again. Raises an InferenceError, and changes nothing, if none has
-        either, or if what it reads and writes is not the same.
+        Nothing changes if a server has the old policy again. Raises an InferenceError, and changes nothing, if no
+        server has either policy, or if the new policy reads or writes something else.
         """
         deadline = time.monotonic() + self._options.timeout_s
         found, failures = [], []
@@ -135,13 +148,13 @@ class TritonBackend:
         raise NotReadyError(f"{self.source}: not the accepted policy: {differences}; create another client")
 
     def close(self) -> None:
-        """Release connections and shared memory; a request in flight ends with NotReadyError."""
+        """Release connections and shared memory; a running request ends with NotReadyError."""
         self._closed.set()
         self._hedge.close()
         self._release()
 
     def _in_turn(self) -> list[RemoteServer]:
-        """Those that answer, beginning with another one each time; then the others."""
+        """The servers that answer, beginning with another one each time; then the others."""
         first = next(self._turn) % len(self._servers)
         rotated = self._servers[first:] + self._servers[:first]
         return sorted(rotated, key=lambda server: not server.answers)
@@ -150,8 +163,8 @@ class TritonBackend:
         for server in self._servers:
             server.expected = spec
 
-    def _agree(self, end: float) -> Contract:
-        """Try every server until one has the policy; the others must then have the same."""
+    def _agree(self, end: float, progress: Progress) -> Contract:
+        """Try every server until one has the policy; the other servers must then have the same policy."""
         agreed: Contract | None = None
         while True:
             failures: list[CallFailed] = []
@@ -174,10 +187,11 @@ class TritonBackend:
             if time.monotonic() + RETRY_S > end:
                 reasons = CallFailed.together(failures)
                 raise NotReadyError(f"no server ready within {self._options.wait_s:g} s: {reasons}") from failures[-1]
+            progress(f"no server is ready yet: {CallFailed.together(failures)}")
             self._closed.wait(RETRY_S)
 
     def _look(self) -> None:
-        """Ask servers that failed, apart from requests: one that does not answer would cost a request its deadline."""
+        """Check failed servers apart from requests, because a silent server would use up a request's deadline."""
         for server in self._servers:
             if len(self._servers) > 1 and not server.answers:
                 try:
@@ -192,14 +206,14 @@ class TritonBackend:
 
 
 def _look_after(backend: weakref.ref[TritonBackend], closed: threading.Event) -> None:
-    """Look after the servers of a backend until it is closed, or nobody has it any more."""
+    """Check the servers of a backend repeatedly until it is closed or no longer used."""
     while not closed.wait(RETRY_S):
         found = backend()
         if found is None:
             return
         try:
             found._look()
-        except Exception:  # whatever it is: this thread is the only way back
+        except Exception:  # any error is caught, because only this thread can bring a server back
             _log.exception("looking after the servers failed")
         del found
 

@@ -1,4 +1,4 @@
-"""One gRPC channel to one Triton: calls with a deadline, errors translated, the token added to each."""
+"""One gRPC channel to one Triton: calls with a deadline, translated errors, and the token in each call."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from act_inference_ros.inference.triton.security import channel_credentials, is_
 CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
-    # A server that is back must be found within a second.
+    # A server that works again must be found within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 300),
-    # In spite of its name this is also how long one attempt to connect may take; a poor wireless link needs a while.
+    # Despite its name this also limits the time of one attempt to connect; a poor wireless link needs some time.
     ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.dns_min_time_between_resolutions_ms", 500),
-    # A new channel is to be a new connection, not the shared one that no longer answers.
+    # A new channel must be a new connection, not the shared connection that no longer answers.
     ("grpc.use_local_subchannel_pool", 1),
-    # A name may stand for several replicas: each new connection takes one by chance. All calls of a connection go to
-    # the same one, which knows its shared memory.
+    # A name may stand for several replicas: each new connection chooses one of them at random. All calls of a
+    # connection go to the same replica, which knows the connection's shared memory.
     ("grpc.service_config", '{"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": true}}]}'),
 )
 _INFER = f"/{service_pb2.DESCRIPTOR.services_by_name['GRPCInferenceService'].full_name}/ModelInfer"
@@ -37,12 +37,12 @@ _log = logging.getLogger(__name__)
 
 
 class TritonChannel:
-    """Calls may be made from any thread; `reconnect` and `close` end those in flight."""
+    """Calls may be made from any thread; `reconnect` and `close` end running calls."""
 
     def __init__(self, address: str, options: TritonOptions, warn: bool = True) -> None:
-        """Raises ConfigurationError if certificates or token cannot be read.
+        """Raise ConfigurationError if certificates or token cannot be read.
 
-        `warn`: say so if the token can be read on the way.
+        `warn`: log a warning if others can read the token on its way.
         """
         self.address = address
         self._options = options
@@ -53,7 +53,7 @@ class TritonChannel:
         self._lock = threading.Lock()  # guards which channel is used, which are retired, and whether all are closed
         self._closed = False
         self._retired: list[grpc.Channel] = []
-        """Connections that were replaced; calls may still be under way on them."""
+        """Connections that were replaced; calls may still be running on them."""
         self._use(self._new_channel())
 
     def call(self, method: str, request: Any, deadline: float) -> Any:
@@ -61,7 +61,7 @@ class TritonChannel:
         try:
             return self._call(getattr(self._stub, method), request, deadline)
         except CallFailed as failed:
-            if isinstance(failed.error, RejectedInputError):  # it is no observation that is refused here
+            if isinstance(failed.error, RejectedInputError):  # this call has no observation that could be refused
                 raise CallFailed(RejectedError(str(failed)), passing=False, row=failed.row) from failed.__cause__
             raise
 
@@ -70,7 +70,7 @@ class TritonChannel:
         return self._call(self._infer, request, deadline)
 
     def reconnect(self) -> None:
-        """Begin a new connection; calls in flight end."""
+        """Begin a new connection; running calls end."""
         with self._lock:
             old, self._retired = [self._channel, *self._retired], []
             self._use(self._new_channel())
@@ -85,9 +85,9 @@ class TritonChannel:
             raise CallFailed.timed_out(self.address) from error
 
     def take_over(self, other: TritonChannel) -> None:
-        """Go on with the connection of another channel to the same address; calls in flight end where they began.
+        """Continue with the connection of another channel to the same address; running calls end on the old connection.
 
-        The connection before the old one is closed: give each more time than a call may take.
+        The connection before the old one is closed, so leave more time between two renewals than a call may take.
         """
         with self._lock:
             over, self._retired = self._retired, [self._channel]
@@ -98,7 +98,7 @@ class TritonChannel:
             channel.close()
 
     def renew_token(self) -> None:
-        """Take the token that its file holds now; the old one if that cannot be read."""
+        """Read the token from its file again; keep the old token if the file cannot be read."""
         with contextlib.suppress(ConfigurationError):
             self._token = read_token(self._options)
 

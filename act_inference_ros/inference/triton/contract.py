@@ -1,4 +1,4 @@
-"""What client and model agree on: read from the model's configuration, checked, and turned into requests and chunks."""
+"""The contract of client and model: read from the model's configuration, checked, used for requests and chunks."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _ID_TAG = bytes([service_pb2.ModelInferRequest.ID_FIELD_NUMBER << 3 | 2])
 _RAW_TAG = bytes([service_pb2.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER << 3 | 2])
 
 _BYTES = {"FP32": 4, "UINT8": 1}
-"""Bytes of one number."""
+"""Bytes per number."""
 
 Inputs = Mapping[str, "npt.NDArray[Any] | bytes"]
 
 
 @dataclass(frozen=True)
 class SharedImage:
-    """Where an image lies in a region of shared memory that the server knows by name; bytes."""
+    """Offset and size of an image, bytes, in a region of shared memory that the server knows by name."""
 
     region: str
     offset: int
@@ -44,7 +44,7 @@ class SharedImage:
 
 @dataclass(frozen=True)
 class Answer:
-    """A chunk, float32 (chunk_size, action_dim), the model's version that computed it, and its policy_id, or ""."""
+    """A chunk, float32 (chunk_size, action_dim), the model version that computed it, and its policy_id, or ""."""
 
     chunk: npt.NDArray[np.float32]
     version: str
@@ -55,7 +55,7 @@ class Answer:
 class Contract:
     """A policy as a Triton model: `jpeg` images instead of pixels; `batched` tensors begin with a batch dimension.
 
-    With `states_id` each answer says which policy computed it. The spec does not: versions of a model share it.
+    With `states_id` each answer has the policy_id. The spec has none, because all versions of a model share the spec.
     """
 
     spec: PolicySpec
@@ -75,7 +75,7 @@ class Contract:
         return "BYTES" if self.jpeg else "UINT8"
 
     def encoded(self, inputs: Inputs) -> dict[str, npt.NDArray[Any] | bytes]:
-        """Inputs as the model takes them; nothing is copied that need not be. Raises ObservationError."""
+        """Inputs in the model's format; copies only where needed. Raises ObservationError."""
         encoded = dict(inputs)
         for image in self.spec.images:
             value = inputs[image.key]
@@ -89,7 +89,7 @@ class Contract:
         return chunk | ({POLICY_ID: ("UINT8", [*self._batch, POLICY_ID_BYTES])} if self.states_id else {})
 
     def answer_of(self, response: Any, source: str) -> Answer:
-        """Read a response. Raises BadOutputError if it does not have just the outputs of this contract."""
+        """Read a response. Raises BadOutputError if its outputs are not exactly those of this contract."""
         read = raw_outputs(response, self.outputs, source)
         flat = np.frombuffer(read[OUTPUT], "<f4").astype(np.float32)
         return Answer(
@@ -104,10 +104,10 @@ class Contract:
 
 
 class RequestEncoder:
-    """Makes the bytes of ModelInferRequests that differ in their tensors only.
+    """Makes the bytes of ModelInferRequests that differ only in their tensors.
 
     The part without tensors is serialised once. Tensors are appended in protobuf's wire format, which copies each of
-    them once; through protobuf's own messages it would be three times.
+    them once; protobuf's own messages would copy them three times.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class RequestEncoder:
         shared: Mapping[str, SharedImage] | None = None,
         timeout_s: float = 0.0,
     ) -> None:
-        """`timeout_s`: how long a request may wait in the server's queue, s; 0 for as long as the server allows."""
+        """`timeout_s`: how long a request may wait in the server's queue, s; 0 for the server's own limit."""
         self._in_message = [key for key in contract.spec.keys if key not in (shared or {})]
         request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
         for key in contract.spec.keys:
@@ -134,14 +134,14 @@ class RequestEncoder:
         self._head = request.SerializeToString()
 
     def encode(self, inputs: Inputs, request_id: str = "") -> bytes:
-        """Serialise a request with these inputs, as `Contract.encoded` returned them; its id is for traces and logs."""
+        """Serialise a request with these inputs, as `Contract.encoded` returns them; the id is for traces and logs."""
         parts: list[Any] = [self._head]
         if request_id:
             named = request_id.encode("utf-8", "replace")
             parts += [_ID_TAG, _varint(len(named)), named]
         for key in self._in_message:
             value = inputs[key]
-            if isinstance(value, bytes):  # a Triton BYTES element: its length, then itself
+            if isinstance(value, bytes):  # a Triton BYTES element: its length, then its bytes
                 parts += [_RAW_TAG, _varint(4 + len(value)), len(value).to_bytes(4, "little"), value]
             else:
                 parts += [_RAW_TAG, _varint(value.nbytes), np.ascontiguousarray(value)]
@@ -149,7 +149,7 @@ class RequestEncoder:
 
 
 def raw_outputs(response: Any, expected: Mapping[str, tuple[str, list[int]]], source: str) -> dict[str, bytes]:
-    """The bytes of each output of a response. Raises BadOutputError if they are not just the expected ones.
+    """The bytes of each output of a response. Raises BadOutputError if they are not exactly the expected ones.
 
     `expected`: name -> data type and shape on the wire.
     """
@@ -168,7 +168,7 @@ def raw_outputs(response: Any, expected: Mapping[str, tuple[str, list[int]]], so
 
 
 def read_contract(config: Any, source: str) -> Contract:
-    """Read a ModelConfig. Raises NotReadyError, showing both sides, if it is not that of a policy."""
+    """Read a ModelConfig. Raises NotReadyError, showing both sides, if it does not describe a policy."""
     parameters = {key: value.string_value for key, value in config.parameters.items()}
     if SPEC_PARAMETER not in parameters:
         raise NotReadyError(
@@ -197,7 +197,7 @@ def read_contract(config: Any, source: str) -> Contract:
 
 
 def spec_differences(ours: PolicySpec, theirs: PolicySpec) -> str:
-    """Field by field, what differs; empty if nothing does."""
+    """The differences, field by field; empty if there are none."""
     return "; ".join(f"{name} {a} and {b}" for name, (a, b) in ours.differences(theirs).items())
 
 
@@ -207,7 +207,7 @@ def _expected_inputs(contract: Contract) -> dict[str, tuple[str, list[int]]]:
 
 
 def _unbatched(contract: Contract) -> Contract:
-    """As a model's configuration describes it."""
+    """The contract without batch dimension, as a model's configuration describes it."""
     return replace(contract, batched=False)
 
 
@@ -235,7 +235,7 @@ def _datatype(number: int) -> str:
 
 
 def _varint(number: int) -> bytes:
-    """Encode a length as protobuf does: seven bits a byte, the lowest first."""
+    """Encode a length in protobuf's way: seven bits per byte, the lowest first."""
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)

@@ -1,4 +1,4 @@
-"""One table from what gRPC says to this package's errors, each with what to do next."""
+"""One table that maps gRPC's errors to this package's errors, each with what to do next."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Code = grpc.StatusCode
 
 @dataclass(frozen=True)
 class Row:
-    """What a status means, if its details contain `fragment`.
+    """The meaning of a status whose details contain `fragment`.
 
-    `elsewhere`: another server may do better. `passing`: waiting may help.
+    `elsewhere`: another server may succeed. `passing`: waiting may help.
     """
 
     code: grpc.StatusCode
@@ -104,7 +104,7 @@ TABLE = (
 )  # fmt: skip
 
 MAX_SAID = 300
-"""Characters of what a server said that are repeated in a message."""
+"""How many characters of a server's message are repeated in an error message."""
 
 _OTHER = Row(Code.UNKNOWN, "", RejectedError, True, False, "an unexpected answer; its log on the server says more")
 
@@ -117,12 +117,12 @@ _MOST_TELLING = (
     NotReadyError,
     AnotherPolicyError,
 )
-"""What passes by itself comes late. Another policy is the last, since a server that still has the right one, but does
-not answer now, is worth waiting for."""
+"""Errors that pass by themselves come late. AnotherPolicyError is the last, because a server that still has the right
+policy, but does not answer now, is worth waiting for."""
 
 
 class CallFailed(Exception):
-    """One server did not compute a chunk: `error` is what to raise if no other one does; the rest as in `Row`."""
+    """One server did not compute a chunk: `error` is raised if no other server succeeds; the rest is as in `Row`."""
 
     def __init__(
         self, error: InferenceError, elsewhere: bool = True, passing: bool = True, row: Row | None = None
@@ -135,7 +135,7 @@ class CallFailed(Exception):
 
     @classmethod
     def of(cls, error: grpc.RpcError, address: str) -> CallFailed:
-        """Look a gRPC error up in the table."""
+        """Look up a gRPC error in the table."""
         row = row_of(error)
         details = said(" ".join((error.details() or "").split()))
         message = f"{address}: {row.meaning} [{error.code().name}: {details}]"
@@ -143,12 +143,12 @@ class CallFailed(Exception):
 
     @classmethod
     def timed_out(cls, address: str) -> CallFailed:
-        """The time was over before the call was made."""
+        """The failure of a call whose deadline passed before it was made."""
         return cls(InferenceTimeoutError(f"{address}: no time left within the deadline to ask it"))
 
     @classmethod
     def together(cls, failures: Sequence[CallFailed]) -> InferenceError:
-        """One error for what several servers said, of the kind that most wants somebody to act."""
+        """Make one error from the failures of several servers: the one that most needs somebody to act."""
         messages = dict.fromkeys(str(failed) for failed in failures)
         kinds = [type(failed.error) for failed in failures]
         kind = next((kind for kind in _MOST_TELLING if kind in kinds), kinds[0])
@@ -160,12 +160,12 @@ class CallFailed(Exception):
 
 
 def said(text: str) -> str:
-    """Return what a server said, for a message: of bearable length, and nothing that a terminal would obey."""
+    """Return a server's text for a message: limited in length, and without control characters."""
     shown = text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]} ... ({len(text)} characters)"
     return "".join(character if character.isprintable() else "?" for character in shown)
 
 
 def row_of(error: grpc.RpcError) -> Row:
-    """Return the first row whose code and fragment fit."""
+    """Return the first row whose code and fragment match."""
     details = error.details() or ""
     return next((row for row in TABLE if row.code is error.code() and row.fragment in details), _OTHER)

@@ -1,4 +1,4 @@
-"""Hedge: when the first server is late a second one is asked, and the first answer counts."""
+"""Hedge: if the first server is late, a second server is asked, and the first answer counts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from act_inference_ros.inference.triton.errors import CallFailed
 from act_inference_ros.inference.triton.remote_server import RemoteServer
 
 LATE = 3.0
-"""A server is late that takes so many times as long as answers usually take."""
+"""A server is late if it takes this many times as long as answers usually take."""
 SHORTEST_S = 0.05
-"""No server is called late before this."""
+"""No server counts as late before this time."""
 REMEMBERED = 50
 THREADS_PER_SERVER = 8
-"""A request to a server that is frozen keeps its thread until its deadline."""
+"""A request to a server that hangs keeps its thread until its deadline."""
 
 Chunk = npt.NDArray[np.float32]
 
 
 class Hedge:
-    """Asks one server, then others. `timeout_s` is that of each request, s."""
+    """Asks one server, then others. `timeout_s` is the time limit of each request, s."""
 
     def __init__(self, timeout_s: float, n_servers: int) -> None:
         self._timeout_s = timeout_s
@@ -40,7 +40,7 @@ class Hedge:
 
     @property
     def late_s(self) -> float:
-        """After how long a server is late, s: in any case early enough for each of them to be asked in time."""
+        """After how long a server is late, s: always early enough to ask each of the servers in time."""
         usual_s = median(self._took) if self._took else self._timeout_s
         return min(max(SHORTEST_S, LATE * usual_s), self._timeout_s / self._n_servers)
 
@@ -49,17 +49,17 @@ class Hedge:
         self._took.append(answer_s)
 
     def close(self) -> None:
-        """Start no more threads; those of requests under way end with these."""
+        """Start no more threads; the threads of running requests end with their requests."""
         if self._pool is not None:
             self._pool.shutdown(wait=False)
 
     def first_answer(
         self, servers: Sequence[RemoteServer], ask: Callable[[RemoteServer], Chunk], deadline: float
     ) -> tuple[Chunk, RemoteServer]:
-        """Return the first chunk, and the server it is from.
+        """Return the first chunk and the server that computed it.
 
-        Raises what `CallFailed.together` makes of the failures if no server has one by `deadline` (monotonic clock,
-        s), and whatever else `ask` raises.
+        If no server has a chunk by `deadline` (monotonic clock, s), raises the error that `CallFailed.together` makes
+        of the failures. Other errors of `ask` are raised unchanged.
         """
         if self._pool is None:
             return self._alone(servers[0], ask)
@@ -70,7 +70,7 @@ class Hedge:
                 server = waiting.pop(0)
                 try:
                     asked[self._pool.submit(ask, server)] = server, time.monotonic()
-                except RuntimeError as error:  # it was closed in this moment
+                except RuntimeError as error:  # it was closed at this moment
                     raise NotReadyError("the inference client is closed; create another one") from error
             until = min(deadline, time.monotonic() + self.late_s) if waiting else deadline
             done, _ = wait(asked, max(0.0, until - time.monotonic()), FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""What policy a server has, found out over one connection: the contract in its configuration, and one inference."""
+"""Finds out over one connection which policy a server has: by the contract in its configuration and one inference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from act_inference_ros.inference.triton.options import TritonOptions
 from act_inference_ros.spec import PolicySpec
 
 PROBE_ID = "probe"
-"""The request id of an inference that is no robot's."""
+"""The request id of an inference that is not for a robot."""
 
 
 def source(address: str, options: TritonOptions) -> str:
@@ -27,15 +27,15 @@ def source(address: str, options: TritonOptions) -> str:
 
 
 def zeros(spec: PolicySpec) -> dict[str, Any]:
-    """An observation of nothing but zeros."""
+    """An observation with all values zero."""
     vectors: dict[str, Any] = {key: np.zeros(dim, np.float32) for key, dim in spec.vectors.items()}
     return vectors | {image.key: np.zeros(image.shape, np.uint8) for image in spec.images}
 
 
 def look(channel: TritonChannel, options: TritonOptions, deadline: float) -> Contract:
-    """Read the contract and have the policy infer, for what a server says of its health proves nothing.
+    """Read the contract and run one inference, because a server's health report is unreliable.
 
-    The spec has the policy_id that was stated. Images go over gRPC. Raises CallFailed or BadOutputError.
+    The spec has the policy_id that the server stated. Images go over gRPC. Raises CallFailed or BadOutputError.
     """
     contract = read_served_contract(channel, options, deadline)
     encoder = RequestEncoder(contract, options.model, options.version, timeout_s=options.timeout_s)
@@ -47,7 +47,7 @@ def look(channel: TritonChannel, options: TritonOptions, deadline: float) -> Con
 
 
 def read_served_contract(channel: TritonChannel, options: TritonOptions, deadline: float) -> Contract:
-    """Read what the model's configuration says of a policy. Raises CallFailed."""
+    """Read the policy's contract from the model's configuration. Raises CallFailed."""
     config = read_model_config(channel, options, deadline)
     try:
         return read_contract(config, source(channel.address, options))
@@ -56,7 +56,7 @@ def read_served_contract(channel: TritonChannel, options: TritonOptions, deadlin
 
 
 def read_model_config(channel: TritonChannel, options: TritonOptions, deadline: float) -> Any:
-    """Read the model's ModelConfig. Raises CallFailed, which lists the models if there is no such one."""
+    """Read the model's ModelConfig. Raises CallFailed, which lists the server's models if this one does not exist."""
     request = service_pb2.ModelConfigRequest(name=options.model, version=options.version)
     try:
         return channel.call("ModelConfig", request, deadline).config
@@ -72,7 +72,7 @@ def read_model_config(channel: TritonChannel, options: TritonOptions, deadline: 
 
 
 def _what_is_there(channel: TritonChannel, options: TritonOptions, deadline: float) -> CallFailed:
-    """An error that lists the server's models, instead of one that says no."""
+    """An error that lists the server's models, instead of one that only reports the missing model."""
     wanted = options.model + (f" version {options.version}" if options.version else "")
     models = channel.call("RepositoryIndex", service_pb2.RepositoryIndexRequest(), deadline).models
     there = [f"{m.name} {f'version {m.version} ' if m.version else ''}{m.state or 'not loaded'}" for m in models]

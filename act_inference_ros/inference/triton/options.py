@@ -17,9 +17,9 @@ DEFAULT_TIMEOUT_S = 1.0
 DEFAULT_WAIT_S = 10.0
 MAX_TIMEOUT_S, MAX_WAIT_S = 3600.0, 86400.0
 DEFAULT_TOKEN_HEADER = "triton-grpc-protocol-x-token"  # noqa: S105 - the name of a header
-"""What a Triton started with `--grpc-restricted-protocol=...:x-token=SECRET` looks for."""
+"""The header that a Triton started with `--grpc-restricted-protocol=...:x-token=SECRET` reads."""
 MAX_RESPONSE_BYTES = 2**26
-"""Four times the largest chunk that a spec may have: what a server answers must not fill this machine's memory."""
+"""Four times the largest chunk of a spec: a server's answer must not fill this machine's memory."""
 
 TLS_VARIABLE = "TRITON_TLS"
 TOKEN_VARIABLE = "TRITON_TOKEN"  # noqa: S105 - the name of a variable
@@ -34,14 +34,14 @@ FROM_ENVIRONMENT = {
     "key_file": "TRITON_KEY_FILE",
     "token_file": "TRITON_TOKEN_FILE",
 }
-"""Option -> environment variable that stands in for an empty one."""
+"""Option -> environment variable that is used if the option is empty."""
 
 
 @dataclass(frozen=True)
 class TritonOptions:
     """How to reach a model. Files are PEM, times seconds.
 
-    A token is named by its file and never kept here: options may be printed.
+    A token is given by its file and never kept here, because options may be printed.
     """
 
     server: str = DEFAULT_SERVER
@@ -58,7 +58,7 @@ class TritonOptions:
     shared_memory: str = "auto"
 
     def check(self) -> None:
-        """Raise ConfigurationError for what cannot be right or does not fit together."""
+        """Raise ConfigurationError for values that are wrong or contradict each other."""
         check_number("timeout_s", self.timeout_s, 0.0, MAX_TIMEOUT_S, above=True)
         check_number("wait_s", self.wait_s, 0.0, MAX_WAIT_S)
         check_flag("tls", self.tls)
@@ -91,7 +91,7 @@ class TritonOptions:
 
     @property
     def secure(self) -> bool:
-        """Whether connections are encrypted: wanted, or implied by a certificate."""
+        """Whether connections are encrypted: by `tls`, or because a certificate is given."""
         return self.tls or bool(self.ca_file or self.certificate_file)
 
 
@@ -102,5 +102,5 @@ def chosen(name: str, given: str | int | PathLike[str] | None) -> str:
 
 
 def chosen_tls(given: bool) -> bool:
-    """Whether to encrypt: wanted here, or by the environment."""
+    """Whether to encrypt: by the argument or by the environment."""
     return given or os.environ.get(TLS_VARIABLE, "") not in ("", "0")

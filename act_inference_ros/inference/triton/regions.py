@@ -1,4 +1,4 @@
-"""Inference with the images in shared memory: regions made, registered with the server, reused and released."""
+"""Inference with the images in shared memory: regions are made, registered with the server, reused and released."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from act_inference_ros.inference.triton.shared_memory import Region, is_stale
 from act_inference_ros.program.shared_memory import remove_abandoned_client_regions
 
 MAX_REGIONS = 4
-"""Requests at a time; more of them go over the wire."""
+"""Number of simultaneous requests with shared memory; further requests send their images over gRPC."""
 RELEASE_S = 0.5
-"""How long telling the server that a region ends may take."""
+"""Time limit for telling the server that a region ends."""
 
 
 class NotShared(Exception):
-    """The server does not take a region: `failure` is what it said."""
+    """The server does not accept a region: `failure` is its answer."""
 
     def __init__(self, failure: CallFailed) -> None:
         super().__init__(str(failure))
@@ -31,7 +31,7 @@ class NotShared(Exception):
 
 
 class Regions:
-    """The regions of one client on one server, one for each request in flight. For any thread."""
+    """The regions of one client on one server, one for each running request. For any thread."""
 
     def __init__(self, contract: Contract, channel: TritonChannel, options: TritonOptions) -> None:
         self.contract = contract
@@ -40,14 +40,14 @@ class Regions:
         self._free: list[tuple[Region, RequestEncoder]] = []
         self._made = 0
         self._server = 0
-        """Counts the servers, as far as they did not know the regions of the one before."""
+        """Number of the current server: increased when the server does not know the regions any more."""
         self._closed = False
         self._lock = threading.Lock()  # guards _free, _made and _closed: a region serves one request at a time
 
     def start(self, deadline: float) -> None:
-        """Find out whether the server shares memory with this process, by trying. Raises OSError or CallFailed.
+        """Find out by trying whether the server shares memory with this process. Raises OSError or CallFailed.
 
-        Removes what crashed clients left behind, here and there.
+        Removes the regions of crashed clients, on this machine and in the server's list.
         """
         remove_abandoned_client_regions()
         taken = self._take()
@@ -62,7 +62,7 @@ class Regions:
                 self._unregister(name, deadline)
 
     def infer(self, inputs: Inputs, deadline: float, request_id: str = "") -> Any | None:
-        """Return the ModelInferResponse; None if there is no region to be had. Raises CallFailed or NotShared."""
+        """Return the ModelInferResponse; None if no region is available. Raises CallFailed or NotShared."""
         try:
             taken = self._take()
         except OSError:
@@ -84,7 +84,7 @@ class Regions:
             self._give_back(taken)
 
     def close(self) -> None:
-        """Release the regions: those of requests in flight when these end."""
+        """Release the regions; the regions of running requests are released when these end."""
         with self._lock:
             self._closed = True
             free, self._free = self._free, []
@@ -117,7 +117,7 @@ class Regions:
         try:
             self._channel.call("SystemSharedMemoryRegister", request, deadline)
         except CallFailed as failed:
-            if failed.row is not ALREADY_REGISTERED:  # by this client, for its name is of this process alone
+            if failed.row is not ALREADY_REGISTERED:  # by this client, because its name contains this process
                 raise
         region.registered_at = registering
 
@@ -133,9 +133,9 @@ class Regions:
         return region.registered_at == self._server
 
     def _forget_registrations(self, region: Region) -> None:
-        """The server does not know a region: it was started again, or is another replica, which knows none of them."""
+        """Note that the server does not know a region: it was restarted or replaced, and knows none of them."""
         with self._lock:
-            if region.registered_at == self._server:  # nobody else has found out yet
+            if region.registered_at == self._server:  # no other thread has found out yet
                 self._server += 1
 
     def _release(self, region: Region, deadline: float) -> None:
@@ -148,5 +148,5 @@ class Regions:
         try:
             self._channel.call("SystemSharedMemoryUnregister", request, deadline)
         except CallFailed:
-            # Gone, or used by a request that was given up: then the next client to connect finds it stale.
+            # Gone, or used by a request that was given up: then the next client that connects finds the stale region.
             return

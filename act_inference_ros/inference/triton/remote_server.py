@@ -1,4 +1,4 @@
-"""One Triton server as a client sees it: its contract, its shared memory, whether it answers."""
+"""One Triton server from the client's side: its contract, its shared memory, whether it answers."""
 
 from __future__ import annotations
 
@@ -37,41 +37,41 @@ from act_inference_ros.inference.triton.regions import NotShared, Regions
 from act_inference_ros.spec import PolicySpec, shown_id
 
 TIMEOUTS_BEFORE_RECONNECT = 3
-"""A connection whose other end vanished without a word only shows as silence; a new one finds out."""
+"""A connection whose other end vanished silently only shows as silence, so a new connection is tried."""
 
 _log = logging.getLogger(__name__)
 
 
 class RemoteServer:
-    """Infers on one server. After any failure the contract is checked anew: the model may be another one by then.
+    """Infers on one server. After any failure the contract is checked again, because the model may have been replaced.
 
-    `expected` is the spec that the model must have, once a client has agreed on one. All methods may be called from any
-    thread.
+    `expected` is the spec that the model must have, once a client has agreed on a spec. All methods may be called from
+    any thread.
     """
 
     def __init__(self, address: str, options: TritonOptions) -> None:
         self.address = address
         self.expected: PolicySpec | None = None
         self.answers = False
-        """Whether the last inference was answered, with whatever."""
+        """Whether the last inference call got any reply, even an error."""
         self.reconnects = 0
-        """How often it answered again after it had not."""
+        """How often the server answered again after a failure."""
         self._options = options
         self._channel = TritonChannel(address, options)
         self._regions: Regions | None = None
         self._share = options.shared_memory != "off"
         self._agreed: tuple[Contract, RequestEncoder] | None = None
         self.version = ""
-        """Of the model, as the last answer said it."""
+        """The model's version in the last answer."""
         self.policy_id = ""
-        """As the last answer said it; empty for a model that states none."""
+        """The policy_id in the last answer; empty for a model that states none."""
         self._timeouts = 0
         self.probe_s = 0.0
-        """How long the inference of the last probe took, s."""
+        """Time of the last probe's inference, s."""
         self._answered = False
         self._lost_at = float("-inf")
         self._closed = False
-        self._lock = threading.Lock()  # guards the making of an agreement: one thread asks, the others wait for it
+        self._lock = threading.Lock()  # guards the making of an agreement: one thread asks, the others wait
 
     def infer(self, inputs: Inputs, deadline: float, request_id: str = "") -> npt.NDArray[np.float32]:
         """Return a valid chunk of the expected policy. Raises CallFailed or ObservationError."""
@@ -84,9 +84,9 @@ class RemoteServer:
                 refused = isinstance(failed.error, RejectedInputError)
                 if failed.row is not UNKNOWN_REGION and not refused:
                     raise
-                self._agreed = None  # it was started again, or has another model: agree, register and ask once more
+                self._agreed = None  # the server was restarted or has another model: agree, register and ask once more
                 if self._agree(deadline)[0] == before and refused:
-                    raise  # so the observation is to blame
+                    raise  # so the observation is the cause
                 answer = self._infer(inputs, deadline, request_id)
             self._check_identity(answer)
         except CallFailed as failed:
@@ -100,9 +100,9 @@ class RemoteServer:
         return answer.chunk
 
     def probe(self, deadline: float) -> Contract:
-        """Infer on an observation of zeros, for what a server says of its health proves nothing. Raises as `infer`.
+        """Infer on an observation of zeros, because a server's health report is unreliable. Raises as `infer`.
 
-        The spec of the contract has the policy_id that was stated.
+        The spec of the contract has the policy_id that the server stated.
         """
         try:
             contract, _ = self._agree(deadline)
@@ -115,22 +115,22 @@ class RemoteServer:
         return replace(contract, spec=replace(contract.spec, policy_id=self.policy_id))
 
     def look(self, deadline: float) -> Contract:
-        """Infer once on zeros, whatever policy it is, and expect no other one than before. Raises as `infer`."""
+        """Infer once on zeros, with any policy; `expected` does not change. Raises as `infer`."""
         try:
             return look(self._channel, self._options, deadline)
         except BadOutputError as error:
             raise CallFailed(error, passing=False) from error
 
     def late(self) -> None:
-        """Note that another server had to be asked, because this one took too long."""
+        """Note that another server had to be asked because this one took too long."""
         if self.answers:
             self.answers = False
             self._lost_at = time.monotonic()
 
     def renew(self, deadline: float) -> None:
-        """Begin a new connection beside the one in use: what is behind an address may have grown or moved.
+        """Begin a new connection beside the one in use: new servers may be behind the address, or it may have moved.
 
-        It is used only if the expected policy has computed a chunk over it.
+        The new connection is used only if the expected policy has computed a chunk over it.
         """
         candidate = TritonChannel(self.address, self._options, warn=False)
         try:
@@ -164,7 +164,7 @@ class RemoteServer:
         if regions is not None:
             try:
                 response = regions.infer(encoded, deadline, request_id)
-            except NotShared as refused:  # it shared once: it has moved to a place with another memory
+            except NotShared as refused:  # it shared memory before: it has moved to a place with another memory
                 self._stop_sharing(regions, refused.failure)
         if response is None:
             response = self._channel.infer(encoder.encode(encoded, request_id), deadline)
@@ -194,7 +194,7 @@ class RemoteServer:
         if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise CallFailed.timed_out(self.address)
         try:
-            agreed = self._agreed  # others may take it away again at any time
+            agreed = self._agreed  # other threads may remove it at any time
             if agreed is None:
                 self._channel.renew_token()
                 contract = self._read_contract(deadline)
@@ -211,7 +211,7 @@ class RemoteServer:
 
     def _read_contract(self, deadline: float) -> Contract:
         contract = read_served_contract(self._channel, self._options, deadline)
-        # A configuration is common to all versions of a model: each answer itself says which policy it is of.
+        # All versions of a model have the same configuration, so the policy_id is taken from each answer.
         expected = replace(self.expected or contract.spec, policy_id="")
         differences = spec_differences(expected, contract.spec)
         if differences:
@@ -250,7 +250,7 @@ class RemoteServer:
         self._go_without_sharing(failure)
 
     def _go_without_sharing(self, failure: OSError | CallFailed) -> None:
-        """Images go over gRPC from now on, unless that is not wanted or the failure says nothing about it."""
+        """Send images over gRPC from now on, unless this is forbidden or the failure has another cause."""
         must_share = self._options.shared_memory == "on"
         if isinstance(failure, CallFailed):
             if isinstance(failure.error, (NotReadyError, InferenceTimeoutError)):
@@ -258,7 +258,7 @@ class RemoteServer:
             if failure.row is WRONG_TOKEN:
                 if must_share:
                     raise failure
-                return  # inference will tell whether the token is wrong for everything
+                return  # the next inference will show whether the token is wrong for all calls
         if must_share:
             message = f"{self.address}: shared_memory is on, but not possible with this server: {failure}"
             raise CallFailed(NotReadyError(message), passing=False) from failure
@@ -267,10 +267,10 @@ class RemoteServer:
 
     def _note_answer(self, version: str, began: float) -> None:
         self._timeouts = 0
-        if version != self.version:  # another version may be configured otherwise: look before the next one
+        if version != self.version:  # another version may have another configuration: check it before the next
             self._agreed = None if self.version else self._agreed
             self.version = version
-        # A server that drains still answers what it was asked before it began to refuse.
+        # A server that shuts down still answers requests from before it began to refuse.
         if not self.answers and began > self._lost_at:
             self.answers = True
             if self._answered:

@@ -1,4 +1,4 @@
-"""TLS, mutual TLS and tokens: from files and the environment to what gRPC takes. Secrets get into no message or log."""
+"""TLS, mutual TLS and tokens, from files and the environment to gRPC. Secrets get into no message or log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from act_inference_ros.inference.triton.options import TOKEN_VARIABLE, TritonOpt
 
 
 def channel_credentials(options: TritonOptions) -> grpc.ChannelCredentials | None:
-    """Credentials for TLS, None without. The files are read and checked now: gRPC itself takes anything.
+    """Credentials for TLS, None without TLS. The files are read and checked now, because gRPC itself checks nothing.
 
     Without `ca_file` the server's certificate must be signed by one of gRPC's own roots. Raises ConfigurationError.
     """
@@ -41,7 +41,7 @@ def channel_credentials(options: TritonOptions) -> grpc.ChannelCredentials | Non
 
 
 def is_loopback(address: str) -> bool:
-    """Whether host:port is on this machine by its name, so that nobody else can listen in."""
+    """Whether host:port names this machine, so that nobody else can read the traffic."""
     host = address.rpartition(":")[0].strip("[]")
     if host == "localhost":
         return True

@@ -1,7 +1,7 @@
 """Regions of POSIX shared memory for the images of requests to a server on this machine.
 
-A region is a file in /dev/shm that its maker holds locked (flock): the kernel lets go of the lock however the process
-ends, so that a file nobody locks was left behind by a crash. Process ids would not tell that across containers.
+A region is a file in /dev/shm that its owner keeps locked (flock). The kernel releases the lock whenever the process
+ends, so an unlocked file was left behind by a crash. Process ids would not show that across containers.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ PREFIX = CLIENT_REGION_PREFIX
 
 
 class Region:
-    """Room for one observation's images. Raises OSError if the machine has no (more) shared memory.
+    """Space for one observation's images. Raises OSError if the machine has no (more) shared memory.
 
-    `name` is how a server is to call it, `key` what it hands to shm_open. Not thread-safe.
+    `name` is the region's name for the server, `key` the argument of shm_open. Not thread-safe.
     """
 
     def __init__(self, images: tuple[ImageSpec, ...]) -> None:
         self.images: dict[str, SharedImage] = {}
         self.registered_at: int | None = None
-        """Which of the servers in turn knows it; see `Regions`."""
+        """The number of the server on which the region is registered; see `Regions`."""
         self.size = 0
         self._descriptor, self.name = create_locked(DIRECTORY, f"{PREFIX}{os.getpid()}_")
         for image in images:
@@ -61,7 +61,7 @@ class Region:
             np.copyto(view, inputs[key])
 
     def close(self) -> None:
-        """Give the memory back, once the server does so too; a second call does nothing."""
+        """Release the memory, which is freed when the server has released it too; a second call does nothing."""
         if self._views:
             self._views = {}
             self._map.close()
@@ -74,5 +74,5 @@ class Region:
 
 
 def is_stale(name: str) -> bool:
-    """Whether a server knows a region of ours that is there no more."""
+    """Whether `name`, which a server knows, is a region of ours whose file no longer exists."""
     return name.startswith(PREFIX) and not (DIRECTORY / name).exists()

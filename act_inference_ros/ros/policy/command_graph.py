@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rclpy.node import Node
 
 from act_inference_ros.ros.policy.commands import Outlet
 
 LOOK_AROUND_S = 0.2
-"""How often other publishers are looked for; listeners are counted at every look."""
+"""Period of the search for other publishers; listeners are counted at every call of `look`."""
 
 
 class Heard(NamedTuple):
-    """How many listen to a controller's commands, and the full names of the other nodes that publish on its topic."""
+    """How many nodes listen to a controller's commands, and the full names of other nodes that publish them."""
 
     controller: str
     listeners: int
     others: tuple[str, ...]
+
+
+def publisher_name(endpoint: Any) -> str:
+    """Return the full name of the node that an rclpy TopicEndpointInfo belongs to."""
+    return f"{endpoint.node_namespace.rstrip('/')}/{endpoint.node_name}"
 
 
 class CommandGraph:
@@ -32,7 +37,7 @@ class CommandGraph:
         self._looked = float("-inf")
 
     def look(self) -> Iterator[Heard]:
-        """Give what is known of each controller now."""
+        """Yield what is known now for each controller."""
         if time.monotonic() >= self._looked + LOOK_AROUND_S:
             self._looked = time.monotonic()
             self._others = {name: self._others_on(outlet.topic_name) for name, outlet in self._outlets.items()}
@@ -43,7 +48,7 @@ class CommandGraph:
         if topic is None:
             return ()
         found = self._node.get_publishers_info_by_topic(topic)
-        names = [f"{each.node_namespace.rstrip('/')}/{each.node_name}" for each in found]
+        names = [publisher_name(each) for each in found]
         ours = self._node.get_fully_qualified_name()
-        twins = [f"another {ours}"] if names.count(ours) > 1 else []  # started twice: two of one name
+        twins = [f"another {ours}"] if names.count(ours) > 1 else []  # two nodes of one name
         return (*sorted(set(names) - {ours}), *twins)

@@ -1,9 +1,10 @@
-"""CommandOutlet: from a commander's commands to the messages on its controller's topic, in order."""
+"""CommandOutlet: turns a commander's commands into messages on its controller's topic, in order."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from rclpy.duration import Duration
@@ -19,11 +20,11 @@ class Outlet(Protocol):
 
     @property
     def topic_name(self) -> str | None:
-        """The topic on which others may publish, too; None where the commands go to no topic."""
+        """The command topic, on which other nodes may publish, too; None if the commands go to no topic."""
 
     @property
     def outcome(self) -> str | None:
-        """What came of the last command, in words; None where nobody tells."""
+        """The result of the last command, in words; None if the controller reports none."""
 
     def send(self, command: Command) -> None:
         """Keep a command; a commander's `Send`."""
@@ -33,20 +34,20 @@ class Outlet(Protocol):
 
     @property
     def listeners(self) -> int:
-        """How many controllers would hear a command now."""
+        """Return how many controllers would receive a command now."""
 
-    def settle(self, timeout_s: float) -> None:
-        """Wait until the controller has the last command, but not longer than `timeout_s`."""
+    def settle(self, timeout_s: float) -> bool:
+        """Wait at most `timeout_s` until the controller has the last command; return whether it has."""
 
     def destroy(self, node: Node) -> None:
-        """Let go of what was made on the node."""
+        """Release what was created on the node."""
 
 
 class CommandOutlet:
-    """Takes commands under the session's lock, where it only keeps them; `flush` makes and publishes their messages.
+    """Only stores commands under the session's lock; `flush` makes and publishes their messages later.
 
-    Making a long trajectory's message takes milliseconds, too long for a lock that the next tick waits for. Two threads
-    may flush: what was taken first is published first.
+    Making the message of a long trajectory takes milliseconds, too long for a lock that the next tick waits for. Two
+    threads may flush; the commands are still published in the order in which they came.
     """
 
     outcome: str | None = None
@@ -56,6 +57,8 @@ class CommandOutlet:
         self._publisher = publisher
         # A deque's append and popleft are atomic.
         self._waiting: deque[Command] = deque()
+        self.on_published: Callable[[Any], None] | None = None
+        """Called with each message that was published."""
         self._publishing = threading.Lock()  # keeps the commands in order; nothing is decided under it
 
     def send(self, command: Command) -> None:
@@ -63,12 +66,15 @@ class CommandOutlet:
         self._waiting.append(command)
 
     def flush(self) -> None:
-        """Publish what is kept, oldest first."""
+        """Publish the stored commands, oldest first."""
         with self._publishing:
             while self._waiting:
                 command = self._waiting.popleft()
                 interface, joints = self._controller.interface, self._controller.joints
-                self._publisher.publish(interface.write(make_message, joints, command))
+                message = interface.write(make_message, joints, command)
+                self._publisher.publish(message)
+                if self.on_published is not None:
+                    self.on_published(message)
 
     @property
     def topic_name(self) -> str | None:
@@ -77,13 +83,13 @@ class CommandOutlet:
 
     @property
     def listeners(self) -> int:
-        """How many subscribe to the topic."""
+        """Return the number of subscribers of the topic."""
         return int(self._publisher.get_subscription_count())
 
-    def settle(self, timeout_s: float) -> None:
-        """Wait until what was published is acknowledged."""
-        self._publisher.wait_for_all_acked(Duration(seconds=timeout_s))
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until the published messages are acknowledged."""
+        return bool(self._publisher.wait_for_all_acked(Duration(seconds=timeout_s)))
 
     def destroy(self, node: Node) -> None:
-        """Let go of the publisher."""
+        """Destroy the publisher."""
         node.destroy_publisher(self._publisher)

@@ -1,4 +1,4 @@
-"""ControllerCheck: asks each trajectory controller for its parameters, and says what does not fit."""
+"""ControllerCheck: asks each trajectory controller for its parameters, and reports those that do not fit."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from act_inference_ros.robot.devices import Controller
 from act_inference_ros.ros.policy.controller_states import controller_node
 
 PATIENCE_S = 5.0
-"""How long a controller's parameter service is waited for, and then its answers, before that is said."""
+"""Wait for a controller's parameter service, and then for its answers, before the delay is reported."""
 LOOK_S = 0.2
-"""Between two looks for the service."""
+"""Period of the check for the service."""
 
 
 class ControllerCheck:
-    """Asks whenever a controller's parameter service appears: late, or again; `look` is called often, from one thread.
+    """Asks each time a controller's parameter service appears, even late or again; call `look` often, from one thread.
 
-    `findings` maps each controller to what was found, for the diagnostics; what could not be checked is found, too.
-    `shown` is called with each controller, why its trajectories must not overlap, None if they may, and whether the
-    states that it publishes have its speed.
+    `findings` maps each controller to the findings for the diagnostics, including what could not be checked. `shown`
+    is called with three values for each controller: the controller, why its trajectories must not overlap (None if they
+    may), and whether the states that it publishes contain its speed.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ControllerCheck:
         self._looked = -math.inf
 
     def look(self) -> None:
-        """Go on asking; say what was found."""
+        """Continue to ask, and report what was found."""
         now = time.monotonic()
         if now < self._looked + LOOK_S:
             return
@@ -63,7 +63,7 @@ class ControllerCheck:
                 self._tell(each, [f"it shows no parameters ({each.service} {state}), so they are not checked"])
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         for each in self._questions:
             each.close()
         self._questions = []
@@ -89,10 +89,10 @@ class ControllerCheck:
 
 
 class _Questions:
-    """The requests to one controller: one parameter each, because an unknown one empties an answer.
+    """The requests to one controller, one parameter each, because one unknown parameter makes an answer empty.
 
-    They are asked anew after the service was away, since what comes back may be another controller, and where an
-    answer is overdue. `told` is for the user of this class, and False again once they are asked anew.
+    They are sent again after the service was away (another controller may have come back), and when an answer is
+    overdue. The user of this class sets `told`; it becomes False when the requests are sent again.
     """
 
     def __init__(self, node: Node, controller: Controller) -> None:
@@ -104,10 +104,10 @@ class _Questions:
         self._client = node.create_client(GetParameters, self.service)
         self._futures: dict[str, Any] = {}
         self._since = time.monotonic()
-        """When the service was begun to be waited for, or asked."""
+        """Time at which the wait for the service, or for its answers, began."""
 
     def look(self, now: float) -> None:
-        """Ask what is to be asked."""
+        """Send the requests that are due."""
         there = self._client.service_is_ready()
         changed, self.there = there != self.there, there
         if changed or (there and self.told and not self.answered and self.overdue(now)):
@@ -123,15 +123,15 @@ class _Questions:
 
     @property
     def answered(self) -> bool:
-        """Every answer has come."""
+        """Whether every answer has come."""
         return bool(self._futures) and all(future.done() for future in self._futures.values())
 
     def overdue(self, now: float) -> bool:
-        """Whether the service, or an answer of it, has been waited for long enough to say so."""
+        """Whether the service or an answer is so late that it should be reported."""
         return now > self._since + PATIENCE_S
 
     def values(self) -> dict[str, Any]:
-        """Name -> value of the parameters that it knows, of those that were answered."""
+        """Return name -> value of the parameters that the controller knows and has answered."""
         found = {}
         for name, future in self._futures.items():
             answer = future.result() if future.done() else None

@@ -10,16 +10,16 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
 WAIT_S = 5.0
-"""How long a description may take to come."""
+"""Longest wait for a description."""
 GRAPH_S = 0.5
-"""How long it may take to learn that somebody publishes one."""
+"""Longest wait to discover a publisher of a description."""
 
 
 def published_description(node: Node, topic: str, needed: bool) -> str:
-    """Return the URDF text on `topic`, empty where there is none.
+    """Return the URDF text on `topic`; empty if there is none.
 
-    Waits at most WAIT_S, and GRAPH_S where nobody publishes it and it is not `needed`. May be called from a callback
-    of `node`: it listens with a node of its own.
+    Waits at most WAIT_S, or GRAPH_S if no node publishes it and it is not `needed`. A callback of `node` may call this:
+    it listens with a node of its own.
     """
     if not topic or not (needed or _is_published(node, node.resolve_topic_name(topic))):
         return ""

@@ -1,4 +1,4 @@
-"""Which outlet a controller's interface asks for: a publisher on its topic, or a client of its action server."""
+"""Makes the outlet for a controller's interface: a publisher on its topic, or a client of its action server."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ COMMAND_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def make_outlet(node: Node, controller: Controller, shadow: bool) -> Outlet:
-    """Make the outlet of a controller; with `shadow` its messages go to `~/shadow/<controller>`, goals' commands, too.
+    """Make the outlet of a controller; with `shadow`, messages and goals' commands go to `~/shadow/<controller>`.
 
-    Raises MissingDependencyError, naming the package to install, where a type is not there.
+    Raises MissingDependencyError, which names the package to install, if a message type is missing.
     """
     kind, action = message_class(controller.interface.message_type), controller.interface.action
     if shadow or action is None:

@@ -9,73 +9,95 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNodeMixin, State, TransitionCallbackReturn
+from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import Trigger
 
 from act_inference_ros.errors import ActInferenceError
 from act_inference_ros.execution.operator import REQUESTS as OPERATOR_REQUESTS
-from act_inference_ros.execution.plan_age import check_plan_age
 from act_inference_ros.execution.states import Answer
-from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.program.exit_status import FAULT, MISTAKE, OK
 from act_inference_ros.program.signals import StopSignals
-from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.parameters import PARAMETERS
 from act_inference_ros.ros import declared_parameters as parameters
-from act_inference_ros.ros.command_line import initialise, readable_ros_errors
-from act_inference_ros.ros.policy.description import published_description
+from act_inference_ros.ros.command_line import initialise, parameter_files, readable_ros_errors
+from act_inference_ros.ros.policy.black_box import ASKED, BlackBox
+from act_inference_ros.ros.policy.configuring import REASON as CONFIGURING
+from act_inference_ros.ros.policy.configuring import Configuring
 from act_inference_ros.ros.policy.diagnostics import DiagnosticReport
+from act_inference_ros.ros.policy.opening import SessionOpener
+from act_inference_ros.ros.policy.parameter_changes import take_change
+from act_inference_ros.ros.policy.parameter_mistakes import explained
 from act_inference_ros.ros.policy.session import PolicySession
+from act_inference_ros.ros.policy.status import NOT_ACTIVE, STATUS_QOS, status_message
 from act_inference_ros.ros.policy.status import PERIOD_S as STATUS_PERIOD_S
-from act_inference_ros.ros.policy.status import STATUS_QOS, status_message
 
 NODE_NAME = "policy_node"
 DIAGNOSTICS_PERIOD_S = 1.0
 
 LOOK_S = 0.2
-"""How often the main thread looks whether the executor has ended by itself."""
+"""Period at which the main thread checks whether the executor has ended by itself."""
 EXIT_S = 1.0
-"""How long the threads of the node may take to end, all together; what takes longer ends with the process."""
+"""How long all threads of the node together may take to end; slower ones end with the process."""
 
 
-class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
+class PolicyNode(LifecycleNodeMixin, Node):  # type: ignore[misc]  # rclpy is untyped
     """The managed node.
 
-    `failure` is set when a transition is refused: the one error that says why. `ending`: told to end by `end`.
+    `failure` is set when a transition is refused, to the error that says why. `ending` is true once `end` was called.
     """
 
     def __init__(self, **node_options: Any) -> None:
-        super().__init__(NODE_NAME, automatically_declare_parameters_from_overrides=True, **node_options)
+        Node.__init__(
+            self,
+            NODE_NAME,
+            automatically_declare_parameters_from_overrides=True,
+            # A camera's parameters may be set before a list names the camera; `_on_set_parameters` refuses other names.
+            allow_undeclared_parameters=True,
+            **node_options,
+        )
+        # As in rclpy's LifecycleNode, except that its services have their own callback group, so that they answer
+        # questions about the state during a transition, too.
+        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
+        self._configuring = Configuring(self.get_logger())
         self.failure: Exception | None = None
+        self.parameter_files: Sequence[str] = ()
+        """The parameter files that the command line names."""
         self._session: PolicySession | None = None
         self.ending = False
+        self._opener = SessionOpener(self, self._configuring, lambda: self.ending, self._on_fault, self._tell_status)
+        self.over = False
+        """The node was shut down, and the shutdown request has been answered."""
+        self._finalized = False
         self.fault: Exception | None = None
-        """What nobody foresaw: the node must not go on half."""
-        self._description = ""
+        """An unforeseen error: the node must end, because it cannot run with only some of its parts."""
         parameters.declare_all(self)
         self._report = DiagnosticReport(self.get_fully_qualified_name())
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._status = self.create_publisher(DiagnosticStatus, "~/status", STATUS_QOS)
-        # Wall time: a simulation's clock that stands still is worth a diagnosis, too.
+        # Wall time, so that diagnostics also come while a simulation's clock stands still.
         wall = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._diagnose, clock=wall)
-        self.create_timer(STATUS_PERIOD_S, self._tell_status, clock=wall)
+        self.create_timer(STATUS_PERIOD_S, self._look_around, clock=wall)
         for request in OPERATOR_REQUESTS:
             self.create_service(Trigger, f"~/{request}", functools.partial(self._on_request, request))
+        self.create_service(Trigger, "~/dump", self._on_dump)
         self._tell_status()
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
     @property
     def starts_by_itself(self) -> bool:
-        """Nobody else manages this node's lifecycle."""
+        """Whether the node starts without a lifecycle manager."""
         return self.get_parameter("autostart").value is not False
 
     def start(self) -> bool:
@@ -84,16 +106,21 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         return bool(self.trigger_configure() == succeeded and self.trigger_activate() == succeeded)
 
     def on_configure(self, state: State) -> TransitionCallbackReturn:
-        """Read the parameters, make the client, check that parameters and policy fit each other."""
+        """Read the parameters, create the client, check that parameters and policy fit each other."""
+        self._configuring.begin()
         try:
-            self._session = self._configure()
+            self._declare()
+            self._session = self._opener.open(parameters.in_force(self))
         except Exception as problem:  # rclpy would swallow it
-            return self._failed("configure", problem)
+            name, given = self.get_fully_qualified_name(), parameters.given(self)
+            return self._failed("configure", explained(problem, name, self.parameter_files, given))
+        finally:
+            self._configuring.end()
         self.failure = None
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: State) -> TransitionCallbackReturn:
-        """Subscribe, infer, command."""
+        """Begin to subscribe, infer and command."""
         if self.ending or self._session is None:
             return TransitionCallbackReturn.FAILURE
         try:
@@ -101,7 +128,7 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         except Exception as problem:
             self._session.deactivate()
             return self._failed("activate", problem)
-        if self.ending:  # told so meanwhile, perhaps before there was anything to stop
+        if self.ending:  # `end` was called meanwhile, perhaps before there was a session
             self._session.stop("shutting down")
             return TransitionCallbackReturn.FAILURE
         self._tell_status()
@@ -123,32 +150,38 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
 
     def on_shutdown(self, state: State) -> TransitionCallbackReturn:
         """Hold, then release everything."""
+        self._finalized, self.failure = True, None
         return self._release("shutdown")
 
     def end(self) -> None:
-        """Hold, in whatever state, and become active no more; safe from any thread."""
+        """Hold, in any lifecycle state, and never become active again; safe from any thread."""
         self.ending = True
         if self._session is not None:
             self._session.stop("shutting down")
-            with contextlib.suppress(Exception):  # ROS may be gone; what matters was told to the controllers
+            with contextlib.suppress(Exception):  # ROS may be gone; the controllers have their last command
                 self._tell_status()
 
     def close_client(self) -> None:
-        """Release what the policy holds of this machine and of a server; may wait for a chunk being computed."""
+        """Release the policy's resources on this machine and on a server; may wait for a chunk being computed."""
         if self._session is not None:
             self._session.close_client()
 
-    def leave_ros(self) -> None:
-        """Let go of the DDS participant, after rclpy.shutdown; the node cannot be used any more.
+    def close_black_box(self) -> None:
+        """Wait a moment until the black box has written its pending dumps."""
+        if self._session is not None:
+            self._session.black_box.close()
 
-        rclpy destroys the node then, but forgets the state machine of a lifecycle node, which keeps the participant
+    def leave_ros(self) -> None:
+        """Release the DDS participant, after rclpy.shutdown; the node cannot be used any more.
+
+        rclpy.shutdown destroys the node, but not the state machine of a lifecycle node, which keeps the participant
         until the interpreter ends.
         """
         self.destroy_node()
         self._state_machine.destroy_when_not_in_use()
 
     def _failed(self, transition: str, problem: Exception) -> TransitionCallbackReturn:
-        """Say and remember why; a traceback is for what is not a user's mistake."""
+        """Log and remember the reason, with a traceback unless it is a user's mistake."""
         if self.ending:  # ROS was shut down under us
             return TransitionCallbackReturn.FAILURE
         self.failure = problem
@@ -158,24 +191,13 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
             self.get_logger().error(f"{transition} failed:\n{''.join(traceback.format_exception(problem))}")
         return TransitionCallbackReturn.FAILURE
 
-    def _configure(self) -> PolicySession:
-        parameters.declare_all(self)
-        given = parameters.given(self)
-        configuration = RobotConfiguration.from_parameters(given)
-        parameters.check_topics(self, configuration)
-        client = InferenceClient.create(**configuration.client_arguments)
+    def _declare(self) -> None:
+        # Without the callback: each of a hundred declarations would have all parameters checked again.
+        self.remove_on_set_parameters_callback(self._on_set_parameters)
         try:
-            configuration.check_fits(client.spec)
-            # After the policy was loaded: by then the graph is known.
-            needed = bool(configuration.unlimited_joints) and not configuration.robot_description
-            self._description = published_description(self, configuration.robot_description_topic, needed)
-            configuration = RobotConfiguration.from_parameters(given, self._description)
-            configuration.check_limits()
-            check_plan_age(configuration, client.warm_up_s)
-            return PolicySession(self, configuration, client, self._on_fault, self._tell_status)
-        except BaseException:
-            client.close()
-            raise
+            parameters.declare_all(self)
+        finally:
+            self.add_on_set_parameters_callback(self._on_set_parameters)
 
     def _release(self, transition: str) -> TransitionCallbackReturn:
         session, self._session = self._session, None
@@ -187,7 +209,7 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         return TransitionCallbackReturn.SUCCESS
 
     def _end_with(self, transition: str, problem: Exception) -> TransitionCallbackReturn:
-        """Say what nobody foresaw, and end: rclpy would swallow it, and the node go on half."""
+        """Log an unforeseen error, and end: rclpy would swallow it, and the node would continue with missing parts."""
         if not self.ending:  # else ROS was shut down under us
             self.fault = problem
             self.get_logger().error(f"{transition} failed:\n{''.join(traceback.format_exception(problem))}")
@@ -195,41 +217,61 @@ class PolicyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
 
     def _diagnose(self) -> None:
         stamp = self.get_clock().now().to_msg()
-        if self._session is not None and self._session.active:
-            report = self._session.diagnose(self._report, stamp, DIAGNOSTICS_PERIOD_S)
+        awaited = self._configuring.detail
+        if self._session is not None:
+            report = self._session.diagnose(self._report, stamp, self.failure)
+        elif awaited is not None:
+            report = self._report.configuring(stamp, awaited)
         else:
-            report = self._report.idle(stamp, "inactive" if self._session else "unconfigured", self.failure)
+            report = self._report.idle(stamp, "finalized" if self._finalized else "unconfigured", self.failure)
         self._diagnostics.publish(report)
+
+    def _look_around(self) -> None:
+        self._configuring.look()
+        self._tell_status()
+        if self._finalized and not self.over:  # by now the answer to the shutdown request has been sent
+            self._diagnose()
+            self.over = True
 
     def _tell_status(self) -> None:
         name = self.get_fully_qualified_name()
-        self._status.publish(status_message(name, None) if self._session is None else self._session.status(name))
+        if self._session is None:
+            message = status_message(name, self._configuring.standing or NOT_ACTIVE, None)
+        else:
+            message = self._session.status(name)
+        self._status.publish(message)
 
     def _on_fault(self, fault: Exception) -> None:
         self.fault = fault
 
     def _on_request(self, request: str, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Answer one of the operator's services."""
-        if self._session is None:
-            answer = Answer(request == "reset", "the node is not configured")
-        else:
-            answer = self._session.ask(request)
+        answer = self._answer_without_session(request) if self._session is None else self._session.ask(request)
+        response.success, response.message = answer.accepted, answer.message
+        return response
+
+    def _answer_without_session(self, request: str) -> Answer:
+        if self._finalized:
+            return Answer(False, "the node has been shut down; start it again")
+        awaited = self._configuring.detail
+        why = "the node is not configured" if awaited is None else f"{CONFIGURING}: {awaited}"
+        return Answer(request == "reset", why)  # there is no plan to forget
+
+    def _on_dump(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        black_box = BlackBox() if self._session is None else self._session.black_box
+        answer = black_box.dump(ASKED)
         response.success, response.message = answer.accepted, answer.message
         return response
 
     def _on_set_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
-        if self._session is None:
-            return SetParametersResult(successful=True)  # configure will check everything together
-        before = parameters.given(self)
-        values = before | {change.name: change.value for change in changes if not parameters.is_of_rclpy(change.name)}
-        fixed = {change.name for change in changes if change.name in before} - parameters.live_names(values)
-        if fixed:
-            reason = f"{', '.join(sorted(fixed))}: read at configure; deactivate and clean up first"
+        new = {change.name: change.value for change in changes if not parameters.is_of_rclpy(change.name)}
+        if new and self._configuring.detail is not None:
+            reason = "the node is being configured with the values before; set it again when that is over"
             return SetParametersResult(successful=False, reason=reason)
         try:
-            configuration = RobotConfiguration.from_parameters(values, self._description)
-            configuration.check_limits()
-            self._session.apply(configuration)
+            take_change(
+                parameters.in_force(self), new, self._session, self._opener.description, self.get_fully_qualified_name()
+            )
         except ActInferenceError as refusal:
             return SetParametersResult(successful=False, reason=str(refusal))
         return SetParametersResult(successful=True)
@@ -242,7 +284,7 @@ listens to  each camera's topic, state.topic
 publishes   each controller's topic, ~/action_chunk (JointTrajectory in the policy's units), ~/status, /diagnostics
 asks        gripper actions (parallel_gripper_action, gripper_action) for goals
 offers      std_srvs/Trigger: ~/pause ~/resume ~/stop ~/clear_stop ~/go_to_start, ~/reset (forget the plan, as between
-            episodes); lifecycle transitions
+            episodes), ~/dump (write the black box); lifecycle transitions
 """
 
 
@@ -250,9 +292,11 @@ def main(args: list[str] | None = None) -> int:
     """Run policy_node until it is told to stop; returns the exit status."""
     signals = StopSignals()
     try:
-        initialise([NODE_NAME, *(sys.argv[1:] if args is None else args)], _DESCRIPTION, PARAMETERS)
+        arguments = [NODE_NAME, *(sys.argv[1:] if args is None else args)]
+        initialise(arguments, _DESCRIPTION, PARAMETERS)
         with readable_ros_errors():
             node = PolicyNode()
+        node.parameter_files = parameter_files(arguments)
         return _leave(node, _run(node, signals))
     except ActInferenceError as mistake:
         print(f"{NODE_NAME}: {mistake}", file=sys.stderr)
@@ -262,7 +306,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _run(node: PolicyNode, signals: StopSignals) -> int:
-    """Spin in another thread, so that nothing the executor does delays the answer to a signal."""
+    """Spin in another thread, so that the executor's work does not delay the reaction to a signal."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     faults: list[BaseException] = []
@@ -285,12 +329,13 @@ def _run(node: PolicyNode, signals: StopSignals) -> int:
     thread = threading.Thread(target=spin, name="executor", daemon=True)
     thread.start()
     told = False
-    while not told and not over.is_set() and node.fault is None:
+    while not told and not over.is_set() and node.fault is None and not node.over:
         told = signals.wait(LOOK_S)
     node.end()
     rclpy.try_shutdown()
+    node.close_black_box()
     threading.Thread(target=node.close_client, name="closing", daemon=True).start()
-    # A request to a server ends when the client is closed; only then its shared memory can be given back.
+    # A request to a server ends when the client is closed; only then can its shared memory be released.
     end = time.monotonic() + EXIT_S
     for each in _daemons():
         each.join(max(0.0, end - time.monotonic()))
@@ -302,11 +347,10 @@ def _run(node: PolicyNode, signals: StopSignals) -> int:
 
 
 def _leave(node: PolicyNode, status: int) -> int:
-    """Return the status; or end right here if a thread is still computing a chunk or loading a policy.
+    """Return the status, or end the process here if a thread is still computing a chunk or loading a policy.
 
-    A thread that comes back from torch while the interpreter is torn down ends in std::terminate. But nothing that the
-    interpreter's end would do is then done: so the DDS participant goes first, which would leave megabytes of shared
-    memory behind.
+    A thread that returns from torch during the interpreter's shutdown ends in std::terminate. Ending here skips that
+    shutdown, so the DDS participant is released before: otherwise it would leave megabytes of shared memory behind.
     """
     if _daemons():
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""PolicySession: all that exists between configure and cleanup: client, pipeline, topics, timers, inference thread."""
+"""PolicySession: everything between configure and cleanup: client, pipeline, topics, timers, inference thread."""
 
 from __future__ import annotations
 
@@ -23,19 +23,22 @@ from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.execution.controller_state import ControllerState
 from act_inference_ros.execution.pipeline import Pipeline
-from act_inference_ros.execution.states import Answer, State
+from act_inference_ros.execution.states import Answer, Standing, State
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.interfaces import TRANSPORTS, duration, stamp
+from act_inference_ros.interfaces import TRANSPORTS, Command, duration, stamp
 from act_inference_ros.observation import optional
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import Controller
 from act_inference_ros.ros.messages import make_message, message_class
+from act_inference_ros.ros.policy.black_box import BlackBox
+from act_inference_ros.ros.policy.clock_watch import ClockWatch
 from act_inference_ros.ros.policy.command_graph import CommandGraph
-from act_inference_ros.ros.policy.commands import Outlet
+from act_inference_ros.ros.policy.commands import CommandOutlet, Outlet
 from act_inference_ros.ros.policy.controller_check import ControllerCheck
 from act_inference_ros.ros.policy.controller_states import ControllerStates
-from act_inference_ros.ros.policy.diagnostics import DiagnosticReport
+from act_inference_ros.ros.policy.diagnostics import DiagnosticReport, policy_values
+from act_inference_ros.ros.policy.input_graph import InputGraph, expected_inputs
 from act_inference_ros.ros.policy.outlets import make_outlet
 from act_inference_ros.ros.policy.state_log import StateLog
 from act_inference_ros.ros.policy.status import status_message
@@ -43,17 +46,19 @@ from act_inference_ros.ros.policy.worker import InferenceWorker
 from act_inference_ros.spec import Chunk, shown_id
 
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+ENABLING_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 REST_S = 0.5
-"""How long the way to rest may take when commanding ends; simulated time may stand still."""
-ACKNOWLEDGE_S = 0.1
-"""How long the last command may take to be acknowledged when commanding ends."""
+"""How long the braking may take when commanding ends; wall time, because simulated time may stand still."""
+ACKNOWLEDGE_S = 2.0
+"""How long all controllers together may take to acknowledge the last command when commanding ends.
+If the node ended sooner, the command would be lost: DDS drops undelivered messages of a publisher that is gone."""
 
 
 class PolicySession:
-    """A configured policy on `node`; what it may command is decided by the pipeline's supervisor.
+    """A configured policy on `node`; the pipeline's supervisor decides what it may command.
 
-    `on_fault` is called with what nobody foresaw, from whatever thread it happened in, after every controller was told
-    to hold; `on_change` whenever the state has changed.
+    `on_fault` is called with an unforeseen error, from the thread in which it happened, after every controller was told
+    to hold. `on_change` is called whenever the state has changed.
     """
 
     def __init__(
@@ -63,21 +68,23 @@ class PolicySession:
         client: InferenceClient,
         on_fault: Callable[[Exception], None],
         on_change: Callable[[], None],
+        black_box: BlackBox | None = None,
     ) -> None:
         self.configuration = configuration
         self._node = node
         self._client = client
         self._on_fault = on_fault
         self._on_change = on_change
+        self.black_box = black_box or BlackBox()
         self._log = StateLog(node.get_logger())
         self._worker: InferenceWorker | None = None
         self._check: ControllerCheck | None = None
         self._states: ControllerStates | None = None
         self._subscriptions: list[Any] = []
         self._timer: Any = None
-        self._ticked = time.monotonic()
+        self._clock = ClockWatch(node)
         self._outlets: dict[str, Outlet] = {}
-        # Tried now: whether cv_bridge works takes most of a second to find out, too long once images come.
+        # Tried now: the test whether cv_bridge works takes most of a second, too long once images come.
         optional.cv_bridge()
         self._inputs = bind_inputs(configuration, client.spec, client.takes_jpeg)
         self._chunk_publisher = node.create_publisher(JointTrajectory, "~/action_chunk", 10)
@@ -96,6 +103,7 @@ class PolicySession:
             warm_up_s=client.warm_up_s,
         )
         self._graph = CommandGraph(node, self._outlets)
+        self._input_graph = InputGraph(node, expected_inputs(configuration, SENSOR_QOS, ENABLING_QOS))
 
     @property
     def active(self) -> bool:
@@ -115,15 +123,17 @@ class PolicySession:
             self._flush,
             self._publish_chunk,
             self._on_worker_fault,
+            self.black_box,
         )
         self._worker = worker
-        self._ticked = time.monotonic()
+        self._clock.ticked()
         self._subscribe(worker)
         if not self.configuration.shadow:
-            self._states = ControllerStates(self._node, self.configuration, self._on_controller_state)
+            note = self.black_box.message
+            self._states = ControllerStates(self._node, self.configuration, self._on_controller_state, note)
             self._check = ControllerCheck(self._node, self.configuration, self._on_shown)
         self._timer = self._node.create_timer(self.configuration.tick_period_s, self._tick)
-        with self._deciding() as now:  # before the first chunk: what was known of listeners may be old
+        with self._deciding() as now:  # before the first chunk: the known listeners may be out of date
             for heard in self._graph.look():
                 self._pipeline.supervisor.heard(*heard, now)
         worker.start()
@@ -131,7 +141,7 @@ class PolicySession:
         self._node.get_logger().info(f"active: waiting for {inputs}")
 
     def stop(self, reason: str) -> None:
-        """Hold and command no more; returns when the controllers have the last command (or after ACKNOWLEDGE_S).
+        """Hold and stop commanding; returns when the controllers have the last command (or after ACKNOWLEDGE_S).
 
         Safe from any thread.
         """
@@ -139,16 +149,22 @@ class PolicySession:
             self._come_to_rest(reason)
             with self._deciding() as now:
                 self._pipeline.supervisor.deactivate(now, reason)
+                standing = self._pipeline.supervisor.standing
+            self._log.tell(standing, at_once=True)
         finally:
             worker, self._worker = self._worker, None
             if worker is not None:
-                # An inference in flight may take seconds; its chunk is of an old generation and will be dropped.
+                # An inference in progress may take seconds; its chunk is of an old generation and will be dropped.
                 worker.stop(timeout=0.0)
-        for outlet in self._outlets.values():
-            outlet.settle(ACKNOWLEDGE_S)
+        until = time.monotonic() + ACKNOWLEDGE_S
+        for name, outlet in self._outlets.items():
+            if not outlet.settle(max(0.0, until - time.monotonic())):
+                self._node.get_logger().warning(
+                    f"controller {name}: it did not acknowledge the last command within {ACKNOWLEDGE_S:g} s"
+                )
 
     def _come_to_rest(self, reason: str) -> None:
-        """End the motion; what streams are told of the way to rest is sent from here, since no tick may come."""
+        """End the motion; this method sends the braking targets of streams, since no further tick may come."""
         with self._deciding() as now:
             unfinished = self._pipeline.supervisor.brake(now, reason)
         until = time.monotonic() + REST_S
@@ -158,7 +174,7 @@ class PolicySession:
                 unfinished = self._pipeline.supervisor.finish(now)
 
     def deactivate(self) -> None:
-        """Stop, and let go of the inputs, whatever goes wrong."""
+        """Stop, and release the inputs even if stopping fails."""
         try:
             self.stop("")
         finally:
@@ -177,7 +193,7 @@ class PolicySession:
         self._subscriptions = []
 
     def close_client(self) -> None:
-        """Release the client; may wait for a chunk being computed."""
+        """Release the client; may wait for a chunk that is being computed."""
         self._client.close()
 
     def close(self) -> None:
@@ -187,9 +203,10 @@ class PolicySession:
         finally:
             self.close_client()
             self._destroy_outlets()
+            self.black_box.close()
 
     def ask(self, request: str) -> Answer:
-        """Ask the operator's `request` (the name of a method of `execution.operator.Operator`)."""
+        """Carry out the operator's `request` (the name of a method of `execution.operator.Operator`)."""
         with self._deciding() as now:
             operator = self._pipeline.operator
             if request == "go_to_start":
@@ -200,9 +217,9 @@ class PolicySession:
         return answer
 
     def apply(self, configuration: RobotConfiguration) -> None:
-        """Take the live parameters of a changed configuration.
+        """Apply the live parameters of a changed configuration.
 
-        Raises ConfigurationError for a limit that would be wider than the one that the arm is moving under.
+        Raises ConfigurationError for a limit that would become wider while the arm moves.
         """
         with self._deciding() as now:
             moving = self._pipeline.supervisor.state is State.COMMANDING
@@ -215,16 +232,19 @@ class PolicySession:
         if self._timer is not None:
             self._timer.timer_period_ns = round(self.configuration.tick_period_s * 1e9)
 
-    def diagnose(self, report: DiagnosticReport, stamp: Time, period_s: float) -> DiagnosticArray:
-        """Report what happened in the last `period_s`."""
+    def diagnose(self, report: DiagnosticReport, stamp: Time, failure: Exception | None = None) -> DiagnosticArray:
+        """Report what happened since the last report; `failure` is why the node could not be activated."""
+        if not self.active:
+            policy = policy_values(self.configuration, self._client)
+            return report.idle(stamp, State.INACTIVE.value, failure, policy)
         with self._lock:
             findings = {} if self._check is None else self._check.findings
             states = {} if self._states is None else self._states.report()
             return report.active(
                 stamp,
-                period_s,
                 self.configuration,
                 self._client,
+                self._standing,
                 self._pipeline,
                 self._inputs,
                 findings,
@@ -235,15 +255,26 @@ class PolicySession:
 
     def status(self, name: str) -> Any:
         """Return the message for `~/status`."""
+        self._input_graph.look(self._pipeline.supervisor.standing)  # not under the lock
         with self._lock:
-            still_s = time.monotonic() - self._ticked if self.active else 0.0
-            return status_message(name, self._pipeline.supervisor, shown_id(self._client.policy_id), still_s)
+            standing = self._standing
+            still_s = self._clock.still_s if self.active else 0.0
+            policy_id, shadow = shown_id(self._client.policy_id), self.configuration.shadow
+            message = status_message(name, standing, self._pipeline.supervisor, policy_id, still_s, shadow)
+        self._log.tell(standing)  # there are no ticks while the clock stands still
+        self.black_box.message(f"{name}/status", message)
+        return message
+
+    @property
+    def _standing(self) -> Standing:
+        standing = self._pipeline.supervisor.standing
+        return self._clock.told(self._input_graph.told(standing)) if self.active else standing
 
     @contextlib.contextmanager
     def _deciding(self) -> Iterator[float]:
-        """Hold the lock and give the time; afterwards what the controllers were told is published, come what may.
+        """Hold the lock and give the time; afterwards publish the commands, even after an error.
 
-        What nobody foresaw goes on its way, but no controller is left moving on an old plan.
+        Before an unforeseen error is raised again, every controller is told to hold, so that none follows an old plan.
         """
         try:
             with self._lock:
@@ -252,18 +283,28 @@ class PolicySession:
                     yield now
                 except Exception as error:
                     self._pipeline.supervisor.fault(now, error)
+                    self.black_box.stands(self._pipeline.supervisor.standing, now)
                     raise
         finally:
             self._flush()
 
     def _now(self) -> float:
-        """ROS time (simulated where use_sim_time says so), s."""
+        """Return the ROS time (simulated with use_sim_time), s."""
         return float(self._node.get_clock().now().nanoseconds) * 1e-9
 
     def _make_commander(self, controller: Controller) -> Commander:
         outlet = make_outlet(self._node, controller, self.configuration.shadow)
         self._outlets[controller.name] = outlet
-        return make_commander(controller, self.configuration, outlet.send)
+        send: Callable[[Command], None] = outlet.send
+        if isinstance(outlet, CommandOutlet):
+            outlet.on_published = functools.partial(self.black_box.message, str(outlet.topic_name))
+        else:
+            send = functools.partial(self._send_goal, controller.name, outlet)
+        return make_commander(controller, self.configuration, send)
+
+    def _send_goal(self, controller: str, outlet: Outlet, command: Command) -> None:
+        outlet.send(command)
+        self.black_box.goal(controller, command)
 
     def _destroy_outlets(self) -> None:
         for outlet in self._outlets.values():
@@ -271,7 +312,7 @@ class PolicySession:
         self._node.destroy_publisher(self._chunk_publisher)
 
     def _flush(self) -> None:
-        """Publish what the controllers were told. Raises what publishing one raised, after the others were told."""
+        """Publish the commands. If publishing one fails, the others are published before the error is raised."""
         failed: Exception | None = None
         for outlet in self._outlets.values():
             try:
@@ -281,33 +322,49 @@ class PolicySession:
         if failed is not None:
             with self._lock:
                 self._pipeline.supervisor.fault(self._now(), failed, unsent=True)
+                self.black_box.stands(self._pipeline.supervisor.standing, self._now())
             for outlet in self._outlets.values():
                 with contextlib.suppress(Exception):
                     outlet.flush()
             raise failed
 
     def _subscribe(self, worker: InferenceWorker) -> None:
-        wanted: list[tuple[Any, str, Any]] = [(JointState, self.configuration.state_topic, self._on_state)]
+        wanted: list[tuple[Any, str, Any]] = [
+            self._noted(JointState, topic, functools.partial(self._on_state, topic))
+            for topic in self.configuration.state_topics
+        ]
         for camera in self.configuration.cameras:
             callback = functools.partial(self._on_image, worker, camera.name)
             wanted.append((message_class(TRANSPORTS[camera.transport]), camera.topic, callback))
         if self._client.spec.environment_state_dim is not None:
             topic = self.configuration.environment_state_topic
-            wanted.append((Float64MultiArray, topic, self._on_environment_state))
-        self._subscriptions = [self._node.create_subscription(*each, SENSOR_QOS) for each in wanted]
+            wanted.append(self._noted(Float64MultiArray, topic, self._on_environment_state))
+        self._subscriptions = [
+            self._node.create_subscription(kind, topic, callback, SENSOR_QOS) for kind, topic, callback in wanted
+        ]
         if self.configuration.enable_topic:
-            reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-            enabling = self._node.create_subscription(Bool, self.configuration.enable_topic, self._on_enable, reliable)
-            self._subscriptions.append(enabling)
+            enabling = self._noted(Bool, self.configuration.enable_topic, self._on_enable)
+            self._subscriptions.append(self._node.create_subscription(*enabling, ENABLING_QOS))
+
+    def _noted(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> tuple[Any, str, Callable[[Any], None]]:
+        """Return the subscription with a callback that first passes each message to the black box."""
+        name = self.black_box.resolved(topic)
+
+        def told(message: Any) -> None:
+            self.black_box.message(name, message)
+            callback(message)
+
+        return kind, topic, told
 
     def _on_image(self, worker: InferenceWorker, camera: str, message: Any) -> None:
+        self.black_box.arrival(camera, message.header)
         with self._deciding() as now:
             self._pipeline.image(camera, message, now)
         worker.notify()
 
-    def _on_state(self, message: JointState) -> None:
+    def _on_state(self, topic: str, message: JointState) -> None:
         with self._deciding() as now:
-            self._pipeline.state(message, now)
+            self._pipeline.state(message, now, topic)
 
     def _on_environment_state(self, message: Float64MultiArray) -> None:
         with self._deciding() as now:
@@ -328,7 +385,7 @@ class PolicySession:
             self._pipeline.supervisor.enable(message.data, now)
 
     def _tick(self) -> None:
-        self._ticked = time.monotonic()
+        self._clock.ticked()
         around = list(self._graph.look())  # not under the lock: it takes a while
         offers = [] if self._states is None else list(self._states.look())
         with self._deciding() as now:
@@ -338,8 +395,10 @@ class PolicySession:
                 self._pipeline.supervisor.overlap.offers(controller, offered)
             self._pipeline.tick(now)
             standing = self._pipeline.supervisor.standing
-        if self._log.tell(standing):
+        self._input_graph.look(standing, again=False)
+        if self._log.tell(self._input_graph.told(standing)):
             self._on_change()
+        self.black_box.stands(standing, now)
         if self._check is not None:
             self._check.look()
 
@@ -351,12 +410,14 @@ class PolicySession:
             for i, row in enumerate(chunk.astype(float).tolist())
         ]
         self._chunk_publisher.publish(message)
+        self.black_box.message(self._chunk_publisher.topic_name, message)
 
     def _on_worker_fault(self, fault: Exception) -> None:
-        """Nothing unforeseen may leave the arm moving on an old plan, nor the node going on half."""
+        """Stop the arm and report the unforeseen error, so that neither the arm nor the node continues."""
         with self._lock:
             self._pipeline.supervisor.fault(self._now(), fault)
             self._pipeline.statistics.failed(fault)
+            self.black_box.stands(self._pipeline.supervisor.standing, self._now())
         with contextlib.suppress(Exception):
             self._flush()
         self._on_fault(fault)

@@ -29,7 +29,7 @@ from act_inference_ros.ros.replay.replay_qos import offered_qos
 
 NODE_NAME = "replay_bag"
 CLOCK_RATE = 100.0
-"""Of /clock, in wall time and in the bag's: the larger of the two rates is at least this."""
+"""Smallest rate of /clock; it holds for the larger of the rates in wall time and in the bag's time."""
 ACKNOWLEDGE_S = 1.0
 """How long the last messages may take to reach reliable subscribers."""
 SETTLED_S = 2.0
@@ -42,7 +42,7 @@ _NANOSECONDS = 1_000_000_000
 class Replay:
     """Publishers for the chosen topics of a bag (and /clock), paced by the monotonic clock.
 
-    `signals` tell it to stop: what lets time pass raises StoppedBySignal then.
+    `signals` tell it to stop: methods that wait then raise StoppedBySignal.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Replay:
         self._clock_period_ns = round(min(1.0, rate) * _NANOSECONDS / CLOCK_RATE)
 
     def wait_for_subscribers(self, timeout_s: float) -> None:
-        """Return when every topic has a subscriber, or some have and no more come, or after `timeout_s`.
+        """Return when every topic has a subscriber, or no further ones come after the first, or after `timeout_s`.
 
         Raises StoppedBySignal.
         """
@@ -94,7 +94,7 @@ class Replay:
                 self._publish_clock(clock_ns)
                 clock_ns += self._clock_period_ns
             self._wait_until(begin + (message.time_ns - begin_ns) / _NANOSECONDS / self._rate)
-            # The time first: a message must not seem to come from the future.
+            # Publish the time first, so that no message seems to come from the future.
             self._publish_clock(message.time_ns)
             self._publishers[message.topic].publish(message.data)
             self.published += 1
@@ -171,7 +171,7 @@ def _replay(replay: Replay, source: BagSource, topics: Sequence[Topic], options:
 
 
 def _use_transport_profile() -> None:
-    """With Fast DDS's defaults most best-effort images between processes are lost; the user's own profile wins."""
+    """Set this package's DDS profile, unless the user has set one: with Fast DDS's defaults most images are lost."""
     if not {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"} & set(os.environ):
         os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(share_directory() / "config" / "fastdds.xml")
 

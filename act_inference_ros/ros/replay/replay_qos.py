@@ -1,4 +1,4 @@
-"""From a bag's recorded QoS to the QoS that its replay offers."""
+"""Derives the QoS that a replay offers from the QoS recorded in the bag."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _LONGEST_S = 10_000_000
 
 
 def offered_qos(recorded: Sequence[Any]) -> QoSProfile:
-    """The profile for a topic with these recorded ones (rosbags' `Qos`), one for each publisher it had.
+    """Return the profile for a topic from the recorded ones (rosbags' `Qos`), one for each publisher.
 
-    Where they differ the weakest promise is made that all subscribers of the recorded publishers could have had. What
-    a recorder cannot know (history, depth) and what nobody recorded is as by default: keep last, 10, reliable.
+    If they differ, the result offers the weakest of them, so that it promises no more than every publisher did. Values
+    that a recorder cannot know (history, depth) or that are not recorded get the defaults: keep last, 10, reliable.
     """
     if not recorded:
         return QoSProfile(depth=DEFAULT_DEPTH)

@@ -1,4 +1,4 @@
-"""sim_robot: the demo arm of `simulation/`, seen from ROS 2 like a ros2_control robot with a camera.
+"""sim_robot: the demo arm of `simulation/`, which looks to ROS 2 like a ros2_control robot with a camera.
 
 Topics, services and parameters only; physics and controllers live in `simulation/`.
 """

@@ -1,4 +1,4 @@
-"""The simulated robot's command topics: what comes on them waits here until the simulation asks for it."""
+"""The simulated robot's command topics: messages wait here until the simulation asks for them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _LOG_PERIOD_S = 1.0
 _QUEUE_LENGTH = 100
 _QUEUE_DEPTH = 10
 
-_Waiting = tuple[int, str, CommandInput, Any]  # stamp in ns, topic, who shall take it, the message
+_Waiting = tuple[int, str, CommandInput, Any]  # stamp in ns, topic, the controller to take it, the message
 
 
 class CommandTopics:
-    """Subscribes the command topics of one interface and applies what comes when the simulation asks.
+    """Subscribes to the command topics of one interface and applies the messages when the simulation asks.
 
     Callbacks run in the executor's thread and only queue; everything else is for the simulation's thread.
     """
@@ -81,25 +81,27 @@ class CommandTopics:
     def target(
         self, now_s: float, positions: npt.NDArray[np.float32], velocities: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
-        """Targets (6,) of all joints at `now_s`; the measured state is (6,). For once in each control step."""
+        """Return all joints' targets (6,) at `now_s`; the measured state is (6,). Call it once per control step."""
         measured = positions.astype(np.float64), velocities.astype(np.float64)
         return np.concatenate([each.target(now_s, *(part[own] for part in measured)) for each, own in self._parts()])
 
     def _parts(self) -> list[tuple[CommandInput, slice]]:
-        """Each controller with the places of its joints among the robot's."""
+        """Return each controller with the indices of its joints among the robot's."""
         parts, start = [], 0
         for each in self._inputs:
             parts.append((each, slice(start, start + len(each.controller.joints))))
             start += len(each.controller.joints)
         return parts
 
-    def _subscribe(self, node: Node, interface: str, topic: str, taker: CommandInput) -> None:
+    def _subscribe(self, node: Node, interface: str, name: str, taker: CommandInput) -> None:
+        topic = node.resolve_topic_name(name)
+
         def receive(message: Any) -> None:
             header = getattr(message, "header", None)
             stamp_ns = 0 if header is None else round(seconds(header.stamp) * NANOSECONDS)
             self._queue.append((stamp_ns or self._now_ns(), topic, taker, message))
 
         self._inputs.append(taker)
-        self.topics.append(topic)
         kind = message_class(command_interface(interface).message_type)
         node.create_subscription(kind, topic, receive, _QUEUE_DEPTH)
+        self.topics.append(topic)

@@ -22,7 +22,7 @@ from act_inference_ros.simulation.trajectory_controller import TrajectoryControl
 class ControllerNodes:
     """One node for each trajectory controller, named like it; other kinds of controllers get none.
 
-    The nodes are there for their parameter services only: commands are taken elsewhere. They end with the block.
+    The nodes only provide their parameter services; commands are taken elsewhere. The nodes end with the block.
     """
 
     def __init__(self, controllers: Mapping[str, SimulatedController], use_sim_time: bool) -> None:
@@ -33,7 +33,7 @@ class ControllerNodes:
         ]
 
     def add_to(self, executor: Executor) -> None:
-        """Let `executor` answer for them."""
+        """Add the nodes to `executor`, which then answers their services."""
         for node in self._nodes:
             executor.add_node(node)
 

@@ -1,4 +1,4 @@
-"""Episodes: one attempt at the cube after the other, and the policy node's part in between."""
+"""Episodes: repeated attempts to lift the cube, with requests to the policy node in between."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _NANOSECONDS = 1_000_000_000
 class Episodes:
     """Begins, judges and ends episodes; for the simulation's thread.
 
-    Before the arm is put home the policy node is asked to pause, and afterwards to forget its plan and to go on; a
-    pause that somebody else wanted stays. `on_outcome` is called when an episode is over.
+    Before the arm is put home the policy node is asked to pause, and afterwards to forget its plan and to resume; a
+    pause that another party requested stays. `on_outcome` is called when an episode is over.
     """
 
     def __init__(
@@ -48,21 +48,22 @@ class Episodes:
         self._clock = clock
         self._commands = commands
         self._on_outcome = on_outcome
-        self._policy = PolicyServices(node, settings.policy_node)
+        self._policy_node = node.resolve_topic_name(settings.policy_node) if settings.policy_node else ""
+        self._policy = PolicyServices(node, self._policy_node)
         self._logger = node.get_logger()
         self._episode = EpisodeClock(settings.episode_time_s)
         self._blockade = Blockade(settings.block_after_s, settings.block_for_s)
         self._refused_before = self._stops = 0
-        self._stop_seen: str | None = None  # since when the stop lasts that was told of; None: there is none
+        self._stop_seen: str | None = None  # since when the reported stop lasts; None: there is none
         self._stop_cleared: str | None = None
-        self._was_blocked = False  # in this episode, and nothing has been cleared since
-        self._going_on = False  # whether the policy is to go on once the arm is home
+        self._was_blocked = False  # in this episode, and no stop has been cleared since
+        self._going_on = False  # whether the policy is to resume once the arm is home
         self._phase = Phase.WAITING
         self._enter(Phase.WAITING)
 
     @property
     def are_over(self) -> bool:
-        """Whether all episodes are over, and the policy node has forgotten the last plan and is left as it was."""
+        """Whether all episodes are over, and the policy node has forgotten the last plan and has its earlier state."""
         return self._all_done and self._phase is Phase.WAITING and self._policy.answered()
 
     @property
@@ -84,7 +85,7 @@ class Episodes:
         return self._phase is not Phase.PAUSING
 
     def advance(self, now_s: float, accepted: int) -> None:
-        """Go on, after a control step in which so many commands were accepted.
+        """Continue, after a control step in which `accepted` commands were accepted.
 
         Raises ActInferenceError if no command comes for too long.
         """
@@ -118,7 +119,7 @@ class Episodes:
     def _let_go_on(self) -> None:
         paused = self._policy.accepted("pause")
         margin_s = 0.0 if paused else STALE_MARGIN_S
-        # Before the policy goes on: of its first command nothing may be missed.
+        # Before the policy resumes, so that its first command is not missed.
         self._commands.open(self._clock.now_ns + round(margin_s * _NANOSECONDS))
         if paused and self._going_on:
             self._policy.ask("resume")
@@ -133,7 +134,7 @@ class Episodes:
         elif status is not None and status.is_halted_by_somebody:
             self._wall_since_s = time.monotonic()
         elif time.monotonic() - self._wall_since_s > self._settings.first_command_timeout_s:
-            says = "" if status is None else f" {self._settings.policy_node} says: {status.text}"
+            says = "" if status is None else f" {self._policy_node} says: {status.text}"
             raise ActInferenceError(
                 f"no command came on {', '.join(self._commands.topics)} for "
                 f"{self._settings.first_command_timeout_s:g} s ({self._commands.refused_count} refused, "
@@ -142,7 +143,7 @@ class Episodes:
             )
 
     def _look_after_stops(self) -> None:
-        """Say that the policy node has stopped; let it go on when the arm, which did not follow, can again."""
+        """Report that the policy node has stopped; resume it when the arm, which did not follow, can follow again."""
         status = self._policy.status
         if status is None or status.state != State.STOPPED.value:
             self._stop_seen = None
@@ -150,8 +151,8 @@ class Episodes:
         if status.since != self._stop_seen:
             self._stop_seen = status.since
             self._stops += 1
-            print(f"{self._settings.policy_node} {status.text}", flush=True)
-        # Where this robot was not what held the arm, the cause is over when the arm is home again.
+            print(f"{self._policy_node} {status.text}", flush=True)
+        # If this robot did not block the arm itself, the cause is over when the arm is home again.
         is_over = self._phase is Phase.WAITING or (
             self._phase is Phase.RUNNING and self._was_blocked and not self._arm.blocked
         )
@@ -164,7 +165,7 @@ class Episodes:
 
     def _finish(self, success: bool, duration_s: float) -> None:
         refused = self._commands.refused_count - self._refused_before
-        outcome = Outcome(len(self.outcomes) + 1, success, duration_s, refused, self._stops)
+        outcome = Outcome(len(self.outcomes) + 1, success, duration_s, refused, self._stops, self._clock.now_ns)
         self.outcomes.append(outcome)
         self._on_outcome(outcome)
         print(outcome.line(self._settings.episodes), flush=True)

@@ -1,4 +1,4 @@
-"""PolicyServices: the policy node as its services and ~/status show it, asked one thing after the other."""
+"""PolicyServices: uses the policy node's services, one request after the other, and reads its ~/status."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from act_inference_ros.execution.operator import REQUESTS
 from act_inference_ros.execution.states import State, worded
 
 ANSWER_TIMEOUT_S = 2.0
-"""How long an answer may take, wall time; then the robot goes on without it."""
+"""Longest wait for an answer, wall time; then the robot continues without it."""
 
 OF_PEOPLE = (reasons.OPERATOR, reasons.CLEARED, reasons.AT_START_POSE, reasons.STARTED_PAUSED)
-"""Reasons of a pause or a stop that somebody wanted; the others are holds that lasted too long, and faults."""
+"""Reasons of a requested pause or stop; the others are holds that lasted too long, and faults."""
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 @dataclass(frozen=True)
 class PolicyStatus:
-    """What the policy node says of itself: state, reason, detail, and since when, as it words it."""
+    """The content of the policy node's status: state, reason, detail, and the start of the state, as texts."""
 
     state: str
     reason: str
@@ -36,51 +36,51 @@ class PolicyStatus:
 
     @property
     def text(self) -> str:
-        """For people: `stopped: does not follow (elbow is ...)`."""
+        """A text for people: `stopped: does not follow (elbow is ...)`."""
         return worded(self.state, self.reason, self.detail)
 
     @property
     def does_not_follow(self) -> bool:
-        """Whether it stopped because the arm did not go where it was told."""
+        """Whether it stopped because the arm did not follow its commands."""
         return self.state == State.STOPPED.value and self.reason == reasons.NOT_FOLLOWING
 
     @property
     def is_halted_by_somebody(self) -> bool:
-        """Whether it is paused or stopped because somebody wanted it to be."""
+        """Whether it is paused or stopped on request."""
         return self.state in (State.PAUSED.value, State.STOPPED.value) and self.reason in OF_PEOPLE
 
 
 class PolicyServices:
-    """Asks the policy node. Nothing is awaited: call `answered` often, so that time and physics go on meanwhile.
+    """Sends requests to the policy node. No method waits: call `answered` often; time and physics go on meanwhile.
 
-    The status comes in the executor's thread; everything else is for the simulation's thread. Without a name, and
-    where a service is not there, nothing is asked.
+    The status comes in the executor's thread; everything else is for the simulation's thread. Without a node's name, or
+    if a service is missing, no request is sent.
     """
 
     def __init__(self, node: Node, policy_node: str) -> None:
         self.status: PolicyStatus | None = None
-        """The newest; None before any has come."""
+        """The newest status; None before the first."""
         self._logger = node.get_logger()
         self._clients: dict[str, Any] = {}
         self._waiting: deque[str] = deque()
-        self._asked: tuple[str, Any, float] | None = None  # the request, its future, when it was asked
+        self._asked: tuple[str, Any, float] | None = None  # the request, its future, when it was sent
         self._accepted: set[str] = set()
         if policy_node:
             self._clients = {request: node.create_client(Trigger, f"{policy_node}/{request}") for request in REQUESTS}
             node.create_subscription(DiagnosticStatus, f"{policy_node}/status", self._on_status, _LATCHED)
 
     def ask(self, *requests: str) -> None:
-        """Ask for these, each when the one before has been answered. What was to be asked before is dropped."""
+        """Queue these requests; each is sent when the one before is answered. Earlier queued requests are dropped."""
         self._give_up()
         self._waiting = deque(requests)
         self._accepted -= set(requests)
 
     def accepted(self, request: str) -> bool:
-        """Whether the last time that `request` was asked for the answer was yes."""
+        """Whether the answer to the last `request` was yes."""
         return request in self._accepted
 
     def answered(self) -> bool:
-        """Go on asking; return whether all has been answered, or has no answer to be waited for."""
+        """Send the next request if it is due; return whether no request and no answer is outstanding."""
         while True:
             if self._asked is not None and not self._is_over(*self._asked):
                 return False

@@ -52,7 +52,7 @@ PARAMETERS = (
     Parameter("first_command_timeout_s", 60.0, "give up (exit status 1) when an episode gets no command", 1.0, 3600.0),
     Parameter(
         "policy_node",
-        "/policy_node",
+        "policy_node",
         "its ~/pause, ~/reset and ~/resume are called between episodes, those that are there; empty: none is called",
     ),
     Parameter(
@@ -72,9 +72,9 @@ PARAMETERS = (
 
 
 def read_settings(node: Node) -> SimSettings:
-    """Declare every parameter on `node`, made with its overrides declared, and return their values.
+    """Declare every parameter on `node`, whose overrides are declared already, and return their values.
 
-    Raises one ConfigurationError that names every wrong one.
+    Raises one ConfigurationError that names every wrong value.
     """
     parameters.declare(node, PARAMETERS)
     values: dict[str, Any] = complete(parameters.given(node), {parameter.name: parameter for parameter in PARAMETERS})

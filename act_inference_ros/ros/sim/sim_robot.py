@@ -1,4 +1,4 @@
-"""sim_robot: the demo arm in MuJoCo, seen from ROS 2 like a ros2_control robot with a camera."""
+"""sim_robot: the demo arm in MuJoCo, which looks to ROS 2 like a ros2_control robot with a camera."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ RESET_REPLY_TIMEOUT_S = 5.0
 
 _LONGEST_SLEEP_S = 0.05
 _THREADS = 2
-"""Of the executor: one waits for the arm to be home, while the other takes the policy's answers."""
+"""Threads of the executor: one waits for the arm to be home, the other takes the policy's answers."""
 
 _DESCRIPTION = """\
 A simulated robot for policy_node: a small arm (pan, shoulder, elbow, wrist, roll, grip) in front of a cube.
 
 publishes   /front/image_raw (rgb8), /front/image_raw/compressed, /joint_states, ~/episode (JSON), /clock if asked
+            ~/setpoint (JointState: where the controllers want the joints) and ~/cube (PoseStamped), for who looks on
 listens to  joint_trajectory:  /arm_controller/joint_trajectory, /gripper_controller/joint_trajectory
             position_stream:   /arm_controller/commands, /gripper_controller/commands
             joint_state:       /arm_controller/joint_commands, /gripper_controller/joint_commands
@@ -90,7 +91,7 @@ class SimRobot:
         return success_line(self._episodes.successes, len(self._episodes.outcomes))
 
     def controller_nodes(self) -> ControllerNodes:
-        """Make the nodes whose parameters tell of the controllers."""
+        """Make the nodes whose parameters describe the controllers."""
         return ControllerNodes(self._commands.controllers, use_sim_time=self._settings.publish_clock)
 
     def run(self, is_stopped: Callable[[], bool]) -> bool:
@@ -98,7 +99,7 @@ class SimRobot:
         while not is_stopped():
             wait_s = self._clock.wait_s
             if wait_s > 0.0:
-                # Short ones: nothing cuts a sleep short when it is time to stop.
+                # Short sleeps, because nothing interrupts a sleep when it is time to stop.
                 time.sleep(min(wait_s, _LONGEST_SLEEP_S))
                 continue
             self._tick()
@@ -108,7 +109,7 @@ class SimRobot:
         return False
 
     def close(self) -> None:
-        """Free the renderer; from the thread of `run`."""
+        """Free the renderer; call it from the thread of `run`."""
         self._arm.close()
 
     def _tick(self) -> None:
@@ -122,9 +123,11 @@ class SimRobot:
         target = self._commands.target(now_s, self._arm.positions, self._arm.velocities)
         self._arm.step(target, self._clock.period_s)
         self._topics.publish_clock(now_ns)
+        self._topics.publish_setpoint(now_ns, target)
         if now_s >= self._joint_states_due_s:
             self._joint_states_due_s = max(self._joint_states_due_s + 1.0 / self._settings.joint_state_rate, now_s)
             self._topics.publish_joint_states(now_ns, self._arm.positions, self._arm.velocities)
+            self._topics.publish_cube(now_ns, self._arm.cube_pose)
         if now_s >= self._camera_due_s:
             self._camera_due_s = max(self._camera_due_s + 1.0 / self._settings.camera_rate, now_s)
             self._topics.publish_image(now_ns, self._arm.render)

@@ -1,4 +1,4 @@
-"""What the simulated robot publishes: images, joint states, the clock and the outcome of each episode."""
+"""The simulated robot's topics: images, joints, setpoints, the cube, the clock, each episode's outcome."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
@@ -21,30 +22,38 @@ from act_inference_ros.simulation.episode_rules import Outcome
 from act_inference_ros.simulation.scene import JOINT_STATE_ORDER
 
 CAMERA = "front"
-IMAGE_TOPIC = f"/{CAMERA}/image_raw"
+IMAGE_TOPIC = f"{CAMERA}/image_raw"
 COMPRESSED_TOPIC = f"{IMAGE_TOPIC}/compressed"
-JOINT_STATE_TOPIC = "/joint_states"
+JOINT_STATE_TOPIC = "joint_states"
 EPISODE_TOPIC = "~/episode"
+SETPOINT_TOPIC = "~/setpoint"
+CUBE_TOPIC = "~/cube"
+BASE_FRAME = "base"
 
 _JPEG_QUALITY = 95
 _OUTCOMES_KEPT = 100
+_CYCLES_KEPT = 100
+"""Setpoints come in every cycle of control: a busy listener may be a second late."""
 
 
 class SimTopics:
     """The publishers. All calls are for the simulation's thread."""
 
     def __init__(self, node: Node, joints: tuple[str, ...], publish_clock: bool) -> None:
+        self._joints = joints
         self._order = [joints.index(name) for name in JOINT_STATE_ORDER]
         self._image = node.create_publisher(Image, IMAGE_TOPIC, qos_profile_sensor_data)
         self._compressed = node.create_publisher(CompressedImage, COMPRESSED_TOPIC, qos_profile_sensor_data)
         self._joint_states = node.create_publisher(JointState, JOINT_STATE_TOPIC, 10)
-        # Kept for those who come late: an outcome is said once.
+        self._setpoint = node.create_publisher(JointState, SETPOINT_TOPIC, _CYCLES_KEPT)
+        self._cube = node.create_publisher(PoseStamped, CUBE_TOPIC, 10)
+        # Latched for late subscribers: an outcome is published once.
         kept = QoSProfile(depth=_OUTCOMES_KEPT, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._episode = node.create_publisher(String, EPISODE_TOPIC, kept)
         self._clock = node.create_publisher(Clock, "/clock", 10) if publish_clock else None
 
     def publish_clock(self, now_ns: int) -> None:
-        """Publish /clock, if it was asked for."""
+        """Publish /clock, if that is enabled."""
         if self._clock is not None:
             self._clock.publish(Clock(clock=_stamp(now_ns)))
 
@@ -58,8 +67,24 @@ class SimTopics:
         message.velocity = velocities[self._order].tolist()
         self._joint_states.publish(message)
 
+    def publish_setpoint(self, now_ns: int, positions: npt.NDArray[np.float64]) -> None:
+        """Publish the controllers' setpoints (6,) of this cycle, if there are subscribers."""
+        if self._setpoint.get_subscription_count() > 0:
+            message = JointState(name=list(self._joints), position=positions.tolist())
+            message.header.stamp = _stamp(now_ns)
+            self._setpoint.publish(message)
+
+    def publish_cube(self, now_ns: int, pose: npt.NDArray[np.float64]) -> None:
+        """Publish the cube's pose (7,): m, and a quaternion w x y z; if there are subscribers."""
+        if self._cube.get_subscription_count() > 0:
+            x, y, z, w, i, j, k = pose.tolist()
+            message = PoseStamped(pose=Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(w=w, x=i, y=j, z=k)))
+            message.header.stamp = _stamp(now_ns)
+            message.header.frame_id = BASE_FRAME
+            self._cube.publish(message)
+
     def publish_image(self, now_ns: int, render: Callable[[], npt.NDArray[np.uint8]]) -> None:
-        """Publish what `render` returns, uint8 (H, W, 3) RGB, raw and as JPEG; render only if somebody looks."""
+        """Publish what `render` returns, uint8 (H, W, 3) RGB, raw and as JPEG; render only for subscribers."""
         raw = self._image.get_subscription_count() > 0
         compressed = self._compressed.get_subscription_count() > 0
         if not (raw or compressed):
@@ -83,7 +108,7 @@ class SimTopics:
         message = Image(height=height, width=width, encoding="rgb8", step=width * channels)
         message.header.stamp = _stamp(now_ns)
         message.header.frame_id = CAMERA
-        # An array of bytes is taken over as it is; a numpy array would be converted element by element.
+        # rclpy uses an array of bytes as it is; it would convert a numpy array element by element.
         message.data = array.array("B", image.tobytes())
         return message
 

@@ -4,24 +4,39 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const ink = "#0f172a", grid = "#e9edf2", soft = "#475569";
   const runColours = ["#2563eb", "#d97706"], fanColours = ["rgba(37,99,235,0.42)", "rgba(217,119,6,0.42)"];
-  const jointColours = ["#2563eb", "#d97706", "#0d9488", "#be185d", "#7c3aed", "#65a30d", "#0891b2", "#dc2626",
-    "#a16207", "#4f46e5", "#059669", "#db2777", "#57534e", "#0284c7"];
   const config = { responsive: true, displaylogo: false,
     displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
   const axis = (title, more) => Object.assign(
     { title: { text: title, font: { size: 12, color: soft } }, gridcolor: grid, zeroline: false, linecolor: grid,
-      automargin: true, tickfont: { size: 11 } }, more);
+      tickfont: { size: 11 } }, more);
   const layout = (x, y, more) => Object.assign({
-    xaxis: axis(x), yaxis: axis(y), margin: { l: 54, r: 12, t: 8, b: 40 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff",
+    xaxis: axis(x), yaxis: axis(y), margin: { l: 68, r: 12, t: 8, b: 42 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff",
     font: { family: "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif", size: 12, color: ink },
     hovermode: "x unified", hoverlabel: { bgcolor: "#fff", font: { size: 12 } }, showlegend: false,
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 11.5 } },
   }, more);
-  const draw = (id, traces, settings) => {
+  // One plot at a time, those that can be seen first, so that the page can be read and scrolled meanwhile.
+  const waiting = new Map();
+  const isSeen = (id) => {
+    const place = document.getElementById(id)?.getBoundingClientRect();
+    return place && place.bottom > 0 && place.top < innerHeight;
+  };
+  const drawNext = () => {
+    if (!waiting.size) return;
+    const ids = [...waiting.keys()];
+    const id = ids.find(isSeen) ?? ids[0];
+    const [traces, settings] = waiting.get(id);
+    waiting.delete(id);
     const element = document.getElementById(id);
-    if (element) Plotly.react(element, traces, settings, config);
+    if (element && element.offsetParent) Plotly.react(element, traces, settings, config);
+    if (waiting.size) setTimeout(drawNext);
+  };
+  const draw = (id, traces, settings) => {
+    if (!waiting.size) setTimeout(drawNext);
+    waiting.delete(id);
+    waiting.set(id, [traces, settings]);
   };
   const runLabel = (run, what) => data.runs.length > 1 ? `${data.runs[run]}: ${what}` : what;
 
@@ -57,10 +72,14 @@
       .filter(Boolean).join("; ") || "none";
   };
 
+  const boxes = [...document.querySelectorAll("[data-shows]")];
+  const isShown = (joint) => !boxes.length || boxes[joint].checked;
+
   const drawEpisode = (index) => {
     const episode = data.episodes[index];
     if (!episode) return;
     data.joints.forEach((_, joint) => {
+      if (!isShown(joint)) return;
       const traces = [];
       episode.runs.forEach((run, r) => {
         if (!run) return;
@@ -89,12 +108,29 @@
   if (chooser) chooser.addEventListener("change", () => drawEpisode(Number(chooser.value)));
   drawEpisode(0);
 
-  if (data.horizon.length) {
-    const traces = data.horizon.map((line) => ({
+  const drawHorizon = () => {
+    const lines = data.horizon.filter((line) => {
+      const joint = data.joints.indexOf(line.joint);
+      return joint < 0 || isShown(joint);
+    });
+    const traces = lines.map((line) => ({
       type: "scatter", mode: "lines", name: runLabel(line.run, line.joint), x: line.ms, y: line.mae,
-      line: { width: 2, color: jointColours[line.colour % jointColours.length], dash: line.run ? "dash" : "solid" } }));
+      line: { width: 2, color: line.colour, dash: line.dash } }));
     draw("horizon", traces, layout("predicted ahead, ms", "mean error in rad or m",
       { showlegend: true, yaxis: axis("mean error in rad or m", { rangemode: "tozero" }) }));
+  };
+  if (data.horizon.length) drawHorizon();
+
+  const showChosen = () => {
+    document.querySelectorAll("[data-joint]").forEach((box) => { box.hidden = !isShown(Number(box.dataset.joint)); });
+    drawEpisode(chooser ? Number(chooser.value) : 0);
+    if (data.horizon.length) drawHorizon();
+  };
+  const choose = (checked) => { boxes.forEach((box) => { box.checked = checked; }); showChosen(); };
+  boxes.forEach((box) => box.addEventListener("change", showChosen));
+  for (const [id, checked] of [["all-joints", true], ["no-joints", false]]) {
+    const button = document.getElementById(id);
+    if (button) button.addEventListener("click", () => choose(checked));
   }
 
   if (data.latency.length) {

@@ -1,7 +1,7 @@
-"""Reference: what a policy must compute for a few observations, so that it can be judged without its checkpoint.
+"""Reference: a policy's expected chunks for a few observations, so that a copy can be checked without its checkpoint.
 
-Written into parity.json by export_policy and read back by check_server, with numpy alone. The images are not stored:
-they are made again from the seed, and their checksum says whether they are the same ones.
+export_policy writes it into parity.json and check_server reads it, with numpy alone. The images are not stored: they
+are generated again from the seed, and their checksum shows whether they are the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from act_inference_ros.spec import PolicySpec
 
 PARITY_FILE = "parity.json"
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2}
-"""Largest error that is let pass, as a fraction of the action's range, by the network's precision."""
+"""Largest accepted error, as a fraction of the action's range, for each precision of the network."""
 RANGE_FLOOR = 1e-2
 SEED = 0
 
@@ -38,7 +38,7 @@ class Reference:
 
     `observations`: name -> one observation, each input with a batch dimension of 1. `actions`: float32
     (observations, chunk_size, action_dim), in the policy's units; `ranges`: float64 (action_dim,), the same units.
-    `tolerance`: the largest error that is let pass, as a fraction of the range.
+    `tolerance`: the largest accepted error, as a fraction of the range.
     """
 
     spec: PolicySpec
@@ -55,7 +55,7 @@ class Reference:
         return self.spec.policy_id
 
     def errors(self, chunks: npt.NDArray[Any], rows: Sequence[int]) -> npt.NDArray[np.float64]:
-        """Differences as a fraction of the action's range, same shape as `chunks`; infinite where not finite.
+        """Differences as a fraction of the action's range, same shape as `chunks`; infinite for non-finite values.
 
         `chunks` (n, chunk_size, action_dim) are for the observations numbered `rows`.
         """
@@ -65,7 +65,7 @@ class Reference:
         return relative
 
     def as_json(self) -> dict[str, Any]:
-        """What `read_reference` needs beside the report's own fields: arrays as base64 of little-endian float32."""
+        """The data for `read_reference`, without the report's own fields: arrays as base64 of little-endian float32."""
         everything = list(self.observations.values())
         return {
             "spec": asdict(self.spec),
@@ -85,16 +85,16 @@ def make_reference(
 ) -> Reference:
     """Compute the reference with `local`: one observation -> actions (1, chunk_size, action_dim).
 
-    An action's range is its largest less its smallest value in all chunks. A range below RANGE_FLOOR of the data's
-    `spread` (action_dim,) or of the largest magnitude counts as that, because float32 resolves no more: an action that
-    never moves may still differ by a rounding.
+    An action's range is its largest minus its smallest value in all chunks. A range below RANGE_FLOOR times the data's
+    `spread` (action_dim,) or times the largest magnitude is raised to that value, because float32 has no finer
+    resolution: an action that never moves may still differ by a rounding error.
     """
     kept = {name: {key: rows[key] for key in spec.keys} for name, rows in observations.items()}
     wanted = np.concatenate([local(one) for one in kept.values()])
     actions = wanted.reshape(-1, spec.action_dim)
     floor = RANGE_FLOOR * np.maximum(np.abs(spread), np.abs(actions).max(axis=0))
     ranges = np.maximum(np.ptp(actions, axis=0), floor).astype(np.float64)
-    ranges[ranges == 0] = np.finfo(np.float32).tiny  # only zeros were wanted: only zeros will do
+    ranges[ranges == 0] = np.finfo(np.float32).tiny  # only zeros were expected, so only zeros pass
     return Reference(spec, precision, TOLERANCES[precision], kept, wanted, ranges)
 
 
@@ -103,7 +103,7 @@ def reference_observations(
 ) -> dict[str, Arrays]:
     """Name -> observation: four random ones, then black, white, gradients and a checkerboard.
 
-    Vectors lie around the data's `centres`, by key, within a few of its `spreads`, each (dim,).
+    Vectors lie around the data's `centres`, by key, within a few `spreads`, each (dim,).
     """
     random = np.random.RandomState(seed)
     images = _images(spec, seed)
@@ -118,15 +118,17 @@ def reference_observations(
 
 
 def read_reference(path: Path) -> Reference:
-    """Read a parity.json. Raises ConfigurationError if it is none, or if its observations cannot be made again."""
+    """Read a parity.json. Raises ConfigurationError if it is invalid, or if its observations cannot be made again."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(
             f"{path}: {error.strerror}; expected the {PARITY_FILE} of an exported policy"
         ) from error
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: expected the {PARITY_FILE} of an exported policy, got no JSON") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{path}: expected the {PARITY_FILE} of an exported policy, got no JSON; export the policy again"
+        ) from error
     try:
         return _reference(fields)
     except KeyError as error:
@@ -169,7 +171,7 @@ def _reference(fields: dict[str, Any]) -> Reference:
 
 
 def _images(spec: PolicySpec, seed: int) -> dict[str, Arrays]:
-    """Observation's name -> its images: whole numbers only, so that every machine makes the same ones.
+    """Observation's name -> its images: only whole numbers, so that every machine makes the same images.
 
     RandomState's numbers never change with numpy's version; those of numpy's newer generators may.
     """
@@ -192,7 +194,7 @@ def _images(spec: PolicySpec, seed: int) -> dict[str, Arrays]:
 
 
 def _state(name: str, dim: int, random: np.random.RandomState) -> npt.NDArray[Any]:
-    """How many spreads each number of the vector lies from its centre, (dim,)."""
+    """The distance of each number of the vector from its centre, in spreads, (dim,)."""
     if name.startswith("random"):
         drawn: npt.NDArray[np.float64] = np.asarray(random.normal(size=dim))
         return drawn
@@ -206,14 +208,14 @@ def _state(name: str, dim: int, random: np.random.RandomState) -> npt.NDArray[An
 
 
 def _gradients(height: int, width: int) -> npt.NDArray[Any]:
-    """Red grows downwards, green to the right, blue shrinks downwards: tells transposed and swapped channels."""
+    """Red grows downwards, green to the right, blue shrinks downwards: shows transposed images and swapped channels."""
     down = np.broadcast_to((np.arange(height) * 255 // max(1, height - 1))[:, np.newaxis], (height, width))
     right = np.broadcast_to(np.arange(width) * 255 // max(1, width - 1), (height, width))
     return np.stack([down, right, 255 - down], axis=-1)
 
 
 def _checkerboard(height: int, width: int) -> npt.NDArray[Any]:
-    """Squares of 8 pixels, as JPEG's blocks are: this one passes through JPEG unchanged."""
+    """Squares of 8 pixels, like JPEG's blocks: JPEG does not change this image."""
     rows, columns = np.indices((height, width)) // 8
     return np.repeat(((rows + columns) % 2 * 255)[..., np.newaxis], 3, axis=-1)
 

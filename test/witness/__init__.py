@@ -1,0 +1,1 @@
+"""A witness that knows only topics, and the fault matrix that it judges."""

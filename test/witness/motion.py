@@ -1,0 +1,185 @@
+"""What the controllers made of the commands: setpoints through the models of the simulation, and when they moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from act_inference_ros.interfaces import command_interface
+from act_inference_ros.simulation.command_inputs import ControllerOptions, command_input
+from test.witness.recording import COMMAND, INPUT, ControllerRules, Event, Recording
+
+AGREES = 1e-3
+"""ROS units: messages that agree so well say the same."""
+SAME = 5e-6
+"""ROS units: the same, but for what is lost in stamps that are read as float64."""
+MEASURED = 0.02
+"""ROS units: from what was measured to where a motion begins; the arm may still be settling."""
+MEASURED_S = 1.0
+"""How long before a message its joints were measured at most."""
+GRID_S = 0.01
+"""A trajectory's setpoints are looked at so often."""
+MOVES = 2e-4
+"""ROS units: a smaller change from one setpoint to the next is rest (0.02 rad/s on the grid)."""
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Setpoints:
+    """Times (n,), s, and positions (n, joints). `exact`: the times are those for which the setpoints were made."""
+
+    times: Array
+    positions: Array
+    exact: bool
+    refused: tuple[tuple[float, str], ...]
+    """When the controller refused a message, and why."""
+    late: tuple[tuple[float, float], ...] = ()
+    """When a trajectory was published that should have been there earlier, and by how many seconds: since the time from
+    which on it says something else than those before it."""
+    anchored: tuple[float, ...] = ()
+    """When a controller at rest was told to begin where its joints had been measured: no step, whatever it was told."""
+
+    @property
+    def judged(self) -> npt.NDArray[np.bool_]:
+        """Which steps (n - 1,) from one setpoint to the next are none towards a measured arm."""
+        begins, ends = self.times[:-1, None], self.times[1:, None]
+        # A trajectory that begins ahead is led to its begin in a straight line.
+        anchors = np.array(self.anchored)[None]
+        near = (ends >= anchors - 4.0 * GRID_S) & (begins <= anchors + 4.0 * GRID_S)
+        return np.asarray(~near.any(axis=1))
+
+    @property
+    def moving(self) -> Array:
+        """The times at which a setpoint differs from the one before."""
+        if len(self.times) < 2:
+            return np.zeros(0)
+        return np.asarray(self.times[1:][np.abs(np.diff(self.positions, axis=0)).max(axis=1) > MOVES])
+
+
+def seconds(message: Any) -> float:
+    """A Time or Duration as a number."""
+    return float(message.sec + message.nanosec * 1e-9)
+
+
+def setpoints(recording: Recording, name: str, rules: ControllerRules) -> Setpoints:
+    """What a controller wanted its joints to do; before its first command nothing.
+
+    A trajectory that was published too late counts as if it had come in time: how late it may be is a rule
+    of its own, and a controller that gets it late misses only its beginning.
+    """
+    events = recording.of(COMMAND, name)
+    if command_interface(rules.interface).streams:
+        return _of_stream(events, rules, recording)
+    return _of_trajectories(events, rules, recording)
+
+
+def measured_near(recording: Recording, joints: tuple[str, ...], time: float, row: Array) -> bool:
+    """Whether the joints were measured at `row` lately."""
+    told = dict(zip(joints, row.tolist(), strict=True))
+    seen = set()
+    for event in recording.events:
+        if event.kind == INPUT and time - MEASURED_S < event.time <= time:
+            positions = getattr(event.message, "positions", {})
+            seen |= {joint for joint, place in positions.items() if abs(told.get(joint, np.inf) - place) < MEASURED}
+    return seen >= set(joints)
+
+
+def _of_stream(events: list[Event], rules: ControllerRules, recording: Recording) -> Setpoints:
+    taker = command_input(rules.interface, rules.joints)
+    times: list[float] = []
+    rows: list[Array] = []
+    refused, anchored = [], []
+    exact = bool(events) and hasattr(events[0].message, "header")
+    for event in events:
+        reason = taker.take(event.message, event.time, np.zeros(len(rules.joints)), np.zeros(len(rules.joints)))
+        if reason is not None:
+            refused.append((event.time, reason))
+            continue
+        time = seconds(event.message.header.stamp) if exact else event.time
+        row = taker.controller.sample(event.time)
+        steps = bool(rows) and np.abs(row - rows[-1]).max() > AGREES
+        if steps and _rests(times, rows) and measured_near(recording, rules.joints, event.time, row):
+            anchored.append(time)
+        times.append(time)
+        rows.append(row)
+    positions = np.array(rows).reshape(len(rows), len(rules.joints))
+    return Setpoints(np.array(times), positions, exact, tuple(refused), anchored=tuple(anchored))
+
+
+def _rests(times: list[float], rows: list[Array]) -> bool:
+    return len(rows) < 2 or bool(np.abs(rows[-1] - rows[-2]).max() < MOVES)
+
+
+def _of_trajectories(events: list[Event], rules: ControllerRules, recording: Recording) -> Setpoints:
+    options = ControllerOptions(from_last_command=True)
+    taker = command_input(rules.interface, rules.joints, options)
+    refused: list[tuple[float, str]] = []
+    late, anchored = [], []
+    rows: list[Array] = []
+    first, newest = None, -np.inf
+    still = np.zeros(len(rules.joints))
+    waiting: list[tuple[float, Any, bool]] = []
+    for event in events:
+        if not event.message.points or len(event.message.points[0].positions) != len(rules.joints):
+            continue  # the form is judged by itself
+        place = np.array(_in_order(event.message, event.message.points[0].positions, rules.joints))
+        begins = seconds(event.message.header.stamp) + seconds(event.message.points[0].time_from_start)
+        if first is None:
+            first = begins
+            taker.controller.hold(place)
+            held = place
+        alone = command_input(rules.interface, rules.joints, options)
+        alone.controller.hold(place)
+        alone.take(event.message, min(event.time, begins), place, still)
+        if not waiting:
+            newest = event.time  # what was told before the recording began is not known
+        at = max(begins, newest)  # a controller does not remember what it did before its newest message
+        taken = _says_the_same_until(event.time, at, alone.controller, taker.controller)
+        if taken < event.time:
+            late.append((event.time, event.time - taken))
+        there, place = taker.controller.sample(at), alone.controller.sample(at)
+        rests = np.abs(there - taker.controller.sample(at + GRID_S)).max() < MOVES
+        jumps = bool(rests and np.abs(there - place).max() > AGREES) and measured_near(
+            recording, rules.joints, event.time, place
+        )
+        if jumps:
+            anchored.append(at)
+            taker.controller.hold(place)
+        newest = max(newest, taken)
+        reason = taker.take(event.message, taken, still, still)
+        if reason is not None:
+            refused.append((event.time, reason))
+        waiting.append((taken, event.message, jumps))
+    if first is None:
+        return Setpoints(np.zeros(0), np.zeros((0, len(rules.joints))), True, ())
+    taker = command_input(rules.interface, rules.joints, options)
+    taker.controller.hold(held)
+    waiting.sort(key=lambda each: each[0])
+    begin, end = waiting[0][0], max(event.time for event in recording.events)
+    times = np.arange(0.0, end - begin + 1.0, GRID_S) + begin
+    for time in times.tolist():
+        while waiting and waiting[0][0] <= time:
+            taken, message, jumps = waiting.pop(0)
+            if jumps:
+                taker.controller.hold(_in_order(message, message.points[0].positions, rules.joints))
+            taker.take(message, taken, still, still)
+        rows.append(taker.controller.sample(time))
+    known = times >= first  # where the controller came from when the recording began is not known
+    return Setpoints(times[known], np.array(rows)[known], True, tuple(refused), tuple(late), tuple(anchored))
+
+
+def _says_the_same_until(published: float, begins: float, new: Any, old: Any) -> float:
+    """Until when a trajectory and what was told before say the same, of the time until it was published."""
+    for time in np.arange(begins, published, GRID_S / 2.0).tolist():
+        if np.abs(new.sample(time) - old.sample(time)).max() > SAME:
+            return float(max(begins, time - GRID_S / 2.0))
+    return published
+
+
+def _in_order(message: Any, row: Any, joints: tuple[str, ...]) -> list[float]:
+    names = list(message.joint_names)
+    return [float(row[names.index(joint)]) if joint in names else 0.0 for joint in joints]
