@@ -60,6 +60,7 @@ def test_what_the_arm_is_told_keeps_to_limits_and_velocity_from_the_measured_pos
 def test_the_first_trajectory_starts_at_the_measured_position(stand: Stand) -> None:
     with stand.robot.fault("front", silent):
         stand.robot.wait_for_diagnosis("holding")
+        stand.robot.wait_for_rest()  # else the rest of the hold would move it away from there
         stand.robot.positions = dict.fromkeys(JOINTS, -0.5)
         stand.robot.wait_for_frames(5)
         at = time.time()

@@ -1,11 +1,11 @@
-"""The size of a JPEG, read without decoding it, so strictly that the decoder cannot come to another one.
+"""Reads the size of a JPEG without decoding it, so strictly that the decoder cannot find another size.
 
-Decoders skip what is not well-formed in a header, and each skips it in its own way: a file can show one size to who
-reads it carelessly and another, a thousand times larger, to libjpeg. So whatever is not a plain baseline, extended or
-progressive JPEG is refused here, before anything is allocated for its pixels. Sources: ITU-T T.81, annex B, and how
-libjpeg-turbo's jdmarker.c reads.
+Decoders skip malformed parts of a header, each in its own way: a file can show one size to a careless reader and
+another, a thousand times larger, to libjpeg. So only plain baseline, extended and progressive JPEGs are accepted here,
+and all others are refused before any memory for pixels is allocated. Sources: ITU-T T.81, annex B, and the reader in
+libjpeg-turbo's jdmarker.c.
 
-Imports nothing but the standard library: export_policy copies this file beside model.py.
+Imports only the standard library, because export_policy copies this file beside model.py.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import NamedTuple
 
 JPEG_START = b"\xff\xd8"
 MAX_PIXELS = 2**25
-"""Larger images than 8K video are refused whatever the policy reads: they are no camera's."""
+"""Images larger than 8K video are refused, whatever the policy reads: no camera sends them."""
 
 MAX_SEGMENTS = 1000
 MAX_SCANS = 64
-"""A progressive file has about ten; each costs the decoder a pass over the whole image."""
+"""A progressive file has about ten scans; for each scan the decoder passes over the whole image."""
 
-_PIXELS_PER_BYTE = 512  # a block of 8 x 8 pixels takes a bit at the very least
+_PIXELS_PER_BYTE = 512  # a block of 8 x 8 pixels takes at least one bit
 _FILL = re.compile(rb"\xff*")
-_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # all but stuffed bytes, restarts and fill bytes
+_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # all markers except stuffed bytes, restarts and fill bytes
 _FRAMES = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive"}
 _SCAN, _END = 0xDA, 0xD9
 _TABLES = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})  # DHT, DQT, DRI, COM, APP0 to APP15
 
 
 class JpegError(ValueError):
-    """The data are not a JPEG of a kind that is decoded here; the message is a part of a sentence."""
+    """The data are not a JPEG of a supported kind; the message is a part of a sentence."""
 
 
 class JpegHeader(NamedTuple):
@@ -43,10 +43,10 @@ class JpegHeader(NamedTuple):
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader:
-    """Walk all segments and scans of a JPEG up to its end marker, and return what its frame header says.
+    """Check all segments and scans of a JPEG up to its end marker, and return the values of its frame header.
 
-    Bytes after the end are let be: USB cameras send zeros there. Raises JpegError for what is truncated, malformed,
-    of another kind than 8-bit grey or colour, or larger than its bytes or a camera can be.
+    Bytes after the end are ignored, because USB cameras send zeros there. Raises JpegError for data that are truncated,
+    malformed, neither 8-bit grey nor 8-bit colour, or larger than the number of bytes or a camera allows.
     """
     if not data.startswith(JPEG_START):
         raise JpegError(f"expected a JPEG, got {len(data)} bytes that begin {data[:8].hex(' ') or 'nowhere'}")
@@ -76,7 +76,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
 
 
 def _next_marker(data: bytes, place: int) -> tuple[int, int]:
-    """Return the marker at `place`, where one must be, and where what belongs to it begins."""
+    """Return the marker at `place`, where a marker must be, and the place where its content begins."""
     fill = _FILL.match(data, place)
     after = fill.end() if fill else place
     if after >= len(data):
@@ -87,7 +87,7 @@ def _next_marker(data: bytes, place: int) -> tuple[int, int]:
 
 
 def _segment(data: bytes, place: int, marker: int) -> bytes:
-    """Return the content of the segment whose length stands at `place`."""
+    """Return the content of the segment whose length field is at `place`."""
     if place + 2 > len(data):
         raise JpegError(f"truncated JPEG, {len(data)} bytes that end within a segment")
     (length,) = struct.unpack_from(">H", data, place)
@@ -123,7 +123,7 @@ def _check_scan(content: bytes, header: JpegHeader | None, scans: int) -> None:
 
 
 def _end_of_scan(data: bytes, place: int) -> int:
-    """Where the marker stands that ends the pixels which begin at `place`."""
+    """The place of the marker that ends the scan data beginning at `place`."""
     marker = _MARKER_IN_SCAN.search(data, place)
     if marker is None:
         raise JpegError(f"truncated JPEG, {len(data)} bytes without an end-of-image marker")

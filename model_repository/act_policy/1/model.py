@@ -1,8 +1,8 @@
 """Runs the policy beside this file (model.onnx) on Triton's Python backend: raw observations in, action chunks out.
 
 Needs numpy and onnxruntime (onnxruntime-gpu for instances on a GPU) in the backend's Python, and OpenCV if the images
-arrive as JPEG; of this package nothing but jpeg_header.py, which lies beside this file. Both are written by
-export_policy; names, shapes and options come from config.pbtxt.
+arrive as JPEG; of this package it needs only jpeg_header.py, which lies beside this file. export_policy writes both
+files; names, shapes and options come from config.pbtxt.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import triton_python_backend_utils as pb_utils
 
 OUTPUT = "action"
 POLICY_ID = "policy_id"
-"""The graph's second output: the same bytes for each row, which say what policy it is."""
+"""The graph's second output: the policy's id, the same bytes for each row."""
 GPU_PROVIDERS = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 
 
 class BadInput(Exception):
-    """An input that is not what the policy reads; the client is answered INVALID_ARG."""
+    """An input that is not what the policy reads; the client gets INVALID_ARG."""
 
 
 class TritonPythonModel:
@@ -38,7 +38,7 @@ class TritonPythonModel:
         self.image_shapes = {image["key"]: (image["height"], image["width"], 3) for image in spec["images"]}
         self.decodes = parameters.get("image_encoding") == "jpeg" and bool(self.images)
         if self.decodes:
-            # Only where JPEG images are served. Triton puts this file's directory on the path.
+            # Only if JPEG images are served. Triton puts this file's directory on the path.
             import cv2
             import jpeg_header
 
@@ -53,9 +53,9 @@ class TritonPythonModel:
         self._run(zeros)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer all requests that Triton hands over at once with as few runs of the network as possible: one."""
+        """Answer all requests that Triton passes at once with as few runs of the network as possible, usually one."""
         responses: list[Any] = [None] * len(requests)
-        groups: dict[Any, list[Any]] = {}  # requests whose inputs can be stacked: by the shapes of one observation
+        groups: dict[Any, list[Any]] = {}  # requests whose inputs can be stacked, by the shapes of one observation
         for index, request in enumerate(requests):
             if request.is_cancelled():
                 responses[index] = _error("the request was cancelled", pb_utils.TritonError.CANCELLED)
@@ -119,7 +119,7 @@ class TritonPythonModel:
                 header = self.jpeg_header.read_jpeg_header(data)
             except self.jpeg_header.JpegError as error:
                 raise BadInput(f"{key}: {error}") from error
-            if header[:2] != shape[:2]:  # before decoding, which a huge image would take long
+            if header[:2] != shape[:2]:  # before decoding, which takes long for a huge image
                 raise BadInput(f"{key}: expected a JPEG of height and width {shape[:2]}, got {header[:2]}")
             flags = self.cv2.IMREAD_COLOR | self.cv2.IMREAD_IGNORE_ORIENTATION
             try:
@@ -136,12 +136,12 @@ _NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
 
 
 def _session_options(config: dict[str, Any], parameters: dict[str, str]) -> onnxruntime.SessionOptions:
-    """Threads: as config.pbtxt says, else the cores this container may use, shared out among the instances."""
+    """The number of threads is that in config.pbtxt, otherwise the container's cores divided among the instances."""
     options = onnxruntime.SessionOptions()
     wanted = int(parameters.get("intra_op_threads", "0"))
     instances = sum(group.get("count", 1) for group in config.get("instance_group", [])) or 1
     options.intra_op_num_threads = wanted if wanted > 0 else max(1, _cores() // instances)
-    options.inter_op_num_threads = 1  # the graph is one path
+    options.inter_op_num_threads = 1  # the graph has no parallel branches
     # Idle threads that spin take the cores from the other instances, and from Triton itself.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
@@ -159,12 +159,12 @@ def _cores() -> int:
 
 
 def _session(path: str, options: onnxruntime.SessionOptions, args: dict[str, str]) -> Any:
-    """A session on the device that config.pbtxt wants. onnxruntime itself goes on without a GPU and only logs that."""
+    """A session on the device in config.pbtxt. onnxruntime itself continues without a GPU and only logs that."""
     if args["model_instance_kind"] != "GPU":
         return onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
     cuda = ("CUDAExecutionProvider", {"device_id": int(args["model_instance_device_id"])})
     session = onnxruntime.InferenceSession(path, options, [cuda, "CPUExecutionProvider"], enable_fallback=0)
-    used = session.get_providers()  # onnxruntime.get_available_providers() is only what it was compiled with
+    used = session.get_providers()  # get_available_providers() only tells what was compiled in
     if not GPU_PROVIDERS.intersection(used):
         if cuda[0] in onnxruntime.get_available_providers():
             remedy = "CUDA does not work here: check the driver, and the versions of CUDA and cuDNN it needs"
