@@ -66,6 +66,8 @@ class RobotConfiguration:
     max_skew: float
     action: JointBinding
     controllers: tuple[Controller, ...]
+    topics: tuple[tuple[str, str], ...]
+    """What the node publishes and subscribes to: (parameter, topic); topics that are not given are left out."""
     command_rate: float
     merge: str
     blend_time: float
@@ -111,7 +113,8 @@ class RobotConfiguration:
         problems += parts.duplicates("state.joints", entries) + parts.duplicates("action.joints", action_joints)
         problems += parts.field_problems(entries, commanded)
         problems += parts.coverage_problems(action_joints, controllers)
-        problems += parts.shared_topics(values, state_topics, cameras, controllers)
+        topics = parts.topics_of(values, state_topics, cameras, controllers)
+        problems += parts.shared_topics(topics)
         problems += parts.goal_problems(values, controllers, joints)
         pose = tuple(cast("list[float]", values["start_pose"]))
         if all(name in joints for name in action_joints):  # else the joints' problems suffice
@@ -134,6 +137,7 @@ class RobotConfiguration:
             cameras=cameras,
             action=JointBinding([joints[name] for name in action_joints]),
             controllers=controllers,
+            topics=topics,
             enable_topic=cast(str, values["enable.topic"]),
             enable_timeout=cast(float, values["enable.timeout"]),
             start_pose=pose,

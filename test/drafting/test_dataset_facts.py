@@ -53,6 +53,8 @@ def test_a_damaged_episode_leaves_out_the_starts(tmp_path: Path) -> None:
         (["a", "b"], ("a", "b")),
         ({"motors": ["a", "b"]}, ("a", "b")),
         ([["a", "b"]], ("a", "b")),
+        ({"b": 1, "a": 0}, ("a", "b")),
+        ({"left": ["a"], "right": ["b"]}, ("a", "b")),
         (None, None),
         (["a"], None),
         (["a", "a"], None),

@@ -29,6 +29,7 @@ from act_inference_ros.execution.states import Answer
 from act_inference_ros.program.exit_status import FAULT, MISTAKE, OK
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.robot.parameters import PARAMETERS
+from act_inference_ros.robot.topic_names import NODE_NAME
 from act_inference_ros.ros import declared_parameters as parameters
 from act_inference_ros.ros.command_line import initialise, parameter_files, readable_ros_errors
 from act_inference_ros.ros.policy.black_box import ASKED, BlackBox
@@ -42,7 +43,6 @@ from act_inference_ros.ros.policy.session import PolicySession
 from act_inference_ros.ros.policy.status import NOT_ACTIVE, STATUS_QOS, status_message
 from act_inference_ros.ros.policy.status import PERIOD_S as STATUS_PERIOD_S
 
-NODE_NAME = "policy_node"
 DIAGNOSTICS_PERIOD_S = 1.0
 
 LOOK_S = 0.2
