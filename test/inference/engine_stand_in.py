@@ -19,6 +19,7 @@ from act_inference_ros import errors
 from act_inference_ros.errors import BadOutputError, ObservationError
 from act_inference_ros.inference.local.options import LocalOptions
 from act_inference_ros.spec import ImageSpec, PolicySpec
+from test.plain_backend import PlainBackend
 
 OPENER = "test.inference.engine_stand_in:open_engine"
 STATE, IMAGE = "observation.state", "observation.images.front"
@@ -88,12 +89,9 @@ def expected_chunk(inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.flo
     return np.asarray(chunk, np.float32)
 
 
-class EngineStandIn:
+class EngineStandIn(PlainBackend):
     """A Backend."""
 
-    takes_jpeg = False
-    model_version = ""
-    reconnects = 0
     source = "the stand-in"
     notes = ("a note",)
     warm_up_s = 0.01
@@ -111,12 +109,6 @@ class EngineStandIn:
         obey(order)
         chunk = expected_chunk(inputs)
         return chunk[1:] if order is Order.MISSHAPE else chunk
-
-    def accept_policy(self, policy_id: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def obey(order: Order) -> None:

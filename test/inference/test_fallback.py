@@ -1,9 +1,8 @@
 """The fallback computes while the first backend cannot, and hands back when it can again."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -23,20 +22,17 @@ from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.fallback import FallbackBackend
 from act_inference_ros.spec import PolicySpec
 from test.inference.triton_process import wait_until
+from test.plain_backend import PlainBackend
 
 SPEC = PolicySpec(chunk_size=2, action_dim=3, state_dim=3)
 OBSERVATION = {"observation.state": np.zeros(3, np.float32)}
 
 
-class Stub:
+class Stub(PlainBackend):
     """A backend whose chunk is `number` everywhere, or that raises `error`."""
 
     takes_jpeg = True
-    warm_up_s = 0.0
     reconnects = 4
-    facts: Mapping[str, str] = MappingProxyType({})
-    notes: tuple[str, ...] = ()
-    model_version = ""
 
     def __init__(self, number: float, spec: PolicySpec = SPEC) -> None:
         self.number = number
@@ -51,9 +47,6 @@ class Stub:
         if self.error is not None:
             raise self.error
         return np.full((2, 3), self.number, np.float32)
-
-    def accept_policy(self, policy_id: str) -> None:
-        pass
 
     def close(self) -> None:
         self.closed = True

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from act_inference_ros.inference.local.options import LocalOptions
 from act_inference_ros.inference.options import ClientOptions
 from act_inference_ros.ros.policy import policy_node
 from act_inference_ros.spec import ImageSpec, PolicySpec
+from test.plain_backend import PlainBackend
 
 
 class Behaviour(IntEnum):
@@ -66,16 +67,10 @@ class Options:
     the controller wants its joints and where it measured them."""
 
 
-class PolicyStandIn:
+class PolicyStandIn(PlainBackend):
     """A backend of InferenceClient."""
 
     source = "the stand-in"
-    takes_jpeg = False
-    reconnects = 0
-    facts: Mapping[str, str] = MappingProxyType({})
-    notes: tuple[str, ...] = ()
-    model_version = ""
-    warm_up_s = 0.0
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -116,12 +111,6 @@ class PolicyStandIn:
         while self._torch and time.monotonic() < over:
             self._torch.nn.functional.conv2d(self._torch.zeros(1, 16, 96, 128), self._torch.zeros(16, 16, 3, 3))
         time.sleep(max(0.0, over - time.monotonic()))
-
-    def accept_policy(self, policy_id: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def circle(state: npt.NDArray[Any], times: npt.NDArray[Any], radius: float) -> npt.NDArray[Any]:
