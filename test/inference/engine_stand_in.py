@@ -73,7 +73,7 @@ def write_policy(
 
 
 def let_in(directory: Path) -> None:
-    """Let an engine that is `gated` be opened."""
+    """Allow an engine that is `gated` to be opened."""
     (directory / OPEN).touch()
 
 
@@ -84,7 +84,7 @@ def observation(order: Order = Order.COMPUTE, value: float = 0.5, joints: int = 
 
 
 def expected_chunk(inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
-    """What the engine computes."""
+    """The chunk that the engine computes."""
     chunk = inputs[STATE] + np.arange(CHUNK_SIZE)[:, None] / 7.0 + inputs[IMAGE].mean()
     return np.asarray(chunk, np.float32)
 
@@ -103,7 +103,7 @@ class EngineStandIn(PlainBackend):
         self._computing = Path(options.checkpoint) / COMPUTING
 
     def infer(self, inputs: Mapping[str, Any], request_id: str = "") -> npt.NDArray[np.float32]:
-        """Note that it computes, obey, and compute."""
+        """Create the file COMPUTING, do what the state orders, and compute."""
         self._computing.touch()
         order = Order(int(inputs[STATE][0]))
         obey(order)
@@ -131,7 +131,7 @@ def obey(order: Order) -> None:
 
 
 def open_engine(options: LocalOptions) -> EngineStandIn:
-    """What IsolatedBackend calls in the other process."""
+    """Called by IsolatedBackend in the inference process."""
     policy = json.loads((Path(options.checkpoint) / FILE).read_text())
     while policy["gated"] and not (Path(options.checkpoint) / OPEN).exists():
         threading.Event().wait(0.02)

@@ -49,9 +49,9 @@ class Options:
     fps: float = 20.0
     speed: float = 0.2
     ahead: float = 0.0
-    """How far from the observed state the chunk begins: an arm that does not follow is soon left behind."""
+    """How far from the observed state the chunk begins: an arm that does not follow is soon too far from it."""
     circle: float = 0.0
-    """Instead: each pair of joints goes round a circle of this radius, rad, at 1 rad/s, on from the observed state."""
+    """If not 0, instead of `speed`: each pair of joints moves on a circle of this radius, rad, at 1 rad/s."""
     environment: int = 0
     """How many numbers of observation.environment_state the policy reads."""
     height: int = 96
@@ -59,7 +59,7 @@ class Options:
     load_s: float = 0.0
     slow_s: float = 1.0
     torch: bool = False
-    """Be slow as a network is, in torch's own code, rather than asleep."""
+    """When slow, compute in torch's own code as a network does, instead of sleeping."""
     isolated: bool = False
     """Compute in a process of its own."""
     controller_states: bool = False
@@ -114,7 +114,7 @@ class PolicyStandIn(PlainBackend):
 
 
 def circle(state: npt.NDArray[Any], times: npt.NDArray[Any], radius: float) -> npt.NDArray[Any]:
-    """Go on from `state` (joints,), joints by pairs: a spiral that comes to the circle within seconds."""
+    """Continue from `state` (joints,), joints in pairs, on a spiral that reaches the circle within seconds."""
     place = state[0::2] + 1j * state[1::2]
     far, angle = np.abs(place), np.angle(place)
     here = (radius + (far - radius) * np.exp(-times[:, None])) * np.exp(1j * (angle + times[:, None]))
@@ -126,19 +126,19 @@ def chosen_options() -> Options:
 
 
 def open_engine(_: LocalOptions) -> PolicyStandIn:
-    """What the inference process opens."""
+    """Called in the inference process to open the policy."""
     return PolicyStandIn(chosen_options())
 
 
 def open_local(options: ClientOptions) -> Any:
-    """What the node opens."""
+    """Called in the node to open the policy."""
     if chosen_options().isolated:
         return IsolatedBackend(options.local, "test.ros.policy_stand_in:open_engine")
     return PolicyStandIn(chosen_options())
 
 
 def install_controller_states() -> None:
-    """control_msgs is no wheel: a message that travels, and looks like the one that is read, stands in for it."""
+    """Install a stand-in for control_msgs, which has no wheel: another message with the fields that are read."""
     JointTrajectory.reference = JointTrajectory.feedback = property(lambda message: message.points[0])
     package, messages = ModuleType("control_msgs"), ModuleType("control_msgs.msg")
     vars(messages)["JointTrajectoryControllerState"] = JointTrajectory

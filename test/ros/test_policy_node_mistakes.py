@@ -93,7 +93,7 @@ def test_a_file_that_ros_cannot_read_is_told_with_the_line(tmp_path: Path, envir
         ("policy_node", ["-r", "__ns:=/left"], "has nothing for this node, /left/policy_node, only for policy_node"),
     ],
 )
-def test_a_file_for_another_node_is_told_as_that(
+def test_a_file_for_another_node_is_refused_as_such(
     tmp_path: Path, environment: dict[str, str], key: str, arguments: list[str], sentence: str
 ) -> None:
     path = tmp_path / "robot.yaml"
@@ -112,7 +112,7 @@ def test_a_file_for_another_node_is_told_as_that(
         ("arm", ["-r", "__node:=arm"]),
     ],
 )
-def test_a_file_for_this_node_is_not(
+def test_a_file_for_this_node_is_taken(
     tmp_path: Path, environment: dict[str, str], key: str, arguments: list[str]
 ) -> None:
     path = tmp_path / "robot.yaml"
