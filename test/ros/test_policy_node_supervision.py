@@ -1,4 +1,4 @@
-"""The node watches the arm, listeners and other publishers; it comes to rest even if the node or an inference dies."""
+"""The node watches the arm, listeners and other publishers; the arm stops even if the node or an inference dies."""
 
 import signal
 import time
