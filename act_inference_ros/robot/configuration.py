@@ -15,7 +15,8 @@ from act_inference_ros.interfaces import STUCK_HOLD
 from act_inference_ros.joints import JointBinding, StateBinding, joint_and_field
 from act_inference_ros.robot import parts
 from act_inference_ros.robot.devices import Camera, Controller
-from act_inference_ros.robot.parameters import INFINITY, Value, complete, raise_problems
+from act_inference_ros.robot.given_parameters import complete, raise_problems
+from act_inference_ros.robot.parameters import INFINITY, Value
 from act_inference_ros.robot.topic_names import DEFAULT_NODE, with_full_names
 from act_inference_ros.spec import PolicySpec
 

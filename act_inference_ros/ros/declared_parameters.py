@@ -11,7 +11,8 @@ from rclpy.parameter import Parameter as RosParameter
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.robot.parameters import Parameter, concrete_parameters, raise_problems
+from act_inference_ros.robot.given_parameters import concrete_parameters, raise_problems
+from act_inference_ros.robot.parameters import Parameter
 from act_inference_ros.robot.parts import shared_topics
 
 _RCLPY_PREFIXES = ("use_sim_time", "qos_overrides.", "start_type_description_service")
