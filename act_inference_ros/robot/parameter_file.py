@@ -12,9 +12,8 @@ from typing import Any
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.robot.topic_names import DEFAULT_NODE
+from act_inference_ros.robot.topic_names import DEFAULT_NODE, NODE_NAME
 
-NODE_NAME = "policy_node"
 PARAMETERS_KEY = "ros__parameters"
 _OF_RCLPY = ("use_sim_time", "qos_overrides.", "start_type_description_service")
 _SCIENTIFIC = re.compile(r"[-+]?\d[\d_]*(?:\.\d*)?[eE][-+]?\d+")

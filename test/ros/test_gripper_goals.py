@@ -1,4 +1,4 @@
-"""Goals go out without waiting, the newest wins, nothing piles up, and what came of the last one can be read."""
+"""Goals are sent without waiting, the newest replaces the others, none pile up, and the last result can be read."""
 
 import sys
 import time
@@ -97,7 +97,7 @@ class Server:
 
     @property
     def open_requests(self) -> int:
-        """What rclpy remembers: goals without an answer, and results that have not come."""
+        """The requests that rclpy remembers: goals without an answer, and results that have not come."""
         futures = [*self.answers, *(handle.result for handle in self.handles if handle.result is not None)]
         return sum(not future.done() and not future.cancelled() for future in futures)
 
@@ -285,7 +285,7 @@ def test_at_the_end_the_newest_goal_goes_out_although_the_one_before_is_not_answ
     assert hand.server.destroyed
 
 
-def test_an_interface_makes_its_outlet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_interface_gets_its_kind_of_outlet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlets_module, "ActionClient", Server)
     node = parity.FakeNode()
     controllers = configured("gripper_action").controllers
@@ -307,7 +307,7 @@ def test_the_graph_has_a_listener_where_the_server_is_and_nobody_else_who_publis
 
 
 class Node(parity.FakeNode):
-    """Remembers what was destroyed."""
+    """A node that remembers what was destroyed."""
 
     def __init__(self) -> None:
         super().__init__()

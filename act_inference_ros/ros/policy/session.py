@@ -13,9 +13,6 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from act_inference_ros.control.commander import Commander
@@ -25,12 +22,12 @@ from act_inference_ros.execution.controller_state import ControllerState
 from act_inference_ros.execution.pipeline import Pipeline
 from act_inference_ros.execution.states import Answer, Standing, State
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.interfaces import TRANSPORTS, Command, duration, stamp
+from act_inference_ros.interfaces import Command, duration, stamp
 from act_inference_ros.observation import optional
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import Controller
-from act_inference_ros.ros.messages import make_message, message_class
+from act_inference_ros.ros.messages import make_message
 from act_inference_ros.ros.policy.black_box import BlackBox
 from act_inference_ros.ros.policy.clock_watch import ClockWatch
 from act_inference_ros.ros.policy.command_graph import CommandGraph
@@ -39,14 +36,13 @@ from act_inference_ros.ros.policy.controller_check import ControllerCheck
 from act_inference_ros.ros.policy.controller_states import ControllerStates
 from act_inference_ros.ros.policy.diagnostics import DiagnosticReport, policy_values
 from act_inference_ros.ros.policy.input_graph import InputGraph, expected_inputs
+from act_inference_ros.ros.policy.input_subscriptions import ENABLING_QOS, SENSOR_QOS, InputSubscriptions
 from act_inference_ros.ros.policy.outlets import make_outlet
 from act_inference_ros.ros.policy.state_log import StateLog
 from act_inference_ros.ros.policy.status import status_message
 from act_inference_ros.ros.policy.worker import InferenceWorker
 from act_inference_ros.spec import Chunk, shown_id
 
-SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-ENABLING_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 REST_S = 0.5
 """How long the braking may take when commanding ends; wall time, because simulated time may stand still."""
 FLUSHES = 3
@@ -82,7 +78,7 @@ class PolicySession:
         self._worker: InferenceWorker | None = None
         self._check: ControllerCheck | None = None
         self._states: ControllerStates | None = None
-        self._subscriptions: list[Any] = []
+        self._subscriptions: InputSubscriptions | None = None
         self._timer: Any = None
         self._clock = ClockWatch(node)
         self._outlets: dict[str, Outlet] = {}
@@ -129,7 +125,15 @@ class PolicySession:
         )
         self._worker = worker
         self._clock.ticked()
-        self._subscribe(worker)
+        self._subscriptions = InputSubscriptions(
+            self._node,
+            self.configuration,
+            self._pipeline,
+            self._deciding,
+            worker.notify,
+            self.black_box,
+            environment=self._client.spec.environment_state_dim is not None,
+        )
         if not self.configuration.shadow:
             note = self.black_box.message
             self._states = ControllerStates(self._node, self.configuration, self._on_controller_state, note)
@@ -139,8 +143,7 @@ class PolicySession:
             for heard in self._graph.look():
                 self._pipeline.supervisor.heard(*heard, now)
         worker.start()
-        inputs = ", ".join(subscription.topic_name for subscription in self._subscriptions)
-        self._node.get_logger().info(f"active: waiting for {inputs}")
+        self._node.get_logger().info(f"active: waiting for {', '.join(self._subscriptions.topics)}")
 
     def stop(self, reason: str) -> None:
         """Hold and stop commanding; returns when the controllers have the last command (or after ACKNOWLEDGE_S).
@@ -190,9 +193,8 @@ class PolicySession:
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
             self._timer = None
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        if self._subscriptions is not None:
+            self._subscriptions.close()
 
     def close_client(self) -> None:
         """Release the client; may wait for a chunk that is being computed."""
@@ -346,48 +348,6 @@ class PolicySession:
                     outlet.flush()
             raise failed
 
-    def _subscribe(self, worker: InferenceWorker) -> None:
-        wanted: list[tuple[Any, str, Any]] = [
-            self._noted(JointState, topic, functools.partial(self._on_state, topic))
-            for topic in self.configuration.state_topics
-        ]
-        for camera in self.configuration.cameras:
-            callback = functools.partial(self._on_image, worker, camera.name)
-            wanted.append((message_class(TRANSPORTS[camera.transport]), camera.topic, callback))
-        if self._client.spec.environment_state_dim is not None:
-            topic = self.configuration.environment_state_topic
-            wanted.append(self._noted(Float64MultiArray, topic, self._on_environment_state))
-        self._subscriptions = [
-            self._node.create_subscription(kind, topic, callback, SENSOR_QOS) for kind, topic, callback in wanted
-        ]
-        if self.configuration.enable_topic:
-            enabling = self._noted(Bool, self.configuration.enable_topic, self._on_enable)
-            self._subscriptions.append(self._node.create_subscription(*enabling, ENABLING_QOS))
-
-    def _noted(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> tuple[Any, str, Callable[[Any], None]]:
-        """Return the subscription with a callback that first passes each message to the black box."""
-        name = self.black_box.resolved(topic)
-
-        def told(message: Any) -> None:
-            self.black_box.message(name, message)
-            callback(message)
-
-        return kind, topic, told
-
-    def _on_image(self, worker: InferenceWorker, camera: str, message: Any) -> None:
-        self.black_box.arrival(camera, message.header)
-        with self._deciding() as now:
-            self._pipeline.image(camera, message, now)
-        worker.notify()
-
-    def _on_state(self, topic: str, message: JointState) -> None:
-        with self._deciding() as now:
-            self._pipeline.state(message, now, topic)
-
-    def _on_environment_state(self, message: Float64MultiArray) -> None:
-        with self._deciding() as now:
-            self._pipeline.environment_state(message, now)
-
     def _on_shown(self, controller: str, forbids: str | None, fills_speed: bool) -> None:
         if fills_speed and self._states is not None:
             self._states.fills_speed(controller)
@@ -397,10 +357,6 @@ class PolicySession:
     def _on_controller_state(self, controller: str, state: ControllerState) -> None:
         with self._deciding() as now:
             self._pipeline.controller_state(controller, state, now)
-
-    def _on_enable(self, message: Bool) -> None:
-        with self._deciding() as now:
-            self._pipeline.supervisor.enable(message.data, now)
 
     def _tick(self) -> None:
         self._clock.ticked()
