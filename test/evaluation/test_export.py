@@ -317,6 +317,8 @@ def test_the_command_line_writes_and_refuses_before_it_begins(
     topics = Shown(shown / "seed0_expert").types
     layout = json.loads((shown / "foxglove_layout.json").read_text())
     assert topics_of(layout) - {COMMANDED} <= set(topics)  # nobody commands in a simulated episode
+    plots = [panel for name, panel in layout["configById"].items() if name.startswith("Plot!")]
+    assert [panel["foxglovePanelTitle"] for panel in plots] == ["pan", "shoulder", "elbow", "wrist", "roll", "grip"]
     capsys.readouterr()
     assert cli.main(arguments) == 2
     told = capsys.readouterr()

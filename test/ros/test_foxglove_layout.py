@@ -48,7 +48,7 @@ def place_in(path: str) -> int:
 
 def test_every_panel_is_placed_once() -> None:
     assert sorted(panels_of(LAYOUT["layout"])) == sorted(LAYOUT["configById"])
-    assert [panel["title"] for panel in plots()] == list(read_configuration(demo_policy.parameter_file()).action.names)
+    assert [panel["foxglovePanelTitle"] for panel in plots()] == list(read_configuration(demo_policy.parameter_file()).action.names)
 
 
 def test_the_demo_publishes_what_is_shown(
@@ -76,6 +76,6 @@ def test_the_demo_publishes_what_is_shown(
     joints["/policy_node/action_chunk"] = tuple(heard["/policy_node/action_chunk"][0].joint_names)
     for panel in plots():
         for path in (each["value"] for each in panel["paths"]):
-            assert joints[path.split(".")[0]][place_in(path)] == panel["title"], path
+            assert joints[path.split(".")[0]][place_in(path)] == panel["foxglovePanelTitle"], path
     assert heard["/policy_node/action_chunk"][0].points[0].positions
     assert all(message.message for message in heard["/policy_node/status"])

@@ -1,6 +1,7 @@
 """A layout for Foxglove: cameras beside plots, one for each joint. It is imported there by hand.
 
-Foxglove publishes no description of these files; the names are those that its application writes on export.
+Foxglove publishes no description of these files. The names are those of the open-source Foxglove Studio 1.86: a plot's
+title is read from `foxglovePanelTitle`, and a setting with an unknown name is passed over in silence.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import Any, NamedTuple
 
 Json = dict[str, Any]
 
-COLOURS = ("#94a3b8", "#e2e8f0", "#2563eb", "#d97706")
-"""Colours of a plot's lines, on Foxglove's dark background."""
+COLOURS = ("#94a3b8", "#d97706", "#3b82f6", "#10b981")
+"""Colours of a plot's lines: to be seen on Foxglove's dark background and on its light one."""
 
 
 class Line(NamedTuple):
@@ -43,7 +44,7 @@ def _image(topic: str) -> Json:
 
 def _plot(title: str, lines: Sequence[Line]) -> Json:
     return {
-        "title": title,
+        "foxglovePanelTitle": title,
         "paths": [
             {
                 "value": line.path,
@@ -57,11 +58,11 @@ def _plot(title: str, lines: Sequence[Line]) -> Json:
         "showXAxisLabels": True,
         "showYAxisLabels": True,
         "showLegend": True,
-        "legendDisplay": "floating",
+        "legendDisplay": "left",
         "showPlotValuesInLegend": False,
         "isSynced": True,
         "xAxisVal": "timestamp",
-        "sidebarDimension": 240,
+        "sidebarDimension": 150,
     }
 
 
