@@ -34,19 +34,27 @@ def running_robot(cameras: int, joints: int, listens: bool) -> Iterator[dict[str
 
     Where it `listens`, it subscribes to trajectories on COMMAND_TOPIC: without a listener the node commands nothing.
     """
+    options = ["--cameras", str(cameras), "--joints", str(joints), *(["--listens"] if listens else [])]
+    with (
+        private_environment() as environment,
+        ManagedProcess.module("benchmarks.robot_stand", options, environment, log=None),
+    ):
+        yield environment
+
+
+@contextlib.contextmanager
+def private_environment() -> Iterator[dict[str, str]]:
+    """The environment for nodes that shall meet each other and no others."""
     from act_inference_ros.demo.domain import private_domain
 
     with private_domain() as domain, tempfile.TemporaryDirectory() as logs:
-        environment = os.environ | {
+        yield os.environ | {
             "ROS_DOMAIN_ID": str(domain),
             "ROS_LOG_DIR": logs,
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
             "FASTDDS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds.xml"),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
         }
-        options = ["--cameras", str(cameras), "--joints", str(joints), *(["--listens"] if listens else [])]
-        with ManagedProcess.module("benchmarks.robot_stand", options, environment, log=None):
-            yield environment
 
 
 def joint_names(joints: int) -> list[str]:
