@@ -13,6 +13,7 @@ BENCHMARKS = (
     "bench_export",
     "bench_node",
     "bench_stream",
+    "bench_timing",
     "bench_triton",
     "bench_evaluation",
     "bench_motion",

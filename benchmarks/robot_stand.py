@@ -85,7 +85,7 @@ def play(cameras: int, joints: int, listens: bool) -> None:
     """Publish images and joint states until told to end."""
     import rclpy
     from builtin_interfaces.msg import Time
-    from rclpy.qos import qos_profile_sensor_data
+    from rclpy.qos import QoSProfile, qos_profile_sensor_data
     from rclpy.signals import SignalHandlerOptions
     from sensor_msgs.msg import Image, JointState
     from trajectory_msgs.msg import JointTrajectory
@@ -93,7 +93,7 @@ def play(cameras: int, joints: int, listens: bool) -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("robot")
     images = [node.create_publisher(Image, f"/cam{i}/image", qos_profile_sensor_data) for i in range(cameras)]
-    states = node.create_publisher(JointState, "/joint_states", qos_profile_sensor_data)
+    states = node.create_publisher(JointState, "/joint_states", QoSProfile(depth=10))  # reliable, as broadcasters do
     if listens:  # nobody spins, so nothing is taken
         node.create_subscription(JointTrajectory, COMMAND_TOPIC, lambda _: None, 1)
     rest = np.random.default_rng(0).integers(0, 256, HEIGHT * WIDTH * 3 - 3, np.uint8).tobytes()

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.stream_figures import ages_s
+
 LARGEST_GAP = 10.0
 """In periods: a longer one is no late command, the arm was not commanded meanwhile."""
 CHUNKS_KEPT = 500
@@ -17,8 +19,7 @@ EARLY = 10.0
 class StreamWatch:
     """Takes commands and chunks by the times at which they were written, s; not safe for two threads at once.
 
-    `period_s` is the stream's. The observation behind a command is that of the newest chunk that was published before
-    it: a chunk that the node did not follow counts, too, which happens around holds only.
+    `period_s` is the stream's.
     """
 
     def __init__(self, period_s: float) -> None:
@@ -62,12 +63,10 @@ class StreamWatch:
             found["missed"] = int((np.rint(periods / self._period_s) - 1).clip(0).sum())
             found["period_p99_s"] = float(np.percentile(periods, 99))
         found["phase_s"] = self._phase(commands - self._origin)
-        if len(chunks):
-            newest = np.searchsorted(chunks[:, 0], commands) - 1
-            ages = (commands - chunks[newest, 1])[newest >= 0]
-            if len(ages):
-                found["age_p50_s"], found["age_p99_s"] = (float(each) for each in np.percentile(ages, (50, 99)))
-            if new >= 2 and len(ages):
+        ages = ages_s(commands, chunks)
+        if len(ages):
+            found["age_p50_s"], found["age_p99_s"] = (float(each) for each in np.percentile(ages, (50, 99)))
+            if new >= 2:
                 found["age_in_chunks"] = found["age_p50_s"] / float(np.median(np.diff(chunks[-new:, 0])))
         return found
 
