@@ -42,8 +42,8 @@ RECORDED = {
     "/policy_node/status": "diagnostic_msgs/msg/DiagnosticStatus",
     "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
 }
-FPS = 20.0
-"""Steps of the plan per second: a chunk is 5 s long, so that a slow machine can follow it, too."""
+FPS = 10.0
+"""Steps of the plan per second: a chunk is 10 s long, so that a slow machine can follow it, too."""
 ROOM = 1.3
 """How many times the expected size of a bag must be free on the disk."""
 START_S = 60.0

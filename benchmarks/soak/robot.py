@@ -131,7 +131,7 @@ def robot_changes() -> dict[str, Any]:
         "controller__right__topic": TRAJECTORY_TOPIC,
         "controller__right__joints": TRAJECTORY_JOINTS,
         "command_rate": COMMAND_RATE,
-        "fps": 20.0,
+        "fps": 10.0,
         "max_plan_age": 30.0,
         "coast_time": 10.0,
         "resume_within": 600.0,
