@@ -140,8 +140,10 @@ def test_a_run_that_is_too_short_is_not_called_flat() -> None:
 
 
 def test_the_types_that_became_more_are_named() -> None:
-    types = [{"a.List": 5, "a.Other": 3}, {"a.List": 5, "a.Other": 3}, {"a.List": 9, "a.Other": 2, "a.New": 1}]
-    assert soak.more_objects(Measured(types=types)) == {"a.List": [5, 9], "a.New": [0, 1]}
+    types = [{"a.Leak": 5 + number, "a.Wave": 40 * (number % 2), "a.Other": 3} for number in range(24)]
+    types[-1]["a.Once"] = types[-2]["a.Once"] = 7
+    assert soak.more_objects(Measured(types=types)) == {"a.Leak": [14, 25]}
+    assert soak.more_objects(Measured(types=types[:3])) == {}
 
 
 def test_a_series_has_a_gap_where_nothing_was_measured() -> None:

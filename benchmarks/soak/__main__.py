@@ -124,13 +124,18 @@ def broken(measured: Measured, grown: Mapping[str, Growth], drift_s: float) -> l
 
 
 def more_objects(measured: Measured) -> dict[str, list[int]]:
-    """Type -> how many objects of it the node had after the warm-up and at the end, of those that became more."""
-    if len(measured.types) < 2:
+    """Type -> how many objects of it the node had at most just after the warm-up, and at least at the end.
+
+    Only of those that became more, the largest differences; none if the types were counted too seldom.
+    """
+    warm = measured.types[math.ceil(judgement.WARM_UP * len(measured.types)) :]
+    quarter = len(warm) // 4
+    if not quarter:
         return {}
-    first = measured.types[min(len(measured.types) - 2, math.ceil(judgement.WARM_UP * len(measured.types)))]
-    last = measured.types[-1]
-    more = sorted(last, key=lambda name: first.get(name, 0) - last[name])[:MOST_NAMED]
-    return {name: [first.get(name, 0), last[name]] for name in more if last[name] > first.get(name, 0)}
+    first = {name: max(counted.get(name, 0) for counted in warm[:quarter]) for name in warm[-1]}
+    last = {name: min(counted.get(name, 0) for counted in warm[-quarter:]) for name in warm[-1]}
+    more = sorted(last, key=lambda name: first[name] - last[name])[:MOST_NAMED]
+    return {name: [first[name], last[name]] for name in more if last[name] > first[name]}
 
 
 def report(results: Mapping[str, Any]) -> None:
