@@ -128,7 +128,7 @@ def _statistics(directory: Path) -> Iterator[Mapping[str, Any]]:
 def _vector(given: Any, dim: int) -> Vector | None:
     try:
         vector = np.asarray(given, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return vector if vector.shape == (dim,) and bool(np.isfinite(vector).all()) else None
 
