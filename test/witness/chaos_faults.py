@@ -1,4 +1,4 @@
-"""Faults of the chaos run that the matrix does not have: of the node's process, the server, the network, all at once."""
+"""Faults of the chaos run that the matrix does not have: of the node's process, the server and the networks."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ NOTHING, LATE, RARE, BY_TURNS = (
 
 @contextlib.contextmanager
 def requests_nobody_waits_for(stage: Stage) -> Iterator[None]:
-    """Services, transitions and parameters at random, sent and not waited for; a person puts things right afterwards."""
+    """Services, transitions, parameters at random, sent and not waited for; a person puts things right afterwards."""
     client = functools.partial(_send, stage)
     chosen = random.Random(len(stage.witness.recording.events))
     for _ in range(8):

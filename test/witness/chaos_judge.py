@@ -12,8 +12,6 @@ second is judged by them. Of the rules that belong to a fault:
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from test.witness.chaos_kinds import MAY_STOP, Kind
@@ -21,7 +19,6 @@ from test.witness.matrix import is_chunk_of
 from test.witness.motion import seconds
 from test.witness.recording import CHUNK, STATUS, Contract, Fault, Recording
 from test.witness.rules import Breach, Evidence, judge, words_of
-from test.witness.stage import MAX_PLAN_AGE_S
 
 UNDER_WAY_S = 0.3
 """Chunks of observations from before may still come after a fault began."""
@@ -31,7 +28,7 @@ ALLOWANCE_S, TOO_BUSY_S = 0.05, 0.5
 """What is granted for the machine at least; where it is more than the second, rules are too loose to judge by."""
 MOVED_S = 0.3
 
-BUSY, DOWN, NOT_SEEN = "the machine was too busy", "inputs, while the node did not run", "between the stages"
+BUSY, DOWN, STARTS = "the machine was too busy", "inputs, while the node did not run", "starts and ends of stages"
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Verdict:
     allowance_s: float
     rests_s: list[float]
     back_s: float | None
-    unjudged_s: Counter[str]
+    unjudged_s: dict[str, float]
     no_back: str = ""
     """Why it was not judged whether the arm goes on."""
 
@@ -85,15 +82,16 @@ def judge_window(recording: Recording, contract: Contract, window: Window) -> Ve
     granted = ALLOWANCE_S + window.late_s
     contract = replace(contract, allowance_s=granted)
     part = recording.between(window.opened - WARM_S, window.closed)
-    part.events += [event for event in recording.events if event.time >= window.closed and _belongs(event, window)]
+    # A command's chunk comes after it.
+    part.events += [e for e in recording.events if e.time >= window.closed and is_chunk_of(e, window.closed)]
     no_back = why_no_back(part, window)
     part.faults = faults_of(part, window, contract, judges_back=not no_back)
     evidence = Evidence(part, contract)
-    unjudged: Counter[str] = Counter()
+    unjudged: dict[str, float] = {}
     if granted > TOO_BUSY_S:
-        unjudged[BUSY] += window.closed - window.opened
-    for begin, end in window.down:
-        unjudged[DOWN] += min(end - begin, MAX_PLAN_AGE_S)
+        unjudged[BUSY] = window.closed - window.opened
+    if window.down:
+        unjudged[DOWN] = sum(min(end - begin, contract.max_plan_age) for begin, end in window.down)
     breaches = [
         breach
         for breach in judge(part, contract)
@@ -108,11 +106,6 @@ def judge_window(recording: Recording, contract: Contract, window: Window) -> Ve
     first = evidence.moving[evidence.moving > window.over]
     back = float(first[0]) - window.over if window.past and not no_back and len(first) else None
     return Verdict(window, breaches, part, granted, rests, back, unjudged, no_back)
-
-
-def _belongs(event: object, window: Window) -> bool:
-    # A command's chunk comes after it.
-    return is_chunk_of(event, window.closed)  # type: ignore[arg-type]  # an Event
 
 
 def faults_of(part: Recording, window: Window, contract: Contract, judges_back: bool) -> list[Fault]:
@@ -163,8 +156,3 @@ def why_no_back(part: Recording, window: Window) -> str:
         if past.kind.name in MAY_STOP and f"stopped: {MAY_STOP[past.kind.name]}" in told:
             return f"{past.kind.name}: stopped, until a person clears it"
     return ""
-
-
-def seen_share(windows: Sequence[Window], duration_s: float) -> float:
-    """How many seconds of a duration lie in no window."""
-    return max(0.0, duration_s - sum(window.closed - window.opened for window in windows))

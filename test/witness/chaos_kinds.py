@@ -96,9 +96,10 @@ def kinds(mode: str) -> list[Kind]:
     """All kinds of a mode, always in the same order."""
     if mode not in MODES:
         raise ValueError(f"mode {mode!r}: expected one of {MODES}")
-    return [
-        kind for kind in _all() if mode == LOCAL or kind.cell.what != "inference process" or _is_order(kind.cell)
-    ] + (list(_of_server()) if mode == TRITON else [])
+    if mode == LOCAL:
+        return list(_all())
+    beside = [kind for kind in _all() if kind.cell.what != "inference process" or _is_order(kind.cell)]
+    return [*beside, *_of_server()]
 
 
 def _all() -> Iterator[Kind]:

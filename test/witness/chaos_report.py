@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from test.witness.chaos import Segment
-from test.witness.chaos_judge import BUSY, DOWN, NOT_SEEN, Verdict, Window
-from test.witness.good_inputs import Looked
+from test.witness.chaos_judge import BUSY, DOWN, STARTS, Verdict, Window
 from test.witness.recording import Recording
 from test.witness.rules import UNSAFE
 
@@ -48,9 +47,8 @@ def report(run: Run) -> dict[str, Any]:
     verdicts = [verdict for _, verdict in run.verdicts]
     windows = [verdict.window for verdict in verdicts]
     kinds = Counter(past.kind.name for window in windows for past in window.past)
-    unjudged: Counter[str] = sum((verdict.unjudged_s for verdict in verdicts), Counter())
-    seen = sum(window.closed - window.opened for window in windows)
-    unjudged[NOT_SEEN] += max(0.0, run.acted_s - seen)
+    unjudged = {name: sum(verdict.unjudged_s.get(name, 0.0) for verdict in verdicts) for name in (BUSY, DOWN)}
+    unjudged[STARTS] = run.starts_s
     return {
         "seed": run.seed,
         "duration_s": run.duration_s,
@@ -72,7 +70,7 @@ def report(run: Run) -> dict[str, Any]:
         "rest_s": quantiles([rest for verdict in verdicts for rest in verdict.rests_s]),
         "restart_of_the_node_s": quantiles([w.restart_s for w in windows if w.restart_s is not None]),
         "granted_to_the_machine_s": quantiles([verdict.allowance_s for verdict in verdicts]),
-        "unjudged_s": {name: round(unjudged[name], 1) for name in (BUSY, DOWN, NOT_SEEN)},
+        "unjudged_s": {name: round(seconds, 1) for name, seconds in unjudged.items()},
         "helped": sum(window.helped for window in windows),
         "machine": {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)},
     }
@@ -98,10 +96,10 @@ def summary(run: Run) -> str:
     told = report(run)
     back, granted, rest = told["recovery_s"], told["granted_to_the_machine_s"], told["rest_s"]
     lines = [
-        f"seed {run.seed}: {told['episodes']} episodes in {told['acted_s']:.0f} s, {told['two_faults_at_once']} with two "
-        f"faults at once; {told['kinds']} kinds of fault",
-        f"{told['violations']} with a broken rule of safety, {told['other_breaches']} only with one of what a person sees "
-        f"or waits for {told['broken_rules'] or ''}".rstrip(),
+        f"seed {run.seed}: {told['episodes']} episodes in {told['acted_s']:.0f} s, {told['two_faults_at_once']} with "
+        f"two faults at once; {told['kinds']} kinds of fault",
+        f"{told['violations']} with a broken rule of safety, {told['other_breaches']} only with one of what a person "
+        f"sees or waits for {told['broken_rules'] or ''}".rstrip(),
         f"at rest p50/p95 {rest['p50']}/{rest['p95']} s, back {back['p50']}/{back['p95']} s (at most {BACK_P95_S:g})",
         f"granted to the machine p50/p95/max {granted['p50']}/{granted['p95']}/{granted['max']} s, load "
         f"{told['machine']['load']} on {told['machine']['cores']} cores",
@@ -140,15 +138,13 @@ def write_messages(path: Path, part: Recording) -> None:
 
 def plain(message: Any) -> Any:
     """A message, or a part of one, for JSON."""
-    if isinstance(message, Looked):
-        return {"good": message.good, "positions": dict(message.positions), "header": plain(message.header)}
     if hasattr(message, "get_fields_and_field_types"):
         return {name: plain(getattr(message, name)) for name in message.get_fields_and_field_types()}
-    if isinstance(message, bytes):
-        return list(message)
+    if isinstance(message, Mapping):
+        return {name: plain(value) for name, value in message.items()}
     if isinstance(message, (str, int, float, bool)) or message is None:
         return message
-    return [plain(each) for each in message]
+    return plain(vars(message)) if hasattr(message, "__dict__") else [plain(each) for each in message]
 
 
 def _told(segment: Segment, verdict: Verdict) -> dict[str, Any]:

@@ -40,7 +40,9 @@ class Run:
     duration_s: float
     verdicts: list[tuple[Segment, Verdict]] = field(default_factory=list)
     acted_s: float = 0.0
-    """How long faults were made and waited for, without the starts of the stages."""
+    """How long faults were made and waited for."""
+    starts_s: float = 0.0
+    """How long the stages took to start and to end, in which nothing is judged."""
     not_tried: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.time)
     ended_early: bool = False
@@ -124,6 +126,7 @@ def _wait_for_motion(on: Stage, window: Window) -> None:
 def run_segment(run: Run, segment: Segment, out: Path) -> None:
     """Run a segment on a stage of its own, and judge it when its node has ended."""
     windows: list[Window] = []
+    entered = time.time()
     on: Stage | None = None
     with tempfile.TemporaryDirectory() as directory:
         try:
@@ -140,7 +143,9 @@ def run_segment(run: Run, segment: Segment, out: Path) -> None:
         finally:
             if on is not None and windows:
                 log = on.extra.get("logs", "") + on.stand.node.text
-                run.acted_s += windows[-1].closed - windows[0].opened
+                acted = windows[-1].closed - windows[0].opened
+                run.acted_s += acted
+                run.starts_s += time.time() - entered - acted
                 _judge(run, segment, windows, on, log, out)
 
 

@@ -7,6 +7,7 @@ import inspect
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.inference.triton_models import write_model
@@ -71,7 +72,7 @@ def chaos_stage(directory: Path, mode: str, interface: str) -> Iterator[Stage]:
     (repository / "act_policy" / "1" / "model.py").write_text(MODEL)
     explicit = ("--model-control-mode=explicit", "--load-model=*")
     with RunningTriton(repository, *explicit) as server, BadNetwork(server.wait_ready().address) as network:
-        changes = {"mode": "triton", "server": network.address, "request_timeout": REQUEST_TIMEOUT_S}
+        changes: dict[str, Any] = {"mode": "triton", "server": network.address, "request_timeout": REQUEST_TIMEOUT_S}
         with stage(directory, interface, policy=directory, start_paused=True, **changes) as on:
             on.extra |= {"server": server, "network": network}
             yield on
