@@ -103,8 +103,20 @@ class Transitions:
 
         An observation taken at `not_before` or earlier does not begin a motion, even if it arrives later.
         """
-        self.generation += 1
         self._motion.forget()
+        self._forget_inputs(not_before)
+
+    def reset(self, now: float) -> None:
+        """Forget plan, inputs and all running inferences, and the commanded motion once it is at rest. The state stays.
+
+        Only an observation that was taken at rest begins a motion.
+        """
+        rests_from = self._motion.forget_at_rest(now)
+        self._forget_inputs(now)
+        self._not_before = rests_from
+
+    def _forget_inputs(self, not_before: float) -> None:
+        self.generation += 1
         self._inputs.clear()
         self._measured.clear()
         self.overlap.forget()
@@ -140,7 +152,7 @@ class Transitions:
         else:
             self._end_motion(now, reason)
             self._settle(now, state, reason, detail)
-            self._not_before, self._free = now, True  # from now on somebody else may move the arm
+            self._not_before, self._free = max(now, self._not_before), True  # somebody else may move the arm now
         self._blocked = True
         return False
 
@@ -172,7 +184,7 @@ class Transitions:
         self._blocked = False
         self._motion.clear()
         if state is not self.state:
-            self._not_before = now
+            self._not_before = max(now, self._not_before)
         self._enter(state, self.standing.since if state is self.state else now, reason, detail)
 
     def _paused_by_a_long_hold(self, now: float) -> bool:

@@ -29,6 +29,8 @@ from test.witness.stage import CAMERAS, Stage, delayed_by
 
 SENSES = (*CAMERAS, "state", "environment", "enable")
 """All that the robot tells the node."""
+ENDS_S = 20.0
+"""How long a node may take to end, on a busy machine."""
 CHILDREN_S = 5.0
 """How long the processes of a dead node may take to end."""
 ACTIVE_S = 60.0
@@ -48,9 +50,11 @@ def ended_by(number: signal.Signals, status: int) -> Act:
         children, used = children_of(pid), shared_memory.in_use_by(pid)
         stage.extra["logs"] = stage.extra.get("logs", "") + node.text
         stage.extra.setdefault("down", []).append((time.time(), None))
-        found = node.stop(number)
+        node.send(number)
+        found: int | None = None
         try:
             yield
+            found = node.wait(ENDS_S)
         finally:
             left = [child for child in children if not _gone(child)]
             node.kill()
@@ -161,10 +165,18 @@ def server_ended_by(number: signal.Signals) -> Act:
         try:
             yield
         finally:
-            server_of(stage).kill()
-            server_of(stage).start()
+            start_server(stage)
 
     return act
+
+
+def start_server(stage: Stage) -> None:
+    """Start the server again, as a supervisor does; what is left of it is ended before."""
+    process = server_of(stage)
+    if process._server is not None:
+        stage.extra["logs"] = stage.extra.get("logs", "") + process._server.log()
+    process.kill()
+    process.start()
 
 
 @contextlib.contextmanager
@@ -183,8 +195,7 @@ def model_process_killed(stage: Stage) -> Iterator[None]:
     try:
         yield
     finally:
-        server_of(stage).kill()
-        server_of(stage).start()
+        start_server(stage)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ second is judged by them. Of the rules that belong to a fault:
 * `rest`: each fault has its own bound, from its own begin, as if it were alone. Where the node does not run, because
   it is frozen or dead, the bound is the age of a plan after that began: nobody is there who could hold the arm.
 * `fresh` cannot hold in that time either; that it is not judged there is counted.
+* An arm that is blocked is told where it is measured, which is a step of the setpoint and none of the arm: the rules of
+  smoothness are not judged meanwhile, and that is counted.
 * `reason`: one of the words of any of the faults, unless one of them may hide them.
 * `back`: from the end of the last fault, when all that had failed is there again.
 """
@@ -27,8 +29,16 @@ WARM_S = 1.0
 ALLOWANCE_S, TOO_BUSY_S = 0.05, 0.5
 """What is granted for the machine at least; where it is more than the second, rules are too loose to judge by."""
 MOVED_S = 0.3
+FOLLOWS_S = 1.0
+"""After its end an arm that had been blocked follows again."""
 
-BUSY, DOWN, STARTS = "the machine was too busy", "inputs, while the node did not run", "starts and ends of stages"
+BUSY, DOWN, BLOCKED, STARTS = (
+    "the machine was too busy",
+    "inputs, while the node did not run",
+    "how smoothly, while the arm did not follow",
+    "starts and ends of stages",
+)
+SMOOTH = ("velocity", "acceleration", "in_time")
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,8 @@ def judge_window(recording: Recording, contract: Contract, window: Window) -> Ve
         unjudged[BUSY] = window.closed - window.opened
     if window.down:
         unjudged[DOWN] = sum(min(end - begin, contract.max_plan_age) for begin, end in window.down)
+    for begin, end in _blocked(window):
+        unjudged[BLOCKED] = end - begin
     breaches = [
         breach
         for breach in judge(part, contract)
@@ -138,7 +150,13 @@ def _rest_while_down(past: Past, rest: float | None, window: Window, contract: C
 
 def _excused(breach: Breach, window: Window, contract: Contract) -> bool:
     longest = contract.max_plan_age + contract.tick_s + contract.allowance_s
-    return breach.rule == "fresh" and any(begin < breach.time <= begin + longest for begin, _ in window.down)
+    if breach.rule == "fresh":
+        return any(begin < breach.time <= begin + longest for begin, _ in window.down)
+    return breach.rule in SMOOTH and any(begin < breach.time <= end for begin, end in _blocked(window))
+
+
+def _blocked(window: Window) -> list[tuple[float, float]]:
+    return [(past.begin, past.end + FOLLOWS_S) for past in window.past if past.kind.name in MAY_STOP]
 
 
 def chunk_after(part: Recording, past: Past) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from test.witness.chaos import Segment
-from test.witness.chaos_judge import BUSY, DOWN, STARTS, Verdict, Window
+from test.witness.chaos_judge import BLOCKED, BUSY, DOWN, STARTS, Verdict, Window
 from test.witness.recording import Recording
 from test.witness.rules import UNSAFE
 
@@ -47,7 +47,7 @@ def report(run: Run) -> dict[str, Any]:
     verdicts = [verdict for _, verdict in run.verdicts]
     windows = [verdict.window for verdict in verdicts]
     kinds = Counter(past.kind.name for window in windows for past in window.past)
-    unjudged = {name: sum(verdict.unjudged_s.get(name, 0.0) for verdict in verdicts) for name in (BUSY, DOWN)}
+    unjudged = {name: sum(verdict.unjudged_s.get(name, 0.0) for verdict in verdicts) for name in (BUSY, DOWN, BLOCKED)}
     unjudged[STARTS] = run.starts_s
     return {
         "seed": run.seed,

@@ -24,7 +24,14 @@ from test.witness.cells import wait_for_chunk
 from test.witness.chaos import Episode, Made, Segment, segments
 from test.witness.chaos_judge import UNDER_WAY_S, Past, Verdict, Window, judge_window
 from test.witness.chaos_kinds import MODES
-from test.witness.chaos_stage import bring_to_motion, chaos_stage, wait_until_active
+from test.witness.chaos_stage import (
+    bring_to_motion,
+    chaos_stage,
+    log_of,
+    restart_server,
+    server_lives,
+    wait_until_active,
+)
 from test.witness.rules import CHUNK_BEHIND_S
 from test.witness.stage import INTERFACES, Stage
 
@@ -55,6 +62,8 @@ def play(on: Stage, episode: Episode, opened: float) -> Window:
     try:
         if on.stand.node.returncode is not None:
             window.failures.append(f"the node ended by itself, with status {on.stand.node.returncode}")
+        if not server_lives(on):
+            window.failures.append(f"the server ended by itself, with status {restart_server(on)}")
         window.helped = not bring_to_motion(on)
         time.sleep(episode.calm_s)
         _make(on, episode, window)
@@ -71,23 +80,23 @@ def play(on: Stage, episode: Episode, opened: float) -> Window:
 
 
 def _make(on: Stage, episode: Episode, window: Window) -> None:
-    """Begin and end each fault at its time; what one takes longer delays the other."""
-    moments = sorted(
-        [(made.after_s, place, True) for place, made in enumerate(episode.faults)]
-        + [(made.until_s, place, False) for place, made in enumerate(episode.faults)]
-    )
+    """Begin and end each fault at its time; what one takes longer delays the other, which lasts as long all the same."""
+    moments = [(made.after_s, place, True) for place, made in enumerate(episode.faults)]
     zero = time.monotonic()
     acts = [contextlib.ExitStack() for _ in episode.faults]
     began: dict[int, float] = {}
     with contextlib.ExitStack() as whatever_comes:
         for act in acts:
             whatever_comes.push(act)
-        for due, place, begins in moments:
+        while moments:
+            moments.sort()
+            due, place, begins = moments.pop(0)
             time.sleep(max(0.0, zero + due - time.monotonic()))
             made: Made = episode.faults[place]
             try:
                 if begins:
                     began[place] = time.time()
+                    moments.append((time.monotonic() - zero + made.lasts_s, place, False))
                     acts[place].enter_context(made.kind.cell.act(on))
                 else:
                     window.past.append(Past(made.kind, began[place], time.time()))
@@ -142,11 +151,10 @@ def run_segment(run: Run, segment: Segment, out: Path) -> None:
                         break
         finally:
             if on is not None and windows:
-                log = on.extra.get("logs", "") + on.stand.node.text
                 acted = windows[-1].closed - windows[0].opened
                 run.acted_s += acted
                 run.starts_s += time.time() - entered - acted
-                _judge(run, segment, windows, on, log, out)
+                _judge(run, segment, windows, on, log_of(on), out)
 
 
 def _judge(run: Run, segment: Segment, windows: Sequence[Window], on: Stage, log: str, out: Path) -> None:

@@ -15,7 +15,7 @@ from test.inference.triton_process import RunningTriton
 from test.ros.policy_stand_in import Behaviour, circle
 from test.ros.robot_stand_in import HEIGHT, JOINTS, WIDTH
 from test.witness.bad_network import BadNetwork
-from test.witness.chaos_faults import ACTIVE_S, start
+from test.witness.chaos_faults import ACTIVE_S, start, start_server
 from test.witness.chaos_kinds import LOCAL
 from test.witness.stage import CAMERAS, COMMANDING, ENVIRONMENT, Stage, stage
 
@@ -126,3 +126,25 @@ def wait_until_active(on: Stage) -> None:
         if time.monotonic() - begin > ACTIVE_S:
             raise AssertionError(f"a node that was started again is not active within {ACTIVE_S:g} s")
         time.sleep(0.02)
+
+
+def server_lives(on: Stage) -> bool:
+    """Whether there is no server here, or one that runs."""
+    server: RunningTriton | None = on.extra.get("server")
+    return server is None or (server._server is not None and server._server.process.poll() is None)
+
+
+def restart_server(on: Stage) -> int:
+    """Start a server again that has ended; gives the status with which it did."""
+    server: RunningTriton = on.extra["server"]
+    status = int(server._server.process.wait())
+    start_server(on)
+    server.wait_ready(deadline_s=60.0)
+    return status
+
+
+def log_of(on: Stage) -> str:
+    """What nodes and servers have written so far, those that were ended before first."""
+    server: RunningTriton | None = on.extra.get("server")
+    last = server._server.log() if server is not None and server._server is not None else ""
+    return str(on.extra.get("logs", "") + on.stand.node.text + last)
