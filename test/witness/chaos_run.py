@@ -80,7 +80,7 @@ def play(on: Stage, episode: Episode, opened: float) -> Window:
 
 
 def _make(on: Stage, episode: Episode, window: Window) -> None:
-    """Begin and end each fault at its time; what one takes longer delays the other, which lasts as long all the same."""
+    """Begin each fault at its time, and end it after its own; what takes longer delays the other one."""
     moments = [(made.after_s, place, True) for place, made in enumerate(episode.faults)]
     zero = time.monotonic()
     acts = [contextlib.ExitStack() for _ in episode.faults]
