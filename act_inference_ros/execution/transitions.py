@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from act_inference_ros.execution.states import RUNNING, Standing, State
 from act_inference_ros.observation.refusal import Refusal
 from act_inference_ros.robot.configuration import RobotConfiguration
 
+MOST_PASSED = 10
+"""So many states that nobody has asked for are remembered."""
 LARGEST = 1e6
 """A joint position that is further from zero than this (rad or m) is ignored as not measured."""
 
@@ -68,6 +70,7 @@ class Transitions:
         """Whether there has been a motion since the arm was last released."""
         self._not_before = -math.inf
         """An observation that is not newer than this does not begin a motion."""
+        self._entered: deque[Standing] = deque(maxlen=MOST_PASSED)
 
     @property
     def state(self) -> State:
@@ -196,5 +199,13 @@ class Transitions:
         self._settle(now, State.PAUSED, self.standing.reason, lasted)
         return True
 
+    def passed(self) -> list[Standing]:
+        """Return the states that began and ended since this was last asked, oldest first; `standing` is not one."""
+        passed = list(self._entered)[:-1]
+        self._entered.clear()
+        return passed
+
     def _enter(self, state: State, since: float, reason: str, detail: str = "") -> None:
-        self.standing = Standing(state, reason, detail, since)
+        before, self.standing = self.standing.state, Standing(state, reason, detail, since)
+        if state is not before:
+            self._entered.append(self.standing)

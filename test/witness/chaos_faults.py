@@ -24,7 +24,8 @@ from test.ros.policy_node_stand import TRANSITIONS
 from test.ros.robot_stand_in import silent
 from test.ros.ros_helpers import wait_until
 from test.witness.bad_network import FINE, BadNetwork, Weather
-from test.witness.cells import Act, distorted, every, now_and_then
+from test.witness.cells import Act, distorted
+from test.witness.distortions import every, now_and_then
 from test.witness.stage import CAMERAS, Stage, delayed_by
 
 SENSES = (*CAMERAS, "state", "environment", "enable")
