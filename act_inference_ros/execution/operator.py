@@ -26,7 +26,7 @@ class Operator:
             return Answer(True, "not active: there is no plan to forget")
         if supervisor.state in RUNNING:
             supervisor.enter(now, State.WAITING, reasons.RESET)
-        supervisor.forget(now)
+        supervisor.reset(now)
         return Answer(True, "the plan is forgotten")
 
     def pause(self, now: float) -> Answer:

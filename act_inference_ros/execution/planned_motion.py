@@ -29,6 +29,7 @@ class PlannedMotion:
         self.overlap = overlap
         names = [controller.name for controller in configuration.controllers]
         self._commander_of = dict(zip(names, self.commanders, strict=True))
+        self._forgets_at_rest = False
         self._timeline = ActionTimeline(
             configuration.fps, configuration.merge, configuration.blend_time, configuration.ensemble_coeff
         )
@@ -104,6 +105,7 @@ class PlannedMotion:
 
         Where a controller says where it wants its joints, that counts more than where they are measured.
         """
+        self._forgets_at_rest = False
         for name, commander in self._commander_of.items():
             self.overlap.begins(name)
             commander.begin(now, {**measured, **self.overlap.place(name, now)}, was_free)
@@ -148,6 +150,7 @@ class PlannedMotion:
             if commander.behind and not commander.streams:
                 self._hold(name, now, here)
             commander.finish(now)
+        self._forget_if_at_rest(now)
 
     @property
     def unfinished(self) -> bool:
@@ -193,9 +196,30 @@ class PlannedMotion:
 
     def forget(self) -> None:
         """Forget the plan and what was told."""
+        self._forgets_at_rest = False
         self.clear()
         for commander in self.commanders:
             commander.forget()
+
+    def forget_at_rest(self, now: float) -> float:
+        """Forget the plan, and what was told as soon as all of it is at rest; gives the time from which on it is.
+
+        Whoever forgets while the arm brakes would begin the next motion at rest in the middle of it.
+        """
+        self.clear()
+        self._forgets_at_rest = True
+        rests_from = max(now, self._rests_from)
+        self._forget_if_at_rest(now)
+        return rests_from
+
+    def _forget_if_at_rest(self, now: float) -> None:
+        if self._forgets_at_rest and now >= self._rests_from and not self.unfinished:
+            self.forget()
+
+    @property
+    def _rests_from(self) -> float:
+        motions = [commander.motion for commander in self.commanders]
+        return max((motion.rests_from for motion in motions if motion is not None), default=-math.inf)
 
     def forget_told(self, controller: str) -> None:
         """Forget what one controller was told; the plan and the other controllers go on."""

@@ -288,17 +288,13 @@ class Supervisor(Transitions):
             self._tick_start_pose(self._start_pose, now)
         return None
 
-    def forget(self, not_before: float = -math.inf) -> None:
-        """Forget plan, inputs, commanded motion, and all running inferences. The state stays.
+    # The rules.
 
-        An observation taken at `not_before` or earlier does not begin a motion, even if it arrives later.
-        """
-        super().forget(not_before)
+    def _forget_inputs(self, not_before: float) -> None:
+        super()._forget_inputs(not_before)
         self.policy_accepted = ""
         self._refusal = self._last_tick = self.inferring_since = None
         self._now = not_before
-
-    # The rules.
 
     def _take_over(self, chunk: Chunk, t_obs: float, now: float) -> bool:
         here = self.measured(now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from act_inference_ros.execution.states import RUNNING, Standing, State
 from act_inference_ros.observation.refusal import Refusal
 from act_inference_ros.robot.configuration import RobotConfiguration
 
+MOST_PASSED = 10
+"""So many states that nobody has asked for are remembered."""
 LARGEST = 1e6
 """A joint position that is further from zero than this (rad or m) is ignored as not measured."""
 
@@ -69,6 +71,7 @@ class Transitions:
         """Whether there has been a motion since the arm was last released."""
         self._not_before = -math.inf
         """An observation that is not newer than this does not begin a motion."""
+        self._entered: deque[Standing] = deque(maxlen=MOST_PASSED)
 
     @property
     def state(self) -> State:
@@ -110,8 +113,20 @@ class Transitions:
 
         An observation taken at `not_before` or earlier does not begin a motion, even if it arrives later.
         """
-        self.generation += 1
         self._motion.forget()
+        self._forget_inputs(not_before)
+
+    def reset(self, now: float) -> None:
+        """Forget plan, inputs and all running inferences, and the commanded motion once it is at rest. The state stays.
+
+        Only an observation that was taken at rest begins a motion.
+        """
+        rests_from = self._motion.forget_at_rest(now)
+        self._forget_inputs(now)
+        self._not_before = rests_from
+
+    def _forget_inputs(self, not_before: float) -> None:
+        self.generation += 1
         self._inputs.clear()
         self._measured.clear()
         self.overlap.forget()
@@ -147,7 +162,7 @@ class Transitions:
         else:
             self._end_motion(now, reason)
             self._settle(now, state, reason, detail)
-            self._not_before, self._free = now, True  # from now on somebody else may move the arm
+            self._not_before, self._free = max(now, self._not_before), True  # somebody else may move the arm now
         self._blocked = True
         return False
 
@@ -179,7 +194,7 @@ class Transitions:
         self._blocked = False
         self._motion.clear()
         if state is not self.state:
-            self._not_before = now
+            self._not_before = max(now, self._not_before)
         self._enter(state, self.standing.since if state is self.state else now, reason, detail)
 
     def _paused_by_a_long_hold(self, now: float) -> bool:
@@ -191,5 +206,13 @@ class Transitions:
         self._settle(now, State.PAUSED, self.standing.reason, lasted)
         return True
 
+    def passed(self) -> list[Standing]:
+        """Return the states that began and ended since this was last asked, oldest first; `standing` is not one."""
+        passed = list(self._entered)[:-1]
+        self._entered.clear()
+        return passed
+
     def _enter(self, state: State, since: float, reason: str, detail: str = "") -> None:
-        self.standing = Standing(state, reason, detail, since)
+        before, self.standing = self.standing.state, Standing(state, reason, detail, since)
+        if state is not before:
+            self._entered.append(self.standing)

@@ -225,7 +225,7 @@ class World(FakeNode):
 
     def _look(self) -> None:
         if self.ticks % REPORT_TICKS == 0:
-            self.session.status("/policy_node")
+            self.session.statuses("/policy_node")
             self.session.diagnose(self._report, stamp(make_message, self.now))
         supervisor = self.session._pipeline.supervisor
         self.seen[f"{supervisor.state.value}: {supervisor.standing.reason}"] += 1

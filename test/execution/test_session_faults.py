@@ -90,3 +90,16 @@ def test_a_fault_is_told_to_the_controllers_before_anybody_else(
     assert published(world) == [count + 1 for count in before]
     assert len(world.faults) == 1
     assert world.node.now > START
+
+
+def test_a_state_that_ends_before_anybody_looks_is_told_all_the_same(world: NodeWorld) -> None:
+    world.session.statuses("node")
+    world.session.ask("pause")
+    world.session.ask("resume")
+    world.node.now += 1.0
+    while state_of(world) is not State.COMMANDING:
+        world._next()
+    world.session.ask("pause")
+    told = [message.message for message in world.session.statuses("node")]
+    assert told[-2:] == ["commanding", "paused"]
+    assert [message.message for message in world.session.statuses("node")] == ["paused"]

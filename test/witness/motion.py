@@ -40,16 +40,16 @@ class Setpoints:
     late: tuple[tuple[float, float], ...] = ()
     """When a trajectory was published that should have been there earlier, and by how many seconds: since the time from
     which on it says something else than those before it."""
-    anchored: tuple[float, ...] = ()
-    """When a controller at rest was told to begin where its joints had been measured: no step, whatever it was told."""
+    anchored: tuple[tuple[float, float], ...] = ()
+    """When a controller at rest took a message that begins where its joints had been measured, and when that begins:
+    it is led there in between, which is no step, whatever it was told before."""
 
     @property
     def judged(self) -> npt.NDArray[np.bool_]:
         """Which steps (n - 1,) from one setpoint to the next are none towards a measured arm."""
         begins, ends = self.times[:-1, None], self.times[1:, None]
-        # A trajectory that begins ahead is led to its begin in a straight line.
-        anchors = np.array(self.anchored)[None]
-        near = (ends >= anchors - 4.0 * GRID_S) & (begins <= anchors + 4.0 * GRID_S)
+        taken, led = np.array(self.anchored).reshape(-1, 2).T[:, None]
+        near = (ends >= taken - 4.0 * GRID_S) & (begins <= led + 4.0 * GRID_S)
         return np.asarray(~near.any(axis=1))
 
     @property
@@ -103,7 +103,7 @@ def _of_stream(events: list[Event], rules: ControllerRules, recording: Recording
         row = taker.controller.sample(event.time)
         steps = bool(rows) and np.abs(row - rows[-1]).max() > AGREES
         if steps and _rests(times, rows) and measured_near(recording, rules.joints, event.time, row):
-            anchored.append(time)
+            anchored.append((time, time))
         times.append(time)
         rows.append(row)
     positions = np.array(rows).reshape(len(rows), len(rules.joints))
@@ -147,7 +147,7 @@ def _of_trajectories(events: list[Event], rules: ControllerRules, recording: Rec
             recording, rules.joints, event.time, place
         )
         if jumps:
-            anchored.append(at)
+            anchored.append((min(taken, at), at))
             taker.controller.hold(place)
         newest = max(newest, taken)
         reason = taker.take(event.message, taken, still, still)

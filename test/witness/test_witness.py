@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from test.witness.made_up import BEGIN, CONTRACT, END, header, made_up, status
+from act_inference_ros.interfaces import Command, write_trajectory
+from test.witness.good_inputs import Looked
+from test.witness.made_up import BEGIN, CONTRACT, END, header, made_up, make, status
 from test.witness.recording import CHUNK, COMMAND, INPUT, STATUS, Event, Fault, Recording
 from test.witness.rules import RULES, judge
 
@@ -167,3 +169,24 @@ def test_a_part_of_a_recording_is_judged_by_itself() -> None:
     part = made_up().between(BEGIN + 3.0, END)
     assert judge(part, CONTRACT) == []
     assert [fault.name for fault in part.faults] == ["front off"]
+
+
+@pytest.mark.parametrize("ahead", [0.02, 0.045, 0.3])
+def test_a_motion_that_begins_where_somebody_has_moved_the_arm_is_no_step_however_far_ahead_it_begins(
+    ahead: float,
+) -> None:
+    def resting(time: float, place: float) -> Event:
+        row = np.full((2, 2), place)
+        command = Command(time + ahead, np.array([0.0, 0.5]), row, np.zeros((2, 2)))
+        return Event(time, COMMAND, "arm", write_trajectory(make, ("a", "b"), command))
+
+    moved = Looked(header(BEGIN + 3.0), good=True, positions={"a": 0.2, "b": 0.2})
+    recording = Recording([resting(BEGIN, 0.0), Event(BEGIN + 3.0, INPUT, "state", moved), resting(BEGIN + 3.01, 0.2)])
+    recording.events.append(Event(BEGIN + 5.0, STATUS, "status", status("commanding")))
+
+    def broken() -> set[str]:
+        return {breach.rule for breach in judge(recording, CONTRACT)} & {"velocity", "acceleration"}
+
+    assert broken() == set()
+    del recording.events[1]  # where nobody has moved it, it is one
+    assert "acceleration" in broken()

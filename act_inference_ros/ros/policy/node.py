@@ -221,10 +221,11 @@ class PolicyNode(LifecycleNodeMixin, Node):  # type: ignore[misc]  # rclpy is un
     def _tell_status(self) -> None:
         name = self.get_fully_qualified_name()
         if self._session is None:
-            message = status_message(name, self._configuring.standing or NOT_ACTIVE, None)
+            messages = [status_message(name, self._configuring.standing or NOT_ACTIVE, None)]
         else:
-            message = self._session.status(name)
-        self._status.publish(message)
+            messages = self._session.statuses(name)
+        for message in messages:
+            self._status.publish(message)
 
     def _on_fault(self, fault: Exception) -> None:
         self.fault = fault

@@ -257,17 +257,20 @@ class PolicySession:
                 self._now(),
             )
 
-    def status(self, name: str) -> Any:
-        """Return the message for `~/status`."""
+    def statuses(self, name: str) -> list[Any]:
+        """Return the messages for `~/status`: of the states that have ended since the last time, and of this one."""
         self._input_graph.look(self._pipeline.supervisor.standing)  # not under the lock
         with self._lock:
             standing = self._standing
             still_s = self._clock.still_s if self.active else 0.0
             policy_id, shadow = shown_id(self._client.policy_id), self.configuration.shadow
-            message = status_message(name, standing, self._pipeline.supervisor, policy_id, still_s, shadow)
+            supervisor = self._pipeline.supervisor
+            told = [*supervisor.passed(), standing]
+            messages = [status_message(name, each, supervisor, policy_id, still_s, shadow) for each in told]
         self._log.tell(standing)  # there are no ticks while the clock stands still
-        self.black_box.message(f"{name}/status", message)
-        return message
+        for message in messages:
+            self.black_box.message(f"{name}/status", message)
+        return messages
 
     @property
     def _standing(self) -> Standing:

@@ -11,7 +11,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from act_inference_ros.execution.reasons import CLOCK_STILL, NO_CLOCK
 from act_inference_ros.execution.states import SHADOW, SINCE, WHO_COMMANDS, Standing, State
-from act_inference_ros.execution.supervisor import NOBODY, Supervisor
+from act_inference_ros.execution.supervisor import NOBODY, POLICY, Supervisor
 
 PERIOD_S = 0.5
 """Period of the repetition, in wall time."""
@@ -65,11 +65,16 @@ def status_message(
     `shadow` no controller gets the commands: all recorded commands are then the operator's.
     """
     largest = None if supervisor is None else supervisor.following.largest
+    who = NOBODY
+    if supervisor is not None:
+        # A motion that has ended before anybody told of it was the policy's: the start pose is told of at once.
+        has_ended = standing.state is State.COMMANDING and supervisor.state is not State.COMMANDING
+        who = POLICY if has_ended else supervisor.who_commands
     values = {
         "reason": standing.reason,
         "detail": standing.detail,
         SINCE: f"{standing.since:.3f}",
-        WHO_COMMANDS: NOBODY if supervisor is None else supervisor.who_commands,
+        WHO_COMMANDS: who,
         SHADOW: "yes: commands go to no controller" if shadow else "",
         "policy_id": policy_id,
         "largest deviation": "" if largest is None else f"{largest[1]:.4f}",
