@@ -48,7 +48,8 @@ def place_in(path: str) -> int:
 
 def test_every_panel_is_placed_once() -> None:
     assert sorted(panels_of(LAYOUT["layout"])) == sorted(LAYOUT["configById"])
-    assert [panel["foxglovePanelTitle"] for panel in plots()] == list(read_configuration(demo_policy.parameter_file()).action.names)
+    joints = read_configuration(demo_policy.parameter_file()).action.names
+    assert [panel["foxglovePanelTitle"] for panel in plots()] == list(joints)
 
 
 def test_the_demo_publishes_what_is_shown(
