@@ -4,6 +4,7 @@
 # make lint    ruff, mypy, import-linter
 # make matrix  every fault on real nodes, judged from the topics; the table in docs/reliability.md
 # make bench   benchmarks; JSON in benchmarks/results
+# make soak    does anything grow in an hour at full rate? MINUTES=60; JSON in benchmarks/results; outside CI
 # make docs    the documentation as a site, in site/; fails when a link leads nowhere
 # make build   colcon build alone, into build and install
 # make clean   removes what the others made: build, install, log, the demo's policy, results; .venv stays
@@ -16,6 +17,8 @@ FILM_ARGS ?= --episodes 1 2
 TEST_ARGS ?=
 BENCH_ARGS ?=
 MATRIX_ARGS ?=
+MINUTES ?= 60
+SOAK_ARGS ?=
 
 SHELL := /bin/bash
 # The wheels do not set AMENT_PREFIX_PATH; without it colcon's environment hides the message packages.
@@ -23,11 +26,11 @@ ACTIVATE = source .venv/bin/activate && export AMENT_PREFIX_PATH=$${AMENT_PREFIX
 COLCON_TEST = colcon test --event-handlers console_direct+ --return-code-on-test-failure \
   --packages-select act_inference_ros --base-paths . --pytest-args -p no:cacheprovider $(TEST_ARGS)
 
-.PHONY: demo film test lint matrix bench docs build clean
+.PHONY: demo film test lint matrix bench soak docs build clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \?//p' Makefile | head -10
+	@sed -n '/^$$/q;s/^# \?//p' Makefile
 
 demo:
 	@bash deploy/setup_environment.sh $(if $(filter triton,$(MODE)),triton,run)
@@ -57,6 +60,10 @@ matrix:
 bench:
 	@bash deploy/setup_environment.sh dev
 	@$(ACTIVATE) && python -m benchmarks $(BENCH_ARGS)
+
+soak:
+	@bash deploy/setup_environment.sh dev
+	@$(ACTIVATE) && python -m benchmarks.soak --minutes $(MINUTES) $(SOAK_ARGS)
 
 docs:
 	@bash deploy/setup_environment.sh docs

@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark in turn, each in a process of its own; JSON in benchmarks/results/.
+"""`make bench`: every benchmark but the long ones in turn, each in a process of its own; JSON in benchmarks/results/.
 
 A benchmark that cannot run here (no Triton, no compiler) says why, and the others continue; the exit status shows it.
 """
@@ -17,16 +17,23 @@ BENCHMARKS = (
     "bench_evaluation",
     "bench_motion",
 )
+LONG = ("bench_timing",)
+"""Run only when they are named: many minutes, and many GB on the disk."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones (default: {' '.join(BENCHMARKS)})")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"which ones (default: {' '.join(BENCHMARKS)}; {' '.join(LONG)} when named)",
+    )
     arguments, options = parser.parse_known_args()
     chosen = arguments.names or list(BENCHMARKS)
-    unknown = sorted(set(chosen) - set(BENCHMARKS))
+    unknown = sorted(set(chosen) - {*BENCHMARKS, *LONG})
     if unknown:
-        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join((*BENCHMARKS, *LONG))}")
     if options and len(chosen) != 1:
         parser.error(f"options ({' '.join(options)}) are those of one benchmark: name it")
     failed = []

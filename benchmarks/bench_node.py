@@ -142,6 +142,7 @@ def play_node(cameras: int, samples: int) -> None:
 
     from act_inference_ros.inference import client
     from act_inference_ros.ros.policy import policy_node
+    from act_inference_ros.ros.policy.node import PolicyNode
     from act_inference_ros.spec import ImageSpec, PolicySpec
 
     watch = Stopwatch(samples, on_done=lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -157,7 +158,7 @@ def play_node(cameras: int, samples: int) -> None:
         watch.inference_s = time.perf_counter() - began
         return chunk
 
-    class TimedNode(policy_node.PolicyNode):
+    class TimedNode(PolicyNode):
         def create_subscription(self, kind: Any, topic: str, callback: Any, *rest: Any, **options: Any) -> Any:
             def timed(message: Any, info: Any) -> None:
                 watch.arrived(message, info["received_timestamp"])
@@ -173,7 +174,7 @@ def play_node(cameras: int, samples: int) -> None:
             return publisher
 
     client.BACKENDS["local"] = lambda _options: InstantPolicy(spec, answer)  # type: ignore[index]
-    policy_node.PolicyNode = TimedNode  # type: ignore[misc]
+    policy_node.PolicyNode = TimedNode  # type: ignore[attr-defined]  # `main` makes one of these
     sys.exit(policy_node.main(node_arguments(node_parameters(cameras, len(JOINTS), fps=FPS))))
 
 
@@ -186,7 +187,7 @@ def play_relay(cameras: int, samples: int) -> None:
 
     from act_inference_ros.interfaces import duration
     from act_inference_ros.ros.messages import make_message
-    from act_inference_ros.ros.policy.session import SENSOR_QOS
+    from act_inference_ros.ros.policy.input_subscriptions import SENSOR_QOS
 
     rclpy.init()
     node = rclpy.create_node("relay")

@@ -10,12 +10,14 @@ take turns.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,10 +85,17 @@ def measure(cameras: int, rounds: int, seconds: float, policy: Mapping[str, str]
     return runs
 
 
-def one_round(kind: str, cameras: int, seconds: float, parameters: Mapping[str, Any], cache: Path) -> dict[str, Any]:
+def one_round(
+    kind: str,
+    cameras: int,
+    seconds: float,
+    parameters: Mapping[str, Any],
+    cache: Path,
+    beside: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return the receiver's notes, the node's peak memory, and other programs' share of the processor.
 
-    A temporary export of the policy is cached in `cache`.
+    A temporary export of the policy is cached in `cache`. `beside` is what else runs: module -> its arguments.
     """
     others = Others()
     part = [sys.executable, "-m", "benchmarks.stream_parts"]
@@ -96,9 +105,13 @@ def one_round(kind: str, cameras: int, seconds: float, parameters: Mapping[str, 
         environment["XDG_CACHE_HOME"] = str(cache)
         log = Path(environment["ROS_LOG_DIR"]) / "receiver.txt"
         with (
+            contextlib.ExitStack() as stack,
             ManagedProcess("receiver", [*part, "receiver", *own], environment, log) as receiver,
             ManagedProcess("policy_node", [*part, IDLE, *own] if kind == IDLE else node, environment, None) as running,
         ):
+            for module, options in beside.items():
+                log = Path(environment["ROS_LOG_DIR"]) / f"{module}.txt"
+                stack.enter_context(ManagedProcess.module(module, options, environment, log))
             until = time.monotonic() + START_S + WARM_UP_S + seconds
             while (status := receiver.wait(0.2)) is None:
                 if running.returncode is not None:

@@ -34,19 +34,27 @@ def running_robot(cameras: int, joints: int, listens: bool) -> Iterator[dict[str
 
     Where it `listens`, it subscribes to trajectories on COMMAND_TOPIC: without a listener the node commands nothing.
     """
+    options = ["--cameras", str(cameras), "--joints", str(joints), *(["--listens"] if listens else [])]
+    with (
+        private_environment() as environment,
+        ManagedProcess.module("benchmarks.robot_stand", options, environment, log=None),
+    ):
+        yield environment
+
+
+@contextlib.contextmanager
+def private_environment() -> Iterator[dict[str, str]]:
+    """The environment for nodes that shall meet each other and no others."""
     from act_inference_ros.demo.domain import private_domain
 
     with private_domain() as domain, tempfile.TemporaryDirectory() as logs:
-        environment = os.environ | {
+        yield os.environ | {
             "ROS_DOMAIN_ID": str(domain),
             "ROS_LOG_DIR": logs,
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
             "FASTDDS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds.xml"),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
         }
-        options = ["--cameras", str(cameras), "--joints", str(joints), *(["--listens"] if listens else [])]
-        with ManagedProcess.module("benchmarks.robot_stand", options, environment, log=None):
-            yield environment
 
 
 def joint_names(joints: int) -> list[str]:
@@ -77,7 +85,7 @@ def play(cameras: int, joints: int, listens: bool) -> None:
     """Publish images and joint states until told to end."""
     import rclpy
     from builtin_interfaces.msg import Time
-    from rclpy.qos import qos_profile_sensor_data
+    from rclpy.qos import QoSProfile, qos_profile_sensor_data
     from rclpy.signals import SignalHandlerOptions
     from sensor_msgs.msg import Image, JointState
     from trajectory_msgs.msg import JointTrajectory
@@ -85,7 +93,7 @@ def play(cameras: int, joints: int, listens: bool) -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("robot")
     images = [node.create_publisher(Image, f"/cam{i}/image", qos_profile_sensor_data) for i in range(cameras)]
-    states = node.create_publisher(JointState, "/joint_states", qos_profile_sensor_data)
+    states = node.create_publisher(JointState, "/joint_states", QoSProfile(depth=10))  # reliable, as broadcasters do
     if listens:  # nobody spins, so nothing is taken
         node.create_subscription(JointTrajectory, COMMAND_TOPIC, lambda _: None, 1)
     rest = np.random.default_rng(0).integers(0, 256, HEIGHT * WIDTH * 3 - 3, np.uint8).tobytes()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from act_inference_ros.interfaces import NANOSECONDS
 from benchmarks.instant_policy import InstantPolicy
 from benchmarks.robot_stand import COMMAND_TOPIC, node_arguments, node_parameters
 from benchmarks.standard_act import ACTION_DIM, HEIGHT, WIDTH
@@ -54,7 +55,10 @@ def idle(cameras: int, _seconds: float) -> int:
 
 
 def receiver(_cameras: int, seconds: float) -> int:
-    """Print when each command was written and received, ns, from WARM_UP_S after the first on, as one line of JSON."""
+    """Print when each command was written and received, ns, from WARM_UP_S after the first on, as one line of JSON.
+
+    Also `chunks`: when each chunk was written, and the time of its observation, ns, those of the warm-up too.
+    """
     import rclpy
     from diagnostic_msgs.msg import DiagnosticStatus
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -68,7 +72,8 @@ def receiver(_cameras: int, seconds: float) -> int:
     node = rclpy.create_node("receiver")
     published: list[int] = []
     received: list[int] = []
-    chunks = 0
+    chunks: list[tuple[int, int]] = []
+    chunk_count = 0
     states: set[str] = set()
     begins = ends = float("inf")
 
@@ -81,9 +86,11 @@ def receiver(_cameras: int, seconds: float) -> int:
             published.append(info["source_timestamp"])
             received.append(info["received_timestamp"])
 
-    def on_chunk(_message: bytes) -> None:
-        nonlocal chunks
-        chunks += time.monotonic() >= begins
+    def on_chunk(message: JointTrajectory, info: Mapping[str, int]) -> None:
+        nonlocal chunk_count
+        chunk_count += time.monotonic() >= begins
+        stamp = message.header.stamp
+        chunks.append((info["source_timestamp"], stamp.sec * NANOSECONDS + stamp.nanosec))
 
     def on_status(message: DiagnosticStatus) -> None:
         if time.monotonic() >= begins:
@@ -92,9 +99,9 @@ def receiver(_cameras: int, seconds: float) -> int:
             reason = next((value.value for value in message.values if value.key == "reason"), "")
             print(f"{message.message} {reason}", file=sys.stderr, flush=True)
 
-    # Messages are counted without decoding, so that the receiver uses little processor time.
+    # Commands are counted without decoding, so that the receiver uses little processor time.
     node.create_subscription(Float64MultiArray, COMMAND_TOPIC, on_command, QoSProfile(depth=1000), raw=True)
-    node.create_subscription(JointTrajectory, "/policy_node/action_chunk", on_chunk, QoSProfile(depth=10), raw=True)
+    node.create_subscription(JointTrajectory, "/policy_node/action_chunk", on_chunk, QoSProfile(depth=10))
     node.create_subscription(DiagnosticStatus, "/policy_node/status", on_status, STATUS_QOS)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -103,8 +110,8 @@ def receiver(_cameras: int, seconds: float) -> int:
             executor.spin_once(timeout_sec=0.5)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 1
-    noted = {"published": published, "received": received, "chunks_per_s": chunks / seconds, "states": sorted(states)}
-    print(json.dumps(noted), flush=True)
+    noted = {"published": published, "received": received, "chunks": chunks, "chunks_per_s": chunk_count / seconds}
+    print(json.dumps({**noted, "states": sorted(states)}), flush=True)
     node.destroy_node()
     rclpy.shutdown()
     return 0

@@ -126,6 +126,7 @@ if ! venv_is_whole; then
   [ ! -e .venv ] || say ".venv is not whole, or was made in another place: it is made again"
   make_venv
 fi
+install_requirements "pip" requirements-pip.txt
 if [ "$purpose" = docs ]; then
   install_requirements "mkdocs" requirements-docs.txt
   printf '%s' "$wanted" >"$stamp"

@@ -121,6 +121,12 @@ def test_a_page_says_at_once_what_it_is_for(document: str) -> None:
     assert first.startswith("This page ")
 
 
+@pytest.mark.parametrize("document", documents())
+def test_a_document_has_no_drawing_that_the_site_would_show_as_text(document: str) -> None:
+    """GitHub draws a Mermaid block; the site, which fetches no script, shows its source."""
+    assert not re.findall(r"^ *(?:```|~~~)\s*mermaid", text_of(document), re.MULTILINE)
+
+
 def test_links_of_a_page_go_where_their_targets_have_gone() -> None:
     text = "[a](operating.md#x) [b](../ARCHITECTURE.md) [c](../config/so101.yaml) [d](https://e.example) [e](#here)"
     page, files = page_of("docs/x.md", text)

@@ -6,7 +6,8 @@ import re
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.robot.parameters import PARAMETERS, complete, concrete_parameters
+from act_inference_ros.robot.given_parameters import complete, concrete_parameters
+from act_inference_ros.robot.parameters import PARAMETERS
 from docs_tools.parameter_page import PAGE, page
 
 

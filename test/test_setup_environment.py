@@ -16,7 +16,14 @@ PROJECT = Path(__file__).parents[1]
 TIMEOUT_S = 300.0
 READY = "[setup] ready"
 AGAIN = "[setup] .venv is not whole, or was made in another place: it is made again"
-_FILES = ("setup.py", "setup.cfg", "package.xml", "deploy/constraints.txt", "deploy/setup_environment.sh")
+_FILES = (
+    "setup.py",
+    "setup.cfg",
+    "pyproject.toml",
+    "package.xml",
+    "deploy/constraints.txt",
+    "deploy/setup_environment.sh",
+)
 _NEEDED = ("setuptools", "pkg_resources", "_distutils_hack")
 """Of this environment, for the editable install: from Python 3.12 on a new environment has them no more."""
 

@@ -17,6 +17,8 @@ ABOUT = "black_box.json"
 """File in the bag's directory that describes the dump. Only a directory with this file is a dump."""
 PARAMETERS = "parameters.yaml"
 """File in the bag's directory with the parameters in force, as a parameter file."""
+MOST_ABOUT_BYTES = 2**20
+"""Largest description that is read; the node writes a few kilobytes."""
 KEEP_DUMPS = 20
 KEEP_BYTES = 2**30
 """How many dumps a directory has at most, and how many bytes; the oldest are removed for a new one."""
@@ -44,8 +46,12 @@ def is_partial(path: Path) -> bool:
 def read_about(path: Path) -> Mapping[str, Any]:
     """Return the description of the dump in this directory. Raises ConfigurationError if it cannot be read."""
     try:
-        about = json.loads((path / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        with (path / ABOUT).open("rb") as file:
+            content = file.read(MOST_ABOUT_BYTES + 1)
+        if len(content) > MOST_ABOUT_BYTES:
+            raise ConfigurationError(f"{path / ABOUT}: expected at most {MOST_ABOUT_BYTES} bytes, got more")
+        about = json.loads(content.decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path / ABOUT}: cannot be read: {error}") from error
     if not isinstance(about, dict):
         raise ConfigurationError(f"{path / ABOUT}: expected an object of names and values")

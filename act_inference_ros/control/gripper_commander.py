@@ -78,7 +78,7 @@ class GripperCommander(StreamCommander):
         self._told.stay(now, position)
         self._sent_at, self._sent = now, position
 
-    def _give(self, now: float, position: Array) -> None:
+    def _give(self, now: float, position: Array, before: tuple[float, Array | None]) -> None:
         if self._is_worth_a_goal(now, position):
             self._send_goal(now, position)
 

@@ -17,10 +17,12 @@ import numpy as np
 
 from act_inference_ros.drafting.facts import DataSetFacts, Range, Vector
 from act_inference_ros.errors import CheckpointError, ConfigurationError
+from act_inference_ros.evaluation.datasets.description import INFO, is_dataset
+from act_inference_ros.evaluation.datasets.features import vector_names
 from act_inference_ros.policy import bounds
 from act_inference_ros.policy.json_files import read_json
 
-INFO, STATS, EPISODES_STATS = "meta/info.json", "meta/stats.json", "meta/episodes_stats.jsonl"
+STATS, EPISODES_STATS = "meta/stats.json", "meta/episodes_stats.jsonl"
 TRAIN_CONFIG = "train_config.json"
 MOST_EPISODES = 50
 """Most episodes whose first frame is read; later episodes begin alike."""
@@ -41,7 +43,7 @@ def find_dataset(checkpoint: Path) -> tuple[Path | None, str]:
         cache = os.environ.get("HF_LEROBOT_HOME") or "~/.cache/huggingface/lerobot"
         places.append(Path(cache).expanduser() / repository)
     for place in places:
-        if (place / INFO).is_file():
+        if is_dataset(place):
             return place, ""
     named = " or ".join(str(place) for place in places) or repository or "none"
     return None, f"{TRAIN_CONFIG} names {named}, which is not on this machine"
@@ -52,7 +54,7 @@ def read_dataset_facts(directory: Path, state_dim: int | None) -> DataSetFacts:
 
     Raises ConfigurationError if it is no LeRobot data set.
     """
-    if not (directory / INFO).is_file():
+    if not is_dataset(directory):
         raise ConfigurationError(f"data set {directory}: expected {INFO} of a LeRobot data set, found none")
     try:
         info = read_json(directory / INFO)
@@ -63,7 +65,7 @@ def read_dataset_facts(directory: Path, state_dim: int | None) -> DataSetFacts:
         ranges = _ranges(directory, dims)
     except CheckpointError as error:
         raise ConfigurationError(f"data set {error}") from error
-    joints = {key: names for key in dims if (names := _names(features[key], dims[key]))}
+    joints = {key: names for key in dims if (names := vector_names(features[key].get("names"), dims[key]))}
     fps = info.get("fps")
     starts: dict[str, Vector] = {}
     without = ""
@@ -86,18 +88,6 @@ def _dim(feature: Any) -> int | None:
     if not floats or not isinstance(shape, list) or len(shape) != 1 or not isinstance(shape[0], int):
         return None
     return shape[0] if 1 < shape[0] <= bounds.VECTOR else None
-
-
-def _names(feature: Mapping[str, Any], dim: int) -> tuple[str, ...]:
-    """The names of a vector's entries, which LeRobot writes as a list, or below a word such as `motors`."""
-    names = feature.get("names")
-    while isinstance(names, dict) and len(names) == 1:
-        names = next(iter(names.values()))
-    if isinstance(names, list) and len(names) == 1 and isinstance(names[0], list):
-        names = names[0]
-    if not isinstance(names, list) or len(names) != dim or not all(isinstance(name, str) and name for name in names):
-        return ()
-    return tuple(names) if len(set(names)) == dim else ()
 
 
 def _ranges(directory: Path, dims: Mapping[str, int]) -> dict[str, Range]:
@@ -138,7 +128,7 @@ def _statistics(directory: Path) -> Iterator[Mapping[str, Any]]:
 def _vector(given: Any, dim: int) -> Vector | None:
     try:
         vector = np.asarray(given, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return vector if vector.shape == (dim,) and bool(np.isfinite(vector).all()) else None
 

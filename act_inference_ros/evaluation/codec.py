@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -51,10 +52,17 @@ def _build(kind: Any, plain: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(plain, dict):
         return _build_dataclass(kind, plain, where)
     if kind is float and (plain is None or (isinstance(plain, (int, float)) and not isinstance(plain, bool))):
-        return math.nan if plain is None else float(plain)
+        return math.nan if plain is None else _double(plain, where)
     if kind in (int, str, bool) and type(plain) is kind:
         return plain
-    raise ConfigurationError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {plain!r:.80}")
+    raise ConfigurationError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {reprlib.repr(plain)}")
+
+
+def _double(plain: float, where: str) -> float:
+    try:
+        return float(plain)
+    except OverflowError:
+        raise ConfigurationError(f"{where}: expected a number that a double holds, got {reprlib.repr(plain)}") from None
 
 
 def _build_dataclass(kind: Any, plain: dict[str, Any], where: str) -> Any:
@@ -63,7 +71,9 @@ def _build_dataclass(kind: Any, plain: dict[str, Any], where: str) -> Any:
     missing = sorted(name for name in set(fields) - set(plain) if not _has_default(fields[name]))
     unknown = sorted(set(plain) - set(fields))
     if missing or unknown:
-        raise ConfigurationError(f"{where}: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}")
+        raise ConfigurationError(
+            f"{where}: missing {missing or 'nothing'}, unknown {reprlib.repr(unknown) if unknown else 'nothing'}"
+        )
     return kind(**{name: _build(hints[name], plain[name], f"{where}.{name}") for name in fields if name in plain})
 
 

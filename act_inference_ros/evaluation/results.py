@@ -390,7 +390,7 @@ class EvaluationResult:
         try:
             plain = json.loads(text)
             version = plain["version"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigurationError(f"not a metrics.json of eval_policy: {text[:80]!r}") from error
         if version != METRICS_VERSION:
             raise ConfigurationError(

@@ -13,6 +13,7 @@ from act_inference_ros.control.cubic import Array
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.execution.following import Measured
 from act_inference_ros.execution.overlap import Overlap
+from act_inference_ros.interfaces import Command
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
 
@@ -31,6 +32,8 @@ class PlannedMotion:
         self._timeline = ActionTimeline(
             configuration.fps, configuration.merge, configuration.blend_time, configuration.ensemble_coeff
         )
+        self._stays_where_measured = False
+        """Whether the newest hold was to stay where the joints were measured."""
         self.configure(configuration)
 
     def configure(self, configuration: RobotConfiguration) -> None:
@@ -113,18 +116,37 @@ class PlannedMotion:
 
     def follow_timeline(self, timeline: ActionTimeline, now: float, until: float, here: Mapping[str, Measured]) -> None:
         """Tell another plan than the policy's; `here` has where joints were measured."""
-        for name, commander in self._commander_of.items():
-            overlap = self.overlap.allows(name, commander, now, here).overlap
-            commander.follow(timeline, now, until, overlap)
+        for name in self._commander_of:
+            self._follow(name, timeline, now, until, here)
+
+    def _follow(
+        self, name: str, timeline: ActionTimeline, now: float, until: float, here: Mapping[str, Measured]
+    ) -> None:
+        commander = self._commander_of[name]
+        overlap = self.overlap.allows(name, commander, now, here).overlap
+        commander.follow(timeline, now, until, overlap)
 
     def tick(self, now: float) -> None:
         """Give the controllers that stream their targets for now."""
         for commander in self.commanders:
             commander.tick(now)
 
-    def finish(self, now: float) -> None:
-        """Give the controllers that stream their targets for now, until they have been told to be at rest."""
-        for commander in self.commanders:
+    def catch_up(
+        self, now: float, until: float, here: Mapping[str, Measured], plan: ActionTimeline | None = None
+    ) -> None:
+        """Tell the plan again to the controllers that are behind; it is the policy's, or another `plan`."""
+        for name, commander in self._commander_of.items():
+            if commander.behind:
+                self._follow(name, self._timeline if plan is None else plan, now, until, here)
+
+    def finish(self, now: float, here: Mapping[str, Measured]) -> None:
+        """Give the controllers that stream their targets for now, until they have been told to be at rest.
+
+        A controller whose hold was taken back is told to hold again.
+        """
+        for name, commander in self._commander_of.items():
+            if commander.behind and not commander.streams:
+                self._hold(name, now, here)
             commander.finish(now)
 
     @property
@@ -134,15 +156,27 @@ class PlannedMotion:
 
     def hold(self, now: float, here: Mapping[str, Measured]) -> None:
         """Tell every controller to come to rest, on from what it has been told, and to stay there."""
-        for name, commander in self._commander_of.items():
-            start = self.overlap.allows(name, commander, now, here)
-            commander.hold(now, in_any_case=start.anew, overlap=start.overlap)
+        self._stays_where_measured = False
+        for name in self._commander_of:
+            self._hold(name, now, here)
 
     def hold_at(self, now: float, here: Mapping[str, Measured]) -> None:
         """Tell every controller to stay where its joints are measured; see `Commander.hold_at`."""
-        for name, commander in self._commander_of.items():
-            start = self.overlap.allows(name, commander, now, here)
+        self._stays_where_measured = True
+        for name in self._commander_of:
+            self._hold(name, now, here)
+
+    def _hold(self, name: str, now: float, here: Mapping[str, Measured]) -> None:
+        commander = self._commander_of[name]
+        start = self.overlap.allows(name, commander, now, here)
+        if self._stays_where_measured:
             commander.hold_at(now, {each: here[each].position for each in here}, start.overlap)
+        else:
+            commander.hold(now, in_any_case=start.anew, overlap=start.overlap)
+
+    def take_back(self, controller: str, command: Command) -> bool:
+        """Note that a controller's `command` and those after it were never published; see `Commander.take_back`."""
+        return self._commander_of[controller].take_back(command)
 
     def hold_whatever_happens(self, now: float, here: Mapping[str, Measured]) -> None:
         """Tell every controller that can be told, although something unforeseen has happened. Never raises."""

@@ -56,6 +56,7 @@ class Transitions:
         self._motion = PlannedMotion(configuration, commanders, self.overlap)
         self._inputs = inputs
         self._closed_loop = closed_loop
+        self._moved_joints = frozenset(configuration.action.names)
         self._measured: dict[str, Measured] = {}
         self._start_pose: StartPose | None = None
         self._blocked = False
@@ -89,10 +90,16 @@ class Transitions:
         return {name: each for name, each in self._measured.items() if each.time >= oldest}
 
     def measure(self, names: Sequence[str], positions: Sequence[float], time: float) -> None:
-        """Remember the joint positions at `time` (ROS units); non-finite and impossibly large positions are ignored."""
+        """Remember the joint positions at `time`, in ROS units.
+
+        Positions that are non-finite or impossibly large are ignored, and joints that are not in the action: messages
+        whose names change must not fill the memory.
+        """
         if len(names) != len(positions):
             return
         for name, position in zip(names, positions, strict=True):
+            if name not in self._moved_joints:
+                continue
             known = self._measured.get(name)
             if abs(position) <= LARGEST and (known is None or time >= known.time):
                 self._measured[name] = Measured(float(position), time)

@@ -264,8 +264,8 @@ def parse_features(value: object) -> list[Feature]:
         raise ValueError(f"{len(value)} entries, more than {bounds.FEATURES}")
     features = []
     for key, entry in value.items():
-        if len(key) > bounds.NAME_LENGTH or not key.isprintable():
-            raise ValueError(f"the name {shown(key)}, too long or not printable")
+        if not 0 < len(key) <= bounds.NAME_LENGTH or not key.isprintable():
+            raise ValueError(f"the name {shown(key)!r}, empty, too long or not printable")
         kind = entry.get("type") if isinstance(entry, dict) else None
         shape = entry.get("shape") if isinstance(entry, dict) else None
         if not isinstance(kind, str) or not isinstance(shape, list):

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.policy import policy_warnings
+from act_inference_ros.policy.checkpoint_files import CONFIG_FILE
 from act_inference_ros.policy.config import ActConfig, read_config
 from act_inference_ros.policy.dataset_statistics import (
     dims,
@@ -139,18 +141,21 @@ def _spec(config: ActConfig, rename: Mapping[str, str], directory: Path) -> Poli
     unread = [feature.key for feature in config.inputs if feature.key not in config.read_keys]
     if config.state_dim is None and STATE_KEY not in unread:
         unread.append(STATE_KEY)  # LeRobot itself requires it in the observation, without reading it
-    return PolicySpec(
-        chunk_size=config.chunk_size,
-        action_dim=config.action_dim,
-        images=tuple(ImageSpec(robot_name(image.key), image.shape[1], image.shape[2]) for image in config.images),
-        state_dim=config.state_dim,
-        environment_state_dim=config.environment_state_dim,
-        n_action_steps=config.n_action_steps,
-        temporal_ensemble_coeff=config.temporal_ensemble_coeff,
-        ignored_keys=tuple(robot_name(key) for key in unread),
-        state_key=robot_name(STATE_KEY),
-        environment_state_key=robot_name(ENVIRONMENT_STATE_KEY),
-    )
+    try:
+        return PolicySpec(
+            chunk_size=config.chunk_size,
+            action_dim=config.action_dim,
+            images=tuple(ImageSpec(robot_name(image.key), image.shape[1], image.shape[2]) for image in config.images),
+            state_dim=config.state_dim,
+            environment_state_dim=config.environment_state_dim,
+            n_action_steps=config.n_action_steps,
+            temporal_ensemble_coeff=config.temporal_ensemble_coeff,
+            ignored_keys=tuple(robot_name(key) for key in unread),
+            state_key=robot_name(STATE_KEY),
+            environment_state_key=robot_name(ENVIRONMENT_STATE_KEY),
+        )
+    except ConfigurationError as error:  # the bounds of a spec are others than those of config.json
+        raise refusal(directory / CONFIG_FILE, "what a policy's specification can have", error) from error
 
 
 def _normalizers(config: ActConfig, inputs: Mapping[str, Normalization]) -> dict[str, Affine]:

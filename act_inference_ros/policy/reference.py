@@ -135,7 +135,7 @@ def read_reference(path: Path) -> Reference:
         raise ConfigurationError(
             f"{path}: there is no {error} in it, by which a server could be judged; export the policy again"
         ) from error
-    except (ConfigurationError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except (ConfigurationError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ConfigurationError(f"{path}: cannot judge a server by it: {error}; export the policy again") from error
 
 

@@ -15,7 +15,8 @@ from act_inference_ros.interfaces import STUCK_HOLD
 from act_inference_ros.joints import JointBinding, StateBinding, joint_and_field
 from act_inference_ros.robot import parts
 from act_inference_ros.robot.devices import Camera, Controller
-from act_inference_ros.robot.parameters import INFINITY, Value, complete, raise_problems
+from act_inference_ros.robot.given_parameters import complete, raise_problems
+from act_inference_ros.robot.parameters import INFINITY, Value
 from act_inference_ros.robot.topic_names import DEFAULT_NODE, with_full_names
 from act_inference_ros.spec import PolicySpec
 
@@ -66,6 +67,8 @@ class RobotConfiguration:
     max_skew: float
     action: JointBinding
     controllers: tuple[Controller, ...]
+    topics: tuple[tuple[str, str], ...]
+    """What the node publishes and subscribes to: (parameter, topic); topics that are not given are left out."""
     command_rate: float
     merge: str
     blend_time: float
@@ -111,7 +114,8 @@ class RobotConfiguration:
         problems += parts.duplicates("state.joints", entries) + parts.duplicates("action.joints", action_joints)
         problems += parts.field_problems(entries, commanded)
         problems += parts.coverage_problems(action_joints, controllers)
-        problems += parts.shared_topics(values, state_topics, cameras, controllers)
+        topics = parts.topics_of(values, state_topics, cameras, controllers)
+        problems += parts.shared_topics(topics)
         problems += parts.goal_problems(values, controllers, joints)
         pose = tuple(cast("list[float]", values["start_pose"]))
         if all(name in joints for name in action_joints):  # else the joints' problems suffice
@@ -134,6 +138,7 @@ class RobotConfiguration:
             cameras=cameras,
             action=JointBinding([joints[name] for name in action_joints]),
             controllers=controllers,
+            topics=topics,
             enable_topic=cast(str, values["enable.topic"]),
             enable_timeout=cast(float, values["enable.timeout"]),
             start_pose=pose,

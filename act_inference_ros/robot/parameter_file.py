@@ -12,12 +12,15 @@ from typing import Any
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.robot.topic_names import DEFAULT_NODE
+from act_inference_ros.robot.plain_yaml import NotPlain, check_plain
+from act_inference_ros.robot.topic_names import DEFAULT_NODE, NODE_NAME
 
-NODE_NAME = "policy_node"
 PARAMETERS_KEY = "ros__parameters"
+MOST_BYTES = 2**16
+"""Largest parameter file. That of a robot with two arms has about six kilobytes; PyYAML takes 10 us for a byte."""
+_LONGEST_TEXT = 500
 _OF_RCLPY = ("use_sim_time", "qos_overrides.", "start_type_description_service")
-_SCIENTIFIC = re.compile(r"[-+]?\d[\d_]*(?:\.\d*)?[eE][-+]?\d+")
+_SCIENTIFIC = re.compile(r"[-+]?\d+(?:_\d+)*(?:\.\d*)?[eE][-+]?\d+")
 
 
 def read_configuration(*paths: str | PathLike[str], node: str = DEFAULT_NODE) -> RobotConfiguration:
@@ -100,12 +103,29 @@ def _load(path: Path) -> Any:
     except ModuleNotFoundError as error:
         raise MissingDependencyError("reading a parameter file needs PyYAML: pip install pyyaml") from error
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ConfigurationError(f"parameter file {path}: {reason}") from error
+    if len(content) > MOST_BYTES:
+        raise ConfigurationError(f"parameter file {path}: expected at most {MOST_BYTES} bytes, got more")
+    try:
+        check_plain(text)  # ROS refuses aliases, too
+        return yaml.safe_load(text)
+    except NotPlain as error:
+        raise ConfigurationError(f"parameter file {path}: {_one_line(error)}") from error
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"parameter file {path}: not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigurationError(f"parameter file {path}: not YAML: {_one_line(error)}") from error
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        # A value whose tag says what it is not, such as a date of month 99, may raise any of these.
+        raise ConfigurationError(f"parameter file {path}: a value that is none: {_one_line(error)}") from error
+
+
+def _one_line(told: object) -> str:
+    line = " ".join(str(told).split())
+    return "".join(each if each.isprintable() else "?" for each in line[:_LONGEST_TEXT])
 
 
 def _sections(
@@ -130,6 +150,8 @@ def _matches(pattern: tuple[str, ...], name: tuple[str, ...]) -> bool:
     if not pattern or not name:
         return not name and all(part == "**" for part in pattern)
     if pattern[0] == "**":
+        while pattern[1:2] == ("**",):  # several mean the same as one, and would take long
+            pattern = pattern[1:]
         return _matches(pattern[1:], name) or _matches(pattern, name[1:])
     return pattern[0] in ("*", name[0]) and _matches(pattern[1:], name[1:])
 

@@ -6,9 +6,7 @@ generated from them. The words that are allowed as values are listed in `interfa
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from act_inference_ros.errors import ConfigurationError
@@ -30,7 +28,7 @@ from act_inference_ros.interfaces import (
     TORCH,
     TRANSPORTS,
 )
-from act_inference_ros.joints import DEFAULT_MAX_ACCELERATION, DEFAULT_MAX_VELOCITY, POSITION, UNITS, joint_and_field
+from act_inference_ros.joints import DEFAULT_MAX_ACCELERATION, DEFAULT_MAX_VELOCITY, UNITS
 
 Value: TypeAlias = bool | int | float | str | list[str] | list[float]
 
@@ -292,139 +290,3 @@ PARAMETERS = (
     Parameter("shadow", False, "Commands go to ~/shadow/<controller> and to no controller."),
     Parameter("black_box", "", "Directory: the last 60 s are written there at a stop, a hold, on ~/dump; empty: none."),
 )
-
-# Which list parameter names the things that a template stands for. Joints come from two lists; in one of them a joint
-# may be followed by a field, as in `lift/velocity`.
-_NAMED_BY = {
-    "camera.<camera>.": ("cameras",),
-    "joint.<joint>.": ("state.joints", "action.joints"),
-    "controller.<controller>.": ("controllers",),
-}
-
-
-def concrete_parameters(given: Mapping[str, Any]) -> dict[str, Parameter]:
-    """Name -> parameter, with the templates written out for the cameras, joints and controllers that `given` names."""
-    concrete: dict[str, Parameter] = {}
-    for parameter in PARAMETERS:
-        prefix = next((prefix for prefix in _NAMED_BY if parameter.name.startswith(prefix)), None)
-        if prefix is None:
-            concrete[parameter.name] = parameter
-            continue
-        for thing in _names(given, _NAMED_BY[prefix]):
-            written_out = _of_thing(parameter, prefix, thing)
-            concrete[written_out.name] = written_out
-    return concrete
-
-
-def check_change(values: Mapping[str, Any], changed: Iterable[str]) -> None:
-    """Raise ConfigurationError if one of the `changed` values is wrong in every configuration.
-
-    A list may name a camera, joint or controller later: its parameters are checked as if a list named it already.
-    """
-    names = list(changed)
-    concrete = concrete_parameters(values)
-    for prefix, thing in {_thing_in(name) for name in names} - {("", "")}:
-        made = (_of_thing(parameter, prefix, thing) for parameter in PARAMETERS if parameter.name.startswith(prefix))
-        concrete |= {parameter.name: parameter for parameter in made}
-    problems = _unknown(names, concrete, values)
-    for name in names:
-        try:
-            if name in concrete:
-                concrete[name].converted(values[name])
-        except ConfigurationError as problem:
-            problems.append(str(problem))
-    raise_problems("parameters", problems)
-
-
-def _of_thing(parameter: Parameter, prefix: str, thing: str) -> Parameter:
-    return replace(parameter, name=prefix.split("<")[0] + thing + "." + parameter.name.removeprefix(prefix))
-
-
-def complete(given: Mapping[str, Any], concrete: Mapping[str, Parameter] | None = None) -> dict[str, Value]:
-    """Return a value for every parameter (of the policy node, or of `concrete`): the given value or the default.
-
-    Raises ConfigurationError that lists every unknown name (and the nearest known one), wrong type and value out of
-    range. If values must still be filled in, only those are listed, since the rest depends on them.
-    """
-    concrete = concrete_parameters(given) if concrete is None else concrete
-    raise_problems("parameters", _to_fill_in(given, concrete))
-    problems = _unknown(given, concrete, given)
-    values: dict[str, Value] = {}
-    for name, parameter in concrete.items():
-        try:
-            values[name] = parameter.converted(given.get(name, parameter.default))
-        except ConfigurationError as problem:
-            problems.append(str(problem))
-    raise_problems("parameters", problems)
-    return values
-
-
-def raise_problems(what: str, problems: Iterable[str]) -> None:
-    """Raise one ConfigurationError that lists the problems, if there are any."""
-    found = list(dict.fromkeys(problems))
-    if len(found) == 1:
-        raise ConfigurationError(f"{what}: {found[0]}")
-    if found:
-        raise ConfigurationError(f"{what}: {len(found)} problems" + "".join(f"\n  - {problem}" for problem in found))
-
-
-def _to_fill_in(given: Mapping[str, Any], concrete: Mapping[str, Parameter]) -> list[str]:
-    problems = []
-    for name, value in given.items():
-        entries = value if isinstance(value, (list, tuple)) else [value]
-        unknown = [entry for entry in entries if isinstance(entry, str) and entry.startswith(UNKNOWN)]
-        if unknown:
-            choices = ", ".join(choice for choice in concrete[name].choices if choice) if name in concrete else ""
-            candidates = f"candidates: {choices}" if choices else "candidates stand beside it in the file"
-            problems.append(f"{name} is {', '.join(unknown)}: fill it in; {candidates}")
-    return problems
-
-
-def _names(given: Mapping[str, Any], lists: tuple[str, ...]) -> list[str]:
-    named = [(name, thing) for name in lists if isinstance(given.get(name), (list, tuple)) for thing in given[name]]
-    words = [(name, thing) for name, thing in named if isinstance(thing, str)]
-    return list(dict.fromkeys(joint_and_field(thing)[0] if name == "state.joints" else thing for name, thing in words))
-
-
-def _unknown(given: Iterable[str], concrete: Mapping[str, Parameter], values: Mapping[str, Any]) -> list[str]:
-    """Return one problem for each unknown name, but only one for all parameters of a thing that no list names.
-
-    If a list parameter in `values` is not a list, its things give no problems: that mistake is enough to read.
-    """
-    listed = {kind: _names(values, lists) for kind, lists in _NAMED_BY.items()}
-    unlisted: dict[tuple[str, str], list[str]] = {}
-    problems = []
-    for name in given:
-        if name in concrete:
-            continue
-        prefix, thing = _thing_in(name)
-        if prefix and not any(known.startswith(prefix.split("<")[0] + thing + ".") for known in concrete):
-            unlisted.setdefault((prefix, thing), []).append(name)
-            continue
-        near = difflib.get_close_matches(name, concrete, n=1, cutoff=0.7)
-        problems.append(f"{name}: no such parameter" + (f"; did you mean {near[0]}?" if near else ""))
-    for (prefix, thing), names in unlisted.items():
-        if any(not isinstance(values.get(name, []), (list, tuple)) for name in _NAMED_BY[prefix]):
-            continue
-        lists = " and ".join(_NAMED_BY[prefix])
-        near = difflib.get_close_matches(thing, listed[prefix], n=1, cutoff=0.7)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        hint = f"{prefix.split('.')[0]} names come from {lists}, where {thing} is missing{meant}"
-        joint, field = joint_and_field(thing)
-        if prefix.startswith("joint.") and field != POSITION:
-            hint = f"what is said of joint {joint} holds for its {field}, too: write joint.{joint}"
-        problems.append(f"{', '.join(names)}: no such parameter{'s' * (len(names) > 1)}; {hint}")
-    return problems
-
-
-def _thing_in(name: str) -> tuple[str, str]:
-    """Return the template's prefix and the camera, joint or controller of a parameter; both empty if it has none."""
-    for prefix in _NAMED_BY:
-        kind = prefix.split("<")[0]
-        for parameter in PARAMETERS:
-            rest = "." + parameter.name.removeprefix(prefix)
-            if parameter.name.startswith(prefix) and name.startswith(kind) and name.endswith(rest):
-                return prefix, name[len(kind) : -len(rest)]
-        if name.startswith(kind) and name.count(".") >= 2:
-            return prefix, name[len(kind) :].split(".")[0]
-    return "", ""

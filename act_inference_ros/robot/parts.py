@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import TypeVar, cast
 
@@ -124,22 +124,29 @@ def state_of(entries: list[str], joints: Mapping[str, Joint]) -> StateBinding | 
     return StateBinding([StateEntry(joints[joint], field) for joint, field in split]) if split else None
 
 
-def shared_topics(
+def topics_of(
     values: Mapping[str, Value],
     state_topics: tuple[str, ...],
     cameras: tuple[Camera, ...],
     controllers: tuple[Controller, ...],
-) -> list[str]:
-    """Return a problem for each topic that two parts would use, and name their parameters."""
-    commands = [(f"controller.{controller.name}.topic", controller.topic) for controller in controllers]
-    inputs = [(f"camera.{camera.name}.topic", camera.topic) for camera in cameras]
+) -> tuple[tuple[str, str], ...]:
+    """What the node publishes and subscribes to: (parameter, topic); topics that are not given are left out."""
     state = "state.topics" if values["state.topics"] else "state.topic"
-    inputs += [(state, topic) for topic in dict.fromkeys(state_topics)]
-    inputs += [(name, cast(str, values[name])) for name in ("environment_state.topic", "enable.topic")]
+    others = ("environment_state.topic", "enable.topic", "robot_description_topic")
+    named = (
+        *((f"controller.{controller.name}.topic", controller.topic) for controller in controllers),
+        *((f"camera.{camera.name}.topic", camera.topic) for camera in cameras),
+        *((state, topic) for topic in dict.fromkeys(state_topics)),
+        *((name, cast(str, values[name])) for name in others),
+    )
+    return tuple((name, topic) for name, topic in named if topic)
+
+
+def shared_topics(topics: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a problem for each topic that two parts would use; `topics` are pairs of parameter and topic."""
     users: dict[str, list[str]] = {}
-    for name, topic in (*commands, *inputs):
-        if topic:
-            users.setdefault(topic, []).append(name)
+    for name, topic in topics:
+        users.setdefault(topic, []).append(name)
     return [
         f"{' and '.join(names)}: one topic, {topic}; each needs its own" for topic, names in users.items() if names[1:]
     ]

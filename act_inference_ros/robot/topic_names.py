@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from act_inference_ros.robot.parameters import Value
 
-DEFAULT_NODE = "/policy_node"
+NODE_NAME = "policy_node"
+"""The node's name, unless it is started with another one."""
+DEFAULT_NODE = f"/{NODE_NAME}"
 """The node's full name if no namespace is given."""
 
 
@@ -25,7 +27,7 @@ def full_name(topic: str, node: str = DEFAULT_NODE) -> str:
 
 def node_in(namespace: str) -> str:
     """Return the full name of policy_node in a namespace; slashes around the namespace are optional."""
-    return "/".join(("", *filter(None, namespace.split("/")), DEFAULT_NODE[1:]))
+    return "/".join(("", *filter(None, namespace.split("/")), NODE_NAME))
 
 
 def with_full_names(values: Mapping[str, Value], node: str) -> dict[str, Value]:

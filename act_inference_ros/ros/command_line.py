@@ -37,8 +37,22 @@ def initialise(arguments: list[str], description: str, parameters: Sequence[Para
         if not Path(path).is_file():
             problem = "is a directory, not a file" if Path(path).is_dir() else "there is no such file"
             raise ConfigurationError(f"parameter file {path}: {problem}")
+    options_in(arguments, parser)
+    initialise_rclpy(arguments)
+
+
+def options_in(arguments: list[str], parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return the program's own options; `arguments` begin with its name, and ROS's are left out.
+
+    Raises ConfigurationError if ROS's are not as they must be.
+    """
     with readable_ros_errors():
-        parser.parse_args(remove_ros_args(arguments)[1:])
+        return parser.parse_args(remove_ros_args(arguments)[1:])
+
+
+def initialise_rclpy(arguments: list[str]) -> None:
+    """Initialise rclpy without its signal handlers. Raises ConfigurationError if it does not accept the arguments."""
+    with readable_ros_errors():
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
 
 

@@ -11,7 +11,9 @@ from rclpy.parameter import Parameter as RosParameter
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.robot.parameters import Parameter, concrete_parameters, raise_problems
+from act_inference_ros.robot.given_parameters import concrete_parameters, raise_problems
+from act_inference_ros.robot.parameters import Parameter
+from act_inference_ros.robot.parts import shared_topics
 
 _RCLPY_PREFIXES = ("use_sim_time", "qos_overrides.", "start_type_description_service")
 
@@ -86,28 +88,14 @@ def descriptor(parameter: Parameter) -> ParameterDescriptor:
 
 
 def check_topics(node: Node, configuration: RobotConfiguration) -> None:
-    """Raise one ConfigurationError for invalid topic names, and for topics that ROS resolves to the same name."""
-    states = configuration.state_topics
-    topics = {
-        **{f"state.topics ({topic})" if len(states) > 1 else "state.topic": topic for topic in states},
-        "environment_state.topic": configuration.environment_state_topic,
-        "enable.topic": configuration.enable_topic,
-        "robot_description_topic": configuration.robot_description_topic,
-        **{f"camera.{camera.name}.topic": camera.topic for camera in configuration.cameras},
-        **{f"controller.{controller.name}.topic": controller.topic for controller in configuration.controllers},
-    }
-    problems = []
-    users: dict[str, str] = {}
-    for name, topic in topics.items():
+    """Raise one ConfigurationError for invalid topic names, and for topics that remapping makes the same."""
+    problems, resolved = [], []
+    for name, topic in configuration.topics:
         try:
-            resolved = node.resolve_topic_name(topic) if topic else ""
-            if resolved in users:
-                problems.append(f"{users[resolved]} and {name}: both are {resolved}; each needs its own topic")
-            elif resolved:
-                users[resolved] = name
+            resolved.append((name, node.resolve_topic_name(topic)))
         except RuntimeError as error:  # rcl's message ends with a line of its C code
             problems.append(f"{name}: {topic!r}: {str(error).partition('name: ')[2].partition(', at ')[0]}")
-    raise_problems("parameters", problems)
+    raise_problems("parameters", problems + shared_topics(resolved))
 
 
 def live_names(values: Mapping[str, Any]) -> set[str]:

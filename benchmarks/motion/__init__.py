@@ -1,1 +1,1 @@
-"""The parts of `bench_motion`: a plan, ways of sending it, controller and arm, and figures of what the arm gets."""
+"""The parts of `bench_motion`: plans, ways of sending them, a controller with its arm, figures of its setpoint."""

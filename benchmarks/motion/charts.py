@@ -19,7 +19,7 @@ TICKS = 5
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: `y` (n,) over `x` (n,), and how it is named and drawn."""
+    """One curve: `y` (n,) over `x` (n,), its name and its style."""
 
     name: str
     color: str
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows, between which values; a logarithmic one has a tick at each power of ten."""
+    """An axis: its label, and the values at its ends; a logarithmic one has a tick at each power of ten."""
 
     label: str
     low: float
@@ -38,14 +38,14 @@ class Axis:
     logarithmic: bool = False
 
     def share(self, values: Floats) -> Floats:
-        """Where values lie between the ends, 0 to 1; cut off there."""
+        """The places of values between the ends of the axis, 0 to 1; values beyond an end are put at it."""
         if self.logarithmic:
             values = np.log10(np.maximum(values, self.low))
             return np.asarray(np.clip((values - math.log10(self.low)) / math.log10(self.high / self.low), 0.0, 1.0))
         return np.asarray(np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0))
 
     def ticks(self) -> list[float]:
-        """The values that are written at the axis: round ones, about TICKS of them."""
+        """About TICKS round values that are written beside the axis."""
         if self.logarithmic:
             exponents = range(math.ceil(math.log10(self.low)), math.floor(math.log10(self.high)) + 1)
             return [10.0**exponent for exponent in exponents]

@@ -1,4 +1,4 @@
-"""The demands on the setpoint of our own form on every controller; each failure is reported.
+"""The demands on the setpoint when this package sends the plan, on every controller; each failure is reported.
 
 Distance and delay are compared with the baseline only where the controller has its default settings.
 """

@@ -1,4 +1,4 @@
-"""Figures of a setpoint that was sampled at every cycle of its controller, and how soon it answers a step."""
+"""Figures of a setpoint, sampled at every cycle of its controller, and its delay after a step of the target."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DELAYS_S = np.arange(-0.05, 0.45, PERIOD_S)
 SETTLED_S = 1.5
 """Plain scenarios are judged from this time on; the beginning has a separate scenario."""
 SHARES = (0.05, 0.5)
-"""A step of the target counts as answered after these shares of the way."""
+"""The delay after a step of the target is measured at these shares of the way."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What `smoothness` says of a setpoint, of its worst joint, and how far the setpoint is from the ideal plan.
+    """The figures of `smoothness` for the worst joint of a setpoint, and the setpoint's distance from the ideal plan.
 
     `step_mrad` is the largest step from one cycle to the next and `seam_mrad` the largest where a chunk came, mrad;
     `peak_velocity` rad/s and `peak_acceleration` rad/s2 are by differences; `rms_jerk` is over all joints, rad/s3;
@@ -99,7 +99,7 @@ def medians(figures: Sequence[Figures]) -> Figures:
 
 
 def responses(motion: Floats, times: Floats, plan: SteppingPlan) -> Floats:
-    """Seconds (events, shares) from each step of the target until `motion` (n, joints) has done each of SHARES.
+    """Seconds (events, shares) from each step of the target until `motion` (n, joints) has covered each of SHARES.
 
     The slowest joint counts. NaN if it has not reached the share before the next step.
     """
@@ -130,7 +130,7 @@ def _rms(values: Floats) -> float:
 
 
 def _delay_s(positions: Floats, times: Floats, plan: Plan) -> float:
-    """The delay at the lowest point of a parabola through the three best ones."""
+    """The delay at the lowest point of a parabola through the three delays that fit best."""
     errors = np.array([((positions - plan.at(times - delay)) ** 2).mean() for delay in DELAYS_S])
     best = int(errors.argmin())
     if not 0 < best < len(errors) - 1:

@@ -1,4 +1,4 @@
-"""The package's own way of telling a plan: its whole pipeline, as the node drives it. All that touches it is here."""
+"""The package's own way of sending a plan: its whole pipeline, driven as by the node; nothing else here uses it."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ JOINTS = tuple(f"joint_{number}" for number in range(1, 7))
 PEAK_VELOCITY = 1.5
 """rad/s; the fastest joint of the smooth plan reaches it."""
 PEAK_WITHIN_S = 10.0
-"""The peak is looked for in so many seconds."""
+"""The peak velocity is searched in this many seconds of the plan."""
 
 
 class Plan(Protocol):
-    """What the policy wants."""
+    """A motion that a policy predicts."""
 
     def rows(self, t_obs: float, times: Floats) -> Floats:
         """The chunk (n, joints), rad, that an observation at `t_obs` gives for `times` (n,), s."""
@@ -56,7 +56,7 @@ class SmoothPlan:
 
 
 class SteppingPlan:
-    """All joints stay at 0 or at `size`, rad, and change over at each of the `events`, s; seen when it has happened."""
+    """All joints stay at 0 or at `size`, rad, and change at each of the `events`, s; a chunk shows no later change."""
 
     def __init__(self, events: Floats, size: float) -> None:
         self.events = events
@@ -68,5 +68,5 @@ class SteppingPlan:
         return np.asarray(np.repeat((happened % 2 * self.size)[:, None], len(JOINTS), axis=1))
 
     def rows(self, t_obs: float, times: Floats) -> Floats:
-        """The place that is right at `t_obs`, for all `times`."""
+        """The target at `t_obs`, for all `times`."""
         return np.repeat(self.at(np.array([t_obs])), len(times), axis=0)

@@ -30,7 +30,7 @@ THROTTLE = 0.5
 
 @dataclass(frozen=True)
 class Setup:
-    """How the controller is set up: the release it is of, and what a new trajectory starts from."""
+    """The controller's release, and the state from which it starts a new trajectory."""
 
     distro: Distro
     from_last_command: bool = False
@@ -86,7 +86,7 @@ class Robot:
         self._next_tick = 0.0
 
     def run(self) -> Recording:
-        """Let the scenario happen."""
+        """Run the scenario, and return what happened."""
         for cycle, time in enumerate(self._recording.times.tolist()):
             while self._coming and self._coming[0][0] <= time:
                 arrival, t_obs, rows = self._coming.pop(0)

@@ -1,4 +1,4 @@
-"""Runs of scenarios: each way of sending on each controller, and what came of it, as plain data."""
+"""Runs of scenarios: each way of sending on each controller, and the results, as plain data."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ FORMS: Mapping[str, Callable[[Scenario], Sender]] = {
     "queue": Queue,
     "overlap": Overlapping,
 }
-"""How it is called -> the sender."""
+"""Name of a way of sending -> its sender."""
 DEFAULT_SETUPS = tuple(Setup(distro) for distro in DISTROS.values())
 ALL_SETUPS = tuple(Setup(distro, wish) for wish in (False, True) for distro in DISTROS.values())
 PLAIN, FAULT, GUARD, REACTION = "plain", "fault", "guard", "reaction"
 """Groups of scenarios, each with its own demands."""
 
 STEPS, STEP_SIZE, STEP_GAP_S = 12, 0.05, 1.7
-"""A reaction is measured at so many steps of the target, of so many rad, at least so far apart."""
+"""A reaction is measured at this number of steps of the target, of this size (rad), at least this far apart (s)."""
 BLEND_TIME_S = 0.2
 """The default of blend_time."""
 
@@ -68,9 +68,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Reaction:
-    """How soon a step of the target is answered, ms: mean of `setpoint` and `arm`, and the worst, for each of SHARES.
+    """The delay after a step of the target, ms: the mean of `setpoint` and `arm`, and the worst, for each of SHARES.
 
-    `bound` is what may be expected of the mean of half the way; nan where nothing is known beforehand.
+    `bound` is the expected mean at half the way; nan if none can be computed.
     """
 
     scenario: str
@@ -164,10 +164,10 @@ def stepping_plan(scenario: Scenario) -> SteppingPlan:
 
 
 def expected_wait_s(scenario: Scenario) -> float:
-    """Seconds beside the latency from a step until our setpoint has gone half the way, on average; nan if unknown.
+    """The expected mean time from a step until our setpoint is half the way, without the latency, s; nan if unknown.
 
-    Half an interval until it is seen, half of what takes longer of the fade between chunks and the offset that decays,
-    and the lead. The mean of an ensemble changes as slowly as its chunks are long.
+    It is the sum of half an interval (until an observation shows the step), half of the longer of two times (the fade
+    between chunks, and the decay of the offset), and the lead. For an ensemble it is unknown.
     """
     if scenario.merge == TEMPORAL_ENSEMBLE:
         return float("nan")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from act_inference_ros.interfaces import BLEND, LATEST, TEMPORAL_ENSEMBLE
 
 Span = tuple[float, float]
-"""From when to when, s."""
+"""A span of time: its beginning and its end, s."""
 NEVER: Span = (0.0, 0.0)
 
 
@@ -47,7 +47,7 @@ class Scenario:
 
     @property
     def label(self) -> str:
-        """Short, unique among the scenarios, and enough to make it again."""
+        """A short name, which is unique and from which the scenario can be made again."""
         what = f"{self.name}, " if self.name else ""
         return (
             f"{what}{self.chunk_size} at {self.fps:g} fps, each {self.interval_s * 1e3:g} ms, "
@@ -70,7 +70,7 @@ def plain_scenarios(every: bool) -> list[Scenario]:
 
 
 def fault_scenarios(every: bool) -> list[Scenario]:
-    """What goes wrong on the way to the controller, once or with every merge, lag and length of chunks."""
+    """Faults on the way to the controller, some with every way of merging, lag and length of chunks."""
     faults = [
         Scenario(name="hold and resume", silent=(2.0, 2.6)),
         Scenario(name="long hold", silent=(2.0, 3.5)),
@@ -84,7 +84,7 @@ def fault_scenarios(every: bool) -> list[Scenario]:
 
 
 def guard_scenarios(every: bool) -> list[Scenario]:
-    """A controller that does not do what it was told, without and with a published state."""
+    """A controller that does not follow its commands, without and with a published state."""
     faults = [
         Scenario(name="inactive at first", inactive_messages=3, interval_s=0.1),
         Scenario(name="throttled", throttled=(2.0, 3.5)),
@@ -96,7 +96,7 @@ def guard_scenarios(every: bool) -> list[Scenario]:
 
 
 def reaction_scenarios(every: bool) -> list[Scenario]:
-    """Without noise, which would hide a small motion; the run is as long as its steps need."""
+    """Scenarios without noise, which would hide a small motion; each run is as long as its steps need."""
     intervals, latencies = ((0.1, 0.25, 0.5), (0.05, 0.15, 0.3)) if every else ((0.1, 0.25), (0.15,))
     merges = (BLEND, LATEST, TEMPORAL_ENSEMBLE) if every else (BLEND, LATEST)
     return [

@@ -1,4 +1,4 @@
-"""Ways of telling a trajectory controller a merged plan, to compare ours with.
+"""Other ways of sending a merged plan to a trajectory controller, for comparison.
 
 The merged plan is the package's own in all of them, so that only the form of the messages differs. Times are s on the
 wall clock, positions rad.
@@ -43,7 +43,7 @@ class Sender(Protocol):
     tick_period_s: float
 
     def parameters(self, values: Mapping[str, Any]) -> None:
-        """What the controller's parameter service answers, name -> value; comes first."""
+        """Called first, with the answer of the controller's parameter service, name -> value."""
 
     def sense(self, positions: Floats, now: float, complete: bool) -> None:
         """The joints are measured at `positions` (joints,); `complete`: and the policy's other inputs have come."""
@@ -68,7 +68,7 @@ class Sender(Protocol):
 
 
 class MergingSender:
-    """What the compared senders share: observations, the merged plan, and an end where there are none."""
+    """The common part of the compared senders: observations, the merged plan, and its end when observations stop."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.tick_period_s = 1.0 / scenario.fps
@@ -81,7 +81,7 @@ class MergingSender:
         self._held = 0
 
     def parameters(self, values: Mapping[str, Any]) -> None:
-        """Nobody asks for them here."""
+        """See `Sender`; these senders do not use them."""
 
     def sense(self, positions: Floats, now: float, complete: bool) -> None:
         """See `Sender`."""
@@ -89,7 +89,7 @@ class MergingSender:
         self._complete_at = now if complete else self._complete_at
 
     def reference(self, reference: MotionState, speed: float, now: float) -> None:
-        """Nobody asks for it here."""
+        """See `Sender`; these senders do not use it."""
 
     def take(self, now: float) -> float | None:
         """See `Sender`."""
@@ -141,20 +141,20 @@ class MergingSender:
         self._send(0.0, np.zeros(1), position[None], at_rest=False)
 
     def _begin(self, now: float) -> None:
-        """A motion begins."""
+        """Called when a motion begins."""
 
     def _hold(self, now: float) -> None:
-        """The motion ends."""
+        """Called when the motion ends."""
 
     def _on_chunk(self, rows: Floats, now: float) -> None:
-        """A chunk is in the timeline."""
+        """Called when a chunk has been added to the timeline."""
 
     def _on_tick(self, now: float) -> None:
-        """A tick while the plan is followed."""
+        """Called at each tick while the plan is followed."""
 
 
 class OnePoint(MergingSender):
-    """One point of the merged plan each 1 / fps, without a stamp: what several bridges do."""
+    """Sends one point of the merged plan each 1 / fps, without a stamp, as several bridges do."""
 
     def _on_tick(self, now: float) -> None:
         action = self._timeline.sample(now)
@@ -163,7 +163,7 @@ class OnePoint(MergingSender):
 
 
 class Queue(MergingSender):
-    """The newest chunk's rows one after the other from its first on, one each 1 / fps, however late it came.
+    """Sends the newest chunk's rows one by one from its first row on, one each 1 / fps, however late the chunk came.
 
     That is how LeRobot's action queue plays a chunk.
     """
@@ -192,7 +192,7 @@ class Polyline:
         return np.array([np.interp(time, self.times, column) for column in self.positions.T])
 
     def add(self, times: Floats, positions: Floats) -> None:
-        """From the first of `times` on these positions hold."""
+        """Replace the path from the first of `times` on."""
         before = self.times < times[0]
         self.times = np.r_[self.times[before], times]
         self.positions = np.vstack([self.positions[before], positions])

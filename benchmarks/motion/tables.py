@@ -13,11 +13,11 @@ from benchmarks.motion.runs import BASELINE, FORMS, OURS, Outcome, Reaction
 
 COMMAND = "python -m benchmarks bench_motion"
 ROOM_MS = 10.0
-"""A smaller delay of a reaction does not count as late: 12 steps have other latencies than all chunks."""
+"""A reaction is not late by less than this: the 12 steps have other latencies than the average of all chunks."""
 
 
 def print_motion(title: str, outcomes: Sequence[Outcome]) -> None:
-    """A table of medians and of the worst, with the plan's own figures in the first row."""
+    """Print medians and worst values, with the plan's own figures in the first row."""
     if not outcomes:
         return
     count = len({each.scenario for each in outcomes})
@@ -37,7 +37,7 @@ def print_motion(title: str, outcomes: Sequence[Outcome]) -> None:
 
 
 def print_reactions(reactions: Sequence[Reaction]) -> None:
-    """A table of how soon the setpoint and the arm answer, beside how smooth that is."""
+    """Print the delays of setpoint and arm after a step, beside the smoothness."""
     if not reactions:
         return
     print(
@@ -57,7 +57,7 @@ def print_reactions(reactions: Sequence[Reaction]) -> None:
 
 
 def print_failures(outcomes: Sequence[Outcome], reactions: Sequence[Reaction]) -> None:
-    """Every demand that our own form misses, and how to run that alone."""
+    """Print each demand that this package's way of sending misses, and the command that runs its scenario alone."""
     ours = [each for each in outcomes if each.form == OURS]
     missed = [each for each in ours if each.failures]
     print(f"\ndemands: {len(ours) - len(missed)} of {len(ours)} runs of {OURS!r} meet all of theirs")

@@ -46,7 +46,7 @@ def dumps_in(directory: Path) -> list[Path]:
 
 
 class Lines(list[str]):
-    """What a recorder says."""
+    """Collects the lines that a recorder prints."""
 
     def recorder(self, directory: Path) -> Recorder:
         return Recorder(directory, serialized, self.append, self.append)
@@ -62,7 +62,7 @@ def test_a_stream_that_ends_in_the_middle_of_a_frame_ends_there() -> None:
 
 
 @pytest.mark.parametrize("stream", [b"\xff\xff\xff\xff\x02", b"\0\0\0\0\x09", b"\x01\0\0\0\x02a", b"\x02\0\0\0\x03{}"])
-def test_what_is_no_frame_is_refused(stream: bytes) -> None:
+def test_bytes_that_are_no_frame_are_refused(stream: bytes) -> None:
     with pytest.raises(FrameError, match="frame of the black box"):
         list(read_frames(io.BytesIO(stream)))
 
@@ -130,7 +130,7 @@ def test_a_dump_is_a_bag_with_its_reason_policy_version_and_parameters(tmp_path:
     assert (path / dumps.PARAMETERS).read_text() == "a: 1\n"
     [mcap] = path.glob("*.mcap")
     assert mcap.name == f"{path.name}.mcap"
-    assert b"ab" * 32 in mcap.read_bytes()  # inside, too, should somebody copy that file alone
+    assert b"ab" * 32 in mcap.read_bytes()  # inside the file, too, in case somebody copies that file alone
     assert [each.name for each in (tmp_path / "box").iterdir()] == [path.name]
 
 
@@ -161,7 +161,7 @@ def test_a_definition_that_nobody_can_read_leaves_out_its_topic_only(tmp_path: P
     assert dumps.read_about(path)["not_written"] == [f"/arm/controller_state ({TYPE})"]
 
 
-def test_what_stands_after_a_serialized_message_is_not_written(tmp_path: Path) -> None:
+def test_bytes_after_a_serialized_message_are_not_written(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, lambda text: serialized(text) + b"from elsewhere", print, print)
     recorder.note("/words", STRING, 1, "word")
     recorder.dump("20260101T000000.000Z_stop", {})
@@ -195,7 +195,7 @@ def test_a_dump_that_cannot_be_written_is_a_warning_and_the_next_one_is_written(
     assert [path.name for path in dumps_in(tmp_path)] == ["20260102T000000.000Z_stop"]
 
 
-def test_what_comes_too_fast_is_dropped_and_counted_and_nobody_waits(
+def test_messages_that_come_too_fast_are_dropped_and_counted_and_the_node_does_not_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "MAX_WAITING", 10)
@@ -226,7 +226,7 @@ def test_a_message_that_cannot_be_serialized_is_left_out_and_named_once(tmp_path
     assert words_in(path) == ["first", "second"]
 
 
-def test_what_the_writer_leaves_when_it_dies_is_a_warning_and_noting_goes_on(tmp_path: Path) -> None:
+def test_a_writer_that_dies_is_a_warning_and_noting_does_not_fail(tmp_path: Path) -> None:
     lines = Lines()
     recorder = lines.recorder(tmp_path)
     recorder._process.kill()
@@ -259,7 +259,7 @@ def test_a_node_that_dies_leaves_a_dump(tmp_path: Path) -> None:
     assert (about["reason"], about["policy_id"]) == ("the node died", "x")
 
 
-def test_an_end_that_was_said_leaves_none(tmp_path: Path) -> None:
+def test_a_recorder_that_is_closed_leaves_no_dump(tmp_path: Path) -> None:
     recorder = Lines().recorder(tmp_path)
     recorder.note("/words", STRING, 1, "word")
     recorder.close()

@@ -1,4 +1,4 @@
-"""The recording of a demo, written without ROS: the arm nods for some seconds, and what it does is known."""
+"""The recording of a demo, written without ROS: the arm moves up and down for some seconds in a known way."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ INFERENCE_MS = 43.2
 
 @dataclass
 class Written:
-    """What was written: of each episode the told and measured positions (cycles, 6)."""
+    """What was written: for each episode the commanded and the measured positions (cycles, 6)."""
 
     told: list[npt.NDArray[np.float64]] = field(default_factory=list)
     measured: list[npt.NDArray[np.float64]] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Written:
 
 
 def write_recording(bag: Path, cycles: tuple[int, ...] = (100, 150), lose: int = 0) -> Written:
-    """Episodes of so many cycles, the last one lifted; of the first one `lose` setpoints are missing."""
+    """Write episodes of these numbers of cycles; the last succeeds, and `lose` setpoints of the first are missing."""
     written = Written(lost=lose)
     arm = DemoArm(0)
     with BagWriter(bag, compressed=True) as writer:

@@ -19,7 +19,7 @@ def drafts(cameras: list[str], *topics: ImageTopic) -> list[CameraDraft]:
     return find_cameras([ImageSpec(f"observation.images.{camera}", 480, 640) for camera in cameras], topics)
 
 
-def test_a_topic_with_the_cameras_words_is_its() -> None:
+def test_a_topic_whose_name_has_the_cameras_words_is_the_cameras() -> None:
     topics = [topic("/cam_high/image_raw"), topic("/robot/cam_left_wrist/color/image_raw"), topic("/desktop/image")]
     assert found(["cam_high", "cam_left_wrist"], *topics) == {
         "cam_high": "/cam_high/image_raw",
@@ -44,7 +44,7 @@ def test_a_name_that_stands_in_two_topics_stays_open_with_both() -> None:
     assert [each.topic for each in wrist.candidates] == ["/left/wrist/image", "/right/wrist/image"]
 
 
-def test_a_topic_with_two_cameras_names_is_neithers() -> None:
+def test_a_topic_with_the_names_of_two_cameras_is_given_to_neither() -> None:
     assert found(["top", "front"], topic("/front/top/image"), topic("/b/image")) == {"top": None, "front": None}
 
 

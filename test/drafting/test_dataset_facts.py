@@ -1,4 +1,4 @@
-"""What a data set tells is read in both layouts; what is not there is said."""
+"""The facts of a data set are read in both layouts; missing ones are reported."""
 
 import json
 import sys
@@ -53,6 +53,8 @@ def test_a_damaged_episode_leaves_out_the_starts(tmp_path: Path) -> None:
         (["a", "b"], ("a", "b")),
         ({"motors": ["a", "b"]}, ("a", "b")),
         ([["a", "b"]], ("a", "b")),
+        ({"b": 1, "a": 0}, ("a", "b")),
+        ({"left": ["a"], "right": ["b"]}, ("a", "b")),
         (None, None),
         (["a"], None),
         (["a", "a"], None),
@@ -75,7 +77,9 @@ def test_names_are_taken_as_lerobot_writes_them_and_only_if_there_is_one_for_eac
         ('{"fps": 30}', "expected features"),
     ],
 )
-def test_what_is_no_data_set_is_one_clear_error(tmp_path: Path, content: str | None, message: str) -> None:
+def test_a_directory_without_a_data_set_gives_one_clear_error(
+    tmp_path: Path, content: str | None, message: str
+) -> None:
     if content is not None:
         (tmp_path / "meta").mkdir()
         (tmp_path / "meta" / "info.json").write_text(content)
@@ -83,7 +87,7 @@ def test_what_is_no_data_set_is_one_clear_error(tmp_path: Path, content: str | N
         read_dataset_facts(tmp_path, 2)
 
 
-def test_statistics_that_are_none_are_left_out(tmp_path: Path) -> None:
+def test_invalid_statistics_are_left_out(tmp_path: Path) -> None:
     write_info(tmp_path, {"action": vector(JOINTS, 2)})
     for bad in ({"min": [0.0], "max": [1.0]}, {"min": ["a", "b"], "max": [1.0, 2.0]}, {"max": [1.0, 2.0]}, 3):
         (tmp_path / "meta" / "stats.json").write_text(json.dumps({"action": bad}))

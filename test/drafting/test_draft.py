@@ -1,4 +1,4 @@
-"""A draft is a parameter file: what is known loads as it is, what is not is refused by name."""
+"""A draft is a parameter file: known values load as they are; each value that is left open is refused by its name."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from act_inference_ros.spec import ImageSpec, PolicySpec
 
 JOINTS = ("pan", "lift", "grip")
 LOWEST, HIGHEST = np.array([-0.5, 0.0, 0.01]), np.array([0.7, 0.0, 0.05])
-"""In the data set: lift stands still at 0."""
+"""The data set's positions: lift stands still at 0."""
 KEYS = ("observation.state", "action")
 SPEC = PolicySpec(20, 3, (ImageSpec("observation.images.top", 480, 640),), state_dim=3)
 POLICY = PolicyFacts("checkpoint", SPEC, {key: Range(LOWEST, HIGHEST, f"the checkpoint's {key}") for key in KEYS})

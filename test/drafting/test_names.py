@@ -14,7 +14,7 @@ def test_the_same_name_is_the_same_joint_in_the_policys_order() -> None:
     assert names(["pan", "lift"], ["other", "lift", "pan"]) == ["pan", "lift"]
 
 
-def test_what_only_says_that_a_position_is_meant_is_left_out() -> None:
+def test_suffixes_that_only_mean_a_position_are_left_out() -> None:
     assert names(["pan.pos", "lift_position"], ["lift", "pan"]) == ["pan", "lift"]
 
 
@@ -22,11 +22,11 @@ def test_case_and_punctuation_do_not_matter_if_all_joints_find_a_partner() -> No
     assert names(["left.j0", "Left.Gripper"], ["left_gripper", "left_j0"]) == ["left_j0", "left_gripper"]
 
 
-def test_one_without_a_partner_leaves_the_others_that_only_look_alike_open() -> None:
+def test_one_joint_without_a_match_leaves_others_that_are_only_similar_open() -> None:
     assert names(["left.j0", "left.hand"], ["left_gripper", "left_j0"]) == ["???left.j0", "???left.hand"]
 
 
-def test_two_of_the_robot_that_look_alike_are_no_partner() -> None:
+def test_two_similar_joints_of_the_robot_are_no_match() -> None:
     assert names(["left.j0"], ["left_j0", "leftj0"]) == ["???left.j0"]
 
 
@@ -42,7 +42,7 @@ def test_candidates_are_what_is_left_and_grippers_come_first_for_grippers() -> N
     assert hand.candidates == ("finger", "joint_a")
 
 
-def test_two_entries_of_one_joint_are_no_names() -> None:
+def test_entries_that_name_one_joint_twice_are_not_taken() -> None:
     assert names(["pan.pos", "pan.q"], ["pan"]) == ["???pan", "???pan"]
 
 
@@ -64,7 +64,7 @@ def test_names_that_the_user_gives_must_be_the_robots() -> None:
         given_joints(["a", "c"], ["j0", "j1"], ["a", "b"], "the bag")
 
 
-def test_grippers_are_told_by_their_names() -> None:
+def test_grippers_are_recognised_by_their_names() -> None:
     assert [is_gripper(name) for name in ("left_gripper", "finger_joint1", "jaw", "left_j0", "hand_yaw")] == [
         True, True, True, False, False,
     ]  # fmt: skip

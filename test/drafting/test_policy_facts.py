@@ -1,4 +1,4 @@
-"""A checkpoint of any generation tells between which numbers its data lay."""
+"""A checkpoint of any generation shows the range of its training data."""
 
 from pathlib import Path
 

@@ -27,7 +27,7 @@ IMAGES = 40
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A policy for this robot, its weights of no use, its statistics the data set's."""
+    """A policy for this robot: its weights are arbitrary, its statistics are those of the data set."""
     directory = tmp_path_factory.mktemp("checkpoint")
     image = {"type": "VISUAL", "shape": [3, agilex.HEIGHT, agilex.WIDTH]}
     inputs: dict[str, Any] = {"observation.state": {"type": "STATE", "shape": [14]}}
@@ -46,7 +46,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As the data set names the joints, but for punctuation."""
+    """A bag with the data set's names of the joints, in another punctuation."""
     return bags.write_bag(tmp_path_factory.mktemp("bag") / "real", agilex.events(FRAMES, images=IMAGES))
 
 

@@ -1,4 +1,4 @@
-"""What is written is read back as it was, by YAML, whatever the names are."""
+"""YAML reads back every value as it was written, whatever the names are."""
 
 import pytest
 import yaml

@@ -23,7 +23,7 @@ def unit(data: Interval | None, robot: Interval | None, gripper: bool = False, a
         ((-0.7, 0.6), (-0.7, 0.6), "rad"),
         ((-0.7, 0.6), (-0.66, 0.6), "rad"),
         ((-40.0, 35.0), (-0.7, 0.6), "deg"),
-        # Still, but not at 0: nothing but the same number is the same number.
+        # Still, but not at 0: only an equal number means the same unit.
         ((0.312, 0.3138), (0.312, 0.3138), "rad"),
         ((17.9, 18.0), (0.3135, 0.3138), "deg"),
     ],
@@ -48,7 +48,9 @@ def test_the_unit_in_which_the_robots_motion_fits_the_data_sets_is_the_policys(
         (None, (-0.7, 0.6)),
     ],
 )
-def test_what_numbers_do_not_tell_stays_open_with_candidates(data: Interval | None, robot: Interval | None) -> None:
+def test_a_unit_that_the_numbers_do_not_show_stays_open_with_candidates(
+    data: Interval | None, robot: Interval | None
+) -> None:
     found = unit(data, robot)
     assert found.word == "???"
     assert {found.likely, *found.others} == {"rad", "deg"}
@@ -75,7 +77,7 @@ def test_a_description_says_whether_it_turns_or_slides() -> None:
     assert unit((-0.7, 0.6), (-0.7, 0.6), about=TURNS).word == "rad"
 
 
-def test_joints_look_alike_that_went_to_the_same_places() -> None:
+def test_joints_that_went_to_the_same_places_are_similar() -> None:
     assert looks_alike((-0.7, 0.6), (-0.68, 0.6), gripper=False)
     assert looks_alike((-40.0, 35.0), (-0.7, 0.6), gripper=False)
     assert looks_alike((0.0, 80.0), (0.0, 0.08), gripper=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from act_inference_ros.evaluation.results import ErrorStatistics
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import ImageSpec, PolicySpec
+from test.plain_backend import PlainBackend
 
 TYPES = get_typestore(Stores.LATEST)
 Motion = Callable[[npt.ArrayLike], npt.NDArray[np.float64]]
@@ -48,16 +48,8 @@ def motion_from_rest(times: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return motion(START_S + since**3 / (since**2 + 0.5))
 
 
-class KnowingBackend:
+class KnowingBackend(PlainBackend):
     """Reads the time from the image, and predicts `function` of that time; in ROS units."""
-
-    source = "test"
-    takes_jpeg = False
-    warm_up_s = 0.0
-    reconnects: int  # not used here
-    facts: Mapping[str, str] = MappingProxyType({})
-    notes: tuple[str, ...] = ()
-    model_version = ""
 
     def __init__(self, function: Motion = motion, spec: PolicySpec | None = None) -> None:
         self.function = function
@@ -72,12 +64,6 @@ class KnowingBackend:
         step = int.from_bytes(inputs["observation.images.top"][0, 0].tobytes(), "little")
         times = START_S + (step + np.arange(CHUNK_SIZE)) / FPS
         return self.function(times).astype(np.float32)
-
-    def accept_policy(self, policy_id: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def client(function: Motion = motion) -> InferenceClient:

@@ -56,7 +56,7 @@ class Seen:
 
 
 def chromium_command(profile: Path, address: str, *more: str) -> list[str]:
-    """Headless Chromium with a profile of its own, which asks nobody but this machine."""
+    """Headless Chromium with its own profile, which reaches no other machine."""
     assert CHROMIUM is not None
     return [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

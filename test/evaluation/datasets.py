@@ -17,6 +17,7 @@ from pyarrow import parquet
 
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.spec import ImageSpec, PolicySpec
+from test.plain_backend import PlainBackend
 
 V21, V30 = "v2.1", "v3.0"
 FPS = 20
@@ -68,16 +69,8 @@ def seen(pixels: Pixels) -> tuple[int, int]:
     return episode, frame
 
 
-class KnowingBackend:
+class KnowingBackend(PlainBackend):
     """Reads episode and frame from the image, and predicts the actions of this frame and the following ones."""
-
-    source = "test"
-    takes_jpeg = False
-    warm_up_s = 0.0
-    reconnects: int  # nobody asks for it here
-    facts: Mapping[str, str] = MappingProxyType({})
-    notes: tuple[str, ...] = ()
-    model_version = ""
 
     def __init__(self, spec: PolicySpec = SPEC, function: Actions = actions) -> None:
         self.spec = spec
@@ -88,12 +81,6 @@ class KnowingBackend:
         self.inputs.append(dict(inputs))
         episode, frame = seen(inputs[self.spec.images[0].key])
         return self.function(episode, frame + np.arange(self.spec.chunk_size)).astype(np.float32)
-
-    def accept_policy(self, policy_id: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def client(spec: PolicySpec = SPEC, function: Actions = actions) -> InferenceClient:

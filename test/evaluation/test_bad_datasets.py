@@ -286,7 +286,7 @@ def test_an_unreadable_episode_does_not_keep_the_others_from_being_evaluated(tmp
     assert result.status == PARTIAL
 
 
-def test_an_image_that_is_none_is_refused_and_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_image_is_refused_and_named(tmp_path: Path) -> None:
     root = datasets.write_dataset(tmp_path / "set", V21, "image", lengths=(LENGTH,))
     images = [{"bytes": datasets.png(datasets.picture(0, i)), "path": ""} for i in range(LENGTH)]
     images[5]["bytes"] = b"not an image"

@@ -1,4 +1,4 @@
-"""bag_to_dataset: what is written is what was recorded, in the policy's order and units, and nothing is filled in."""
+"""bag_to_dataset writes what was recorded, in the policy's order and units, and fills nothing in."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""bag_to_dataset: what it refuses, what it leaves behind, and how it goes on where a file or a bag gives no more."""
+"""bag_to_dataset: what it refuses, what it leaves behind, and how it continues when a file is full or a bag ends."""
 
 import json
 import sys

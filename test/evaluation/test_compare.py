@@ -87,7 +87,7 @@ def test_metrics_are_read_from_a_file_or_its_directory(tmp_path: Path) -> None:
         read_metrics(tmp_path / "nowhere")
 
 
-def test_what_many_episodes_say_is_told_once_and_not_without_end() -> None:
+def test_a_note_of_many_episodes_is_shown_once_and_the_list_is_bounded() -> None:
     same = of_episodes([("a", ["dark", "late"]), ("b", ["dark"]), ("c", ["dark"])])
     assert same == ["a and 2 more: dark", "a: late"]
     many = of_episodes([(f"bag{i}", [f"reason {i}"]) for i in range(100)])

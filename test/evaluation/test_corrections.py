@@ -1,4 +1,4 @@
-"""bag_to_dataset on bags of a policy's run: each frame says who commanded, and what nobody did is left out."""
+"""bag_to_dataset on bags of a policy's run: each frame says who commanded; frames that nobody commanded are absent."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def marks(root: Path) -> list[list[bool]]:
 
 
 def begins(root: Path) -> npt.NDArray[np.float64]:
-    """When each episode begins, s after the start, by the pictures in it: those say which one they are."""
+    """When each episode begins, s after the start, by the numbers that its images show."""
     from test.evaluation.conversions import shown
 
     return np.array([shown(frames, TOP)[0][0] / FPS for frames in read(root, TOP)])
@@ -112,7 +112,7 @@ def test_a_long_trajectory_of_the_operator_counts_until_its_end(tmp_path: Path) 
     assert len(found) / FPS == pytest.approx(2.5 + 0.5, abs=2 * FRAME)
 
 
-def test_the_way_to_the_start_pose_is_nobodys_demonstration(tmp_path: Path) -> None:
+def test_the_way_to_the_start_pose_is_no_demonstration(tmp_path: Path) -> None:
     spans = [(0.0, 2.0, "start pose", "commanding"), (2.0, 4.0, "policy", "commanding")]
     _, root = convert(tmp_path, [*demonstration(4.0), *policy_runs.statuses(spans)])
 

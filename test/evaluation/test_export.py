@@ -1,4 +1,4 @@
-"""Evaluated episodes as files for Foxglove and Rerun: what stands in them is what was evaluated."""
+"""Evaluated episodes as files for Foxglove and Rerun: the files hold what was evaluated."""
 
 import io
 import json
@@ -46,7 +46,7 @@ class Rows:
 
     @property
     def known(self) -> "Rows":
-        """Without the rows in which nothing is known."""
+        """The rows without those in which nothing is known."""
         keep = np.isfinite(self.positions).any(axis=1)
         return Rows(self.names, self.times[keep], self.positions[keep])
 

@@ -1,4 +1,4 @@
-"""Bags whose evaluation is known beforehand: the policy's own output, and that with one thing wrong."""
+"""Bags whose evaluation is known beforehand: the policy's own output, unchanged or with one thing wrong."""
 
 import math
 from collections.abc import Iterator
@@ -160,7 +160,7 @@ def still_lift(times: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return rows
 
 
-def test_a_joint_that_stands_still_is_followed_by_nothing(tmp_path: Path) -> None:
+def test_no_joint_is_said_to_follow_a_joint_that_stands_still(tmp_path: Path) -> None:
     """What is predicted for grip is always near lift's truth, and the other way round; neither follows the other."""
     wrong = lambda t: still_lift(t) * [1.0, 0.0, 0.0] + [0.0, 0.02, 0.2] + 0.002 * motion(t)[:, :1]  # noqa: E731
     path = bags.write_bag(tmp_path / "bag", bags.events(commands=still_lift))
@@ -206,7 +206,7 @@ def test_another_unit_is_named(tmp_path: Path, factor: float, words: str) -> Non
     assert words in finding.text
 
 
-def test_noise_is_not_explained_away(tmp_path: Path) -> None:
+def test_noise_gets_no_explanation(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     size = np.array([0.2, 0.2, 0.01])
     commands = lambda t: motion(t) + size * random.normal(size=(len(np.atleast_1d(t)), 3))  # noqa: E731
@@ -224,7 +224,7 @@ def test_error_grows_over_the_horizon_where_the_policys_does(tmp_path: Path) -> 
 
 
 def test_chunks_that_disagree_are_joined_without_a_jump(tmp_path: Path) -> None:
-    """Every other chunk says 0.1 more. An arm goes over to it within its acceleration, whichever way it is merged."""
+    """Every second chunk is 0.1 further. The arm moves to it within its acceleration, however chunks are merged."""
     calls = iter(range(10**6))
     wavering = lambda t: motion(t) + 0.1 * (next(calls) % 2)  # noqa: E731
     configuration = bags.configuration(**{"joint.pan.max_acceleration": 20.0}, **PATIENT)

@@ -1,4 +1,4 @@
-"""What could not be compared is said, and meets no threshold."""
+"""The evaluation reports what could not be compared, and this meets no threshold."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_points_further_ahead_than_the_next_message_are_compared(tmp_path: Path,
     assert 0.02 < errors["pan"].mae_ros_units < 0.1
 
 
-def test_single_points_of_now_are_jumped_to(tmp_path: Path, evaluate: Evaluate) -> None:
+def test_the_controller_jumps_to_single_points_stamped_now(tmp_path: Path, evaluate: Evaluate) -> None:
     path = bags.write_bag(tmp_path / "bag", with_arm_trajectories(0.0))
     assert evaluate(path, "--max-error", "1e-6", **ARM_TRAJECTORY) == 0
     assert episode(tmp_path).status == COMPLETE

@@ -21,11 +21,11 @@ from test.evaluation.test_never_flatters import Evaluate, episode, evaluate
 __all__ = ["evaluate"]  # the fixture
 
 OFF = 0.2
-"""How much further the operator goes than the policy, in every joint."""
+"""How much further than the policy the operator moves every joint, rad."""
 
 
 def corrected(times: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """What is commanded in the run: the policy's own motion, and the operator's, who corrects it."""
+    """The commands in the run: the policy's own motion, and that of the operator, who corrects it."""
     since = np.atleast_1d(np.asarray(times, dtype=np.float64)) - START_S
     operators = (since >= OPERATOR_FROM) & (since < OPERATOR_UNTIL + 1.0)
     return bags.motion(times) + OFF * operators[:, None]
@@ -79,7 +79,7 @@ def test_a_run_without_a_correction_is_no_success(tmp_path: Path, evaluate: Eval
     assert any("or not the operator's" in reason for reason in found.reasons)
 
 
-def test_measured_positions_are_the_policys_making_too(tmp_path: Path, evaluate: Evaluate) -> None:
+def test_measured_positions_come_from_the_policy_too(tmp_path: Path, evaluate: Evaluate) -> None:
     """A person moves the arm by hand while the node is paused; before, the policy moved it."""
     spans = [(0.0, 2.0, "policy", "commanding"), (2.0, 4.0, "nobody", "paused")]
     events = [*bags.events(commands=None, states=bags.motion), *policy_runs.statuses(spans)]
@@ -98,7 +98,7 @@ def with_chunks(events: Iterator[Event]) -> Iterator[Event]:
     yield START_S + 1.0, "/policy_node/action_chunk", "trajectory_msgs/msg/JointTrajectory", chunk
 
 
-def test_a_policy_that_ran_unseen_meets_no_error(
+def test_a_bag_with_chunks_and_no_status_meets_no_threshold(
     tmp_path: Path, evaluate: Evaluate, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = bags.write_bag(tmp_path / "bag", with_chunks(bags.events()))

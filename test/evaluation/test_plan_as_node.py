@@ -1,4 +1,4 @@
-"""What the evaluation takes for executed is what a controller makes of the messages that the node would have sent."""
+"""The plan that the evaluation takes for executed is what a controller makes of the messages that the node sends."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ RANDOM = np.random.default_rng(0)
 
 @dataclass
 class Listener:
-    """Stands where plans are compared with the operator, and only remembers them."""
+    """Takes the place of the comparison with the operator, and only remembers the plans."""
 
     setpoints: dict[str, list[Setpoints]] = field(default_factory=lambda: {merge: [] for merge in MERGES})
     executed: dict[str, list[Executed]] = field(default_factory=lambda: {merge: [] for merge in MERGES})

@@ -1,4 +1,4 @@
-"""A real bimanual arm's episode, commanded in the ways that robots are, against policies whose worth is known."""
+"""A real bimanual arm's episode, commanded in the usual ways, compared with policies whose errors are known."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -78,7 +78,7 @@ def test_without_a_seam_and_without_motion_nothing_is_said_to_be_good() -> None:
     assert all(np.isnan(getattr(smoothness(np.empty((0, 1)), PERIOD_S), figure)).all() for figure in FIGURES)
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_samples_are_left_out() -> None:
     positions = line()
     positions[300] = np.nan
     found = smoothness(positions, PERIOD_S)
@@ -154,7 +154,7 @@ def test_long_motions_are_judged_by_stretches_of_bounded_length() -> None:
     assert smoothness(positions, PERIOD_S).sparc < -4.0
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_arguments_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected \(n, joints\)"):
         smoothness(np.zeros(5), PERIOD_S)
     with pytest.raises(ValueError, match=r"indices of 5 samples, got \[5\]"):

@@ -140,7 +140,7 @@ def test_after_a_message_that_cannot_be_followed_nothing_is_known_until_the_next
     np.testing.assert_allclose(found(truth, [0.9, 1.1, 2.1]), [[0.2, 0.1], [np.nan] * 2, [0.4, 0.3]])
 
 
-def test_what_is_no_longer_asked_for_is_forgotten() -> None:
+def test_times_that_are_no_longer_asked_for_are_forgotten() -> None:
     truth = make_truth()
     for i in range(100):
         command(truth, i / 10, [0.0], [[0.0, float(i)]])

@@ -5,7 +5,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +26,7 @@ from act_inference_ros.ros.policy import session as session_module
 from act_inference_ros.ros.policy import worker as worker_module
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.execution.rig import JOINTS, PARAMETERS
+from test.plain_backend import PlainBackend
 
 START = 1000.0
 TICK_S = 1 / 64
@@ -162,15 +163,9 @@ def _message(topic: str, joints: Sequence[str], taken: float, kind: str, number:
     return message
 
 
-class Backend:
+class Backend(PlainBackend):
     """Returns the schedule's results, one inference after the other; `pass_time` lets an inference's duration pass."""
 
-    source = "test"
-    takes_jpeg = False
-    reconnects = 0
-    facts: Mapping[str, str] = MappingProxyType({})
-    notes: tuple[str, ...] = ()
-    model_version = ""
     spec = SPEC
 
     def __init__(self, schedule: Schedule, pass_time: Callable[[float], None]) -> None:
@@ -184,12 +179,6 @@ class Backend:
         if isinstance(inference.rows, Exception):
             raise inference.rows
         return inference.rows.astype(np.float32)
-
-    def accept_policy(self, policy_id: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 class Stopwatch:

@@ -19,6 +19,7 @@ from act_inference_ros import errors
 from act_inference_ros.errors import BadOutputError, ObservationError
 from act_inference_ros.inference.local.options import LocalOptions
 from act_inference_ros.spec import ImageSpec, PolicySpec
+from test.plain_backend import PlainBackend
 
 OPENER = "test.inference.engine_stand_in:open_engine"
 STATE, IMAGE = "observation.state", "observation.images.front"
@@ -72,7 +73,7 @@ def write_policy(
 
 
 def let_in(directory: Path) -> None:
-    """Let an engine that is `gated` be opened."""
+    """Allow an engine that is `gated` to be opened."""
     (directory / OPEN).touch()
 
 
@@ -83,17 +84,14 @@ def observation(order: Order = Order.COMPUTE, value: float = 0.5, joints: int = 
 
 
 def expected_chunk(inputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
-    """What the engine computes."""
+    """The chunk that the engine computes."""
     chunk = inputs[STATE] + np.arange(CHUNK_SIZE)[:, None] / 7.0 + inputs[IMAGE].mean()
     return np.asarray(chunk, np.float32)
 
 
-class EngineStandIn:
+class EngineStandIn(PlainBackend):
     """A Backend."""
 
-    takes_jpeg = False
-    model_version = ""
-    reconnects = 0
     source = "the stand-in"
     notes = ("a note",)
     warm_up_s = 0.01
@@ -105,18 +103,12 @@ class EngineStandIn:
         self._computing = Path(options.checkpoint) / COMPUTING
 
     def infer(self, inputs: Mapping[str, Any], request_id: str = "") -> npt.NDArray[np.float32]:
-        """Note that it computes, obey, and compute."""
+        """Create the file COMPUTING, do what the state orders, and compute."""
         self._computing.touch()
         order = Order(int(inputs[STATE][0]))
         obey(order)
         chunk = expected_chunk(inputs)
         return chunk[1:] if order is Order.MISSHAPE else chunk
-
-    def accept_policy(self, policy_id: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def obey(order: Order) -> None:
@@ -139,7 +131,7 @@ def obey(order: Order) -> None:
 
 
 def open_engine(options: LocalOptions) -> EngineStandIn:
-    """What IsolatedBackend calls in the other process."""
+    """Called by IsolatedBackend in the inference process."""
     policy = json.loads((Path(options.checkpoint) / FILE).read_text())
     while policy["gated"] and not (Path(options.checkpoint) / OPEN).exists():
         threading.Event().wait(0.02)

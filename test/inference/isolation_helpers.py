@@ -37,7 +37,7 @@ def isolated(checkpoint: str, **changes: Any) -> Iterator[IsolatedBackend]:
 
 
 def pid_of(backend: IsolatedBackend) -> int:
-    """The inference process, once there is one."""
+    """The inference process's id, as soon as there is a process."""
 
     def found() -> int:
         match = re.match(r"process (\d+),", backend.facts[ISOLATION])
@@ -57,7 +57,7 @@ def is_running(pid: int) -> bool:
 
 
 def stop_it(pid: int) -> None:
-    """Stop a process, and wait until it is."""
+    """Stop a process with SIGSTOP, and wait until it is stopped."""
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: " (stopped)" in Path(f"/proc/{pid}/status").read_text(), DEADLINE_S, "it is not stopped")
 
@@ -86,7 +86,7 @@ def why_not_ready(backend: IsolatedBackend) -> str:
 
 
 def wait_until_it_works(backend: IsolatedBackend) -> None:
-    """Wait until a chunk is computed, and look at it."""
+    """Wait until a chunk is computed, and check it."""
     inputs = observation(value=0.25)
 
     def computed() -> Any:

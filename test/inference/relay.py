@@ -1,4 +1,4 @@
-"""A relay for connections between a client and servers: for faults of networks, and services of many replicas."""
+"""A relay between a client and servers: simulates faults of a network, and a service with several replicas."""
 
 import itertools
 import socket

@@ -1,4 +1,4 @@
-"""The cache of exported graphs: an entry that is not whole, not ours or not what was written is never handed out."""
+"""The cache of exported graphs: an entry that is incomplete, foreign or changed is never used."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write(directory: Path) -> None:
 
 
 def stored() -> Path:
-    """A whole entry."""
+    """A complete entry."""
     store_export(POLICY, "float32", write)
     (entry,) = (path for path in cache_directory().iterdir() if path.name.startswith(POLICY))
     return entry
@@ -168,7 +168,7 @@ def let_others_replace(entry: Path) -> None:
 
 
 def of_another_policy(entry: Path) -> None:
-    """A whole entry under another policy's name, its manifest adjusted."""
+    """A complete entry under another policy's name, with an adjusted manifest."""
     manifest = json.loads((entry / "manifest.json").read_text())
     written(entry / "parity.json", policy_id=OTHER)
     manifest["files"]["parity.json"] = export_cache._sha256_of(entry / "parity.json")
@@ -258,7 +258,7 @@ def test_a_second_export_waits_and_finds_the_first_ones_entry() -> None:
 
 
 def write_by_hand(entry: Path) -> None:
-    """What another process writes that has the lock."""
+    """Write an entry as another process does that holds the lock."""
     entry.mkdir(mode=0o700)
     write(entry)
     files = {name: export_cache._sha256_of(entry / name) for name in ("model.onnx", "model.weights", "parity.json")}

@@ -1,4 +1,4 @@
-"""An exported repository as `checkpoint`: which graph is taken, and one clear error where none can be."""
+"""An exported repository as `checkpoint`: which graph is used, and one clear error where none can be."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPEC = PolicySpec(chunk_size=2, action_dim=1, images=(), state_dim=1, policy_id=
 
 
 def write_version(directory: Path) -> Path:
-    """A version's directory as export_policy writes it, but for the graph, which nobody parses here."""
+    """A version's directory as export_policy writes it, except for the graph, which is not read here."""
     directory.mkdir(parents=True)
     one = {"observation.state": np.ones(1)}
     observations = reference_observations(SPEC, one, one)

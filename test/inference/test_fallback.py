@@ -1,9 +1,8 @@
-"""The fallback computes while the first backend cannot, and hands back when it can again."""
+"""The fallback computes while the first backend cannot; when it can again, the first backend computes."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -23,20 +22,17 @@ from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.fallback import FallbackBackend
 from act_inference_ros.spec import PolicySpec
 from test.inference.triton_process import wait_until
+from test.plain_backend import PlainBackend
 
 SPEC = PolicySpec(chunk_size=2, action_dim=3, state_dim=3)
 OBSERVATION = {"observation.state": np.zeros(3, np.float32)}
 
 
-class Stub:
+class Stub(PlainBackend):
     """A backend whose chunk is `number` everywhere, or that raises `error`."""
 
     takes_jpeg = True
-    warm_up_s = 0.0
     reconnects = 4
-    facts: Mapping[str, str] = MappingProxyType({})
-    notes: tuple[str, ...] = ()
-    model_version = ""
 
     def __init__(self, number: float, spec: PolicySpec = SPEC) -> None:
         self.number = number
@@ -51,9 +47,6 @@ class Stub:
         if self.error is not None:
             raise self.error
         return np.full((2, 3), self.number, np.float32)
-
-    def accept_policy(self, policy_id: str) -> None:
-        pass
 
     def close(self) -> None:
         self.closed = True
@@ -98,7 +91,7 @@ def test_the_second_computes_from_the_first_failure_until_the_first_works_again(
     assert client.source == "backend 1"
 
 
-def test_what_the_input_is_to_blame_for_stays_an_error(client: InferenceClient, backends: tuple[Stub, Stub]) -> None:
+def test_an_error_caused_by_the_input_stays_an_error(client: InferenceClient, backends: tuple[Stub, Stub]) -> None:
     backends[0].error = RejectedInputError("not this one")
     with pytest.raises(RejectedInputError):
         client.predict(OBSERVATION)
@@ -108,14 +101,14 @@ def test_what_the_input_is_to_blame_for_stays_an_error(client: InferenceClient, 
     assert client.source == "backend 1"
 
 
-def test_a_chunk_that_is_no_number_is_computed_again_by_the_second(
+def test_a_chunk_that_is_not_finite_is_computed_again_by_the_second(
     client: InferenceClient, backends: tuple[Stub, Stub]
 ) -> None:
     backends[0].number = float("nan")
     assert number(client) == 2.0
 
 
-def test_the_way_back_is_found_after_an_error_that_nobody_foresaw(
+def test_the_first_is_used_again_after_an_unforeseen_error(
     client: InferenceClient, backends: tuple[Stub, Stub]
 ) -> None:
     backends[0].error = NotReadyError("gone")
@@ -128,7 +121,7 @@ def test_the_way_back_is_found_after_an_error_that_nobody_foresaw(
     wait_until(lambda: number(client) == 1.0, 5.0, "still on the fallback")
 
 
-def test_a_first_one_that_is_not_there_at_the_start_is_used_once_it_is(backends: tuple[Stub, Stub]) -> None:
+def test_a_first_backend_that_is_missing_at_the_start_is_used_once_it_is_there(backends: tuple[Stub, Stub]) -> None:
     there = threading.Event()
 
     def open_primary() -> Stub:
@@ -143,7 +136,7 @@ def test_a_first_one_that_is_not_there_at_the_start_is_used_once_it_is(backends:
         wait_until(lambda: number(client) == 1.0, 5.0, "still on the fallback")
 
 
-def test_another_policy_that_comes_later_is_not_used(backends: tuple[Stub, Stub]) -> None:
+def test_a_first_backend_that_comes_later_with_another_policy_is_not_used(backends: tuple[Stub, Stub]) -> None:
     there = threading.Event()
     other = Stub(3.0, replace(SPEC, policy_id="ab" * 32))
 
@@ -159,20 +152,20 @@ def test_another_policy_that_comes_later_is_not_used(backends: tuple[Stub, Stub]
         assert other.closed
 
 
-def test_a_first_one_that_answers_nonsense_is_not_gone_back_to(
+def test_a_first_backend_whose_chunks_are_not_finite_is_not_used_again(
     client: InferenceClient, backends: tuple[Stub, Stub]
 ) -> None:
     backends[0].error = NotReadyError("gone")
     assert number(client) == 2.0
     backends[0].number = float("nan")
     backends[0].error = None
-    for _ in range(3):  # so an answer without an error was weighed
+    for _ in range(3):  # three requests: at least one answer without an error has been checked
         backends[0].asked.clear()
         assert backends[0].asked.wait(5.0)
     assert number(client) == 2.0
 
 
-def test_images_are_wanted_as_the_first_one_wants_them(client: InferenceClient) -> None:
+def test_images_are_taken_in_the_form_that_the_first_backend_prefers(client: InferenceClient) -> None:
     assert client.takes_jpeg
     assert client.reconnects == 4
 

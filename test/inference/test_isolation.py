@@ -1,4 +1,4 @@
-"""Local inference in a process of its own: the same numbers, the same errors, and what it says of itself."""
+"""Local inference in its own process: the same numbers and errors as in the calling process, and its facts."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IsolatedBackend
 
 @pytest.fixture
 def backend(shared: IsolatedBackend) -> Iterator[IsolatedBackend]:
-    """One process for many tests, none of which may end it."""
+    """One inference process for many tests; none of them may end it."""
     before = pid_of(shared)
     yield shared
     assert pid_of(shared) == before
@@ -59,7 +59,7 @@ def test_the_chunk_is_the_engines(backend: IsolatedBackend) -> None:
         np.testing.assert_array_equal(chunk, expected_chunk(inputs))
 
 
-def test_a_chunk_is_the_callers_to_keep(backend: IsolatedBackend) -> None:
+def test_a_chunk_is_not_overwritten_by_the_next_one(backend: IsolatedBackend) -> None:
     first = backend.infer(observation(value=0.1))
     copy = first.copy()
     backend.infer(observation(value=0.2))
@@ -89,7 +89,7 @@ def test_callers_at_once_each_get_their_own_chunk(backend: IsolatedBackend) -> N
     assert chunks == {index: [True] * 20 for index in range(4)}
 
 
-def test_it_says_what_the_engine_says_and_which_process_it_is(backend: IsolatedBackend) -> None:
+def test_its_facts_are_those_of_the_engine_and_its_process_id(backend: IsolatedBackend) -> None:
     assert backend.source == f"{EngineStandIn.source}, in a process of its own"
     assert backend.notes == EngineStandIn.notes
     assert backend.warm_up_s == EngineStandIn.warm_up_s
@@ -98,7 +98,7 @@ def test_it_says_what_the_engine_says_and_which_process_it_is(backend: IsolatedB
     assert backend.facts[RESTARTS] == "0"
 
 
-def test_it_stands_back_for_the_process_that_asks(backend: IsolatedBackend) -> None:
+def test_it_runs_at_a_lower_priority_than_the_calling_process(backend: IsolatedBackend) -> None:
     assert int(Path(f"/proc/{pid_of(backend)}/oom_score_adj").read_text()) >= 500
     assert backend.facts["niceness"] == str(min(19, os.nice(0) + 7))
     assert backend.facts["threads"] == str(cores.automatic_threads())
@@ -109,12 +109,14 @@ def test_threads_that_are_given_are_kept(tmp_path: Path) -> None:
         assert backend.facts["threads"] == "3"
 
 
-def test_its_memory_has_no_name(backend: IsolatedBackend) -> None:
+def test_its_shared_memory_has_no_name(backend: IsolatedBackend) -> None:
     assert shared_memory.in_use_by(pid_of(backend)) == set()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_asks_a_program_to_end_is_for_the_one_that_asks(backend: IsolatedBackend, number: int) -> None:
+def test_signals_that_ask_a_program_to_end_are_left_to_the_calling_process(
+    backend: IsolatedBackend, number: int
+) -> None:
     os.kill(pid_of(backend), number)
     wait_until_it_works(backend)
 
@@ -126,7 +128,7 @@ def test_a_refused_observation_leaves_the_process_as_it_is(backend: IsolatedBack
 
 
 @pytest.mark.parametrize("name", ["CheckpointError", "ConfigurationError", "MissingDependencyError", "BadOutputError"])
-def test_an_error_of_opening_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
+def test_an_error_while_opening_reaches_the_caller_unchanged(tmp_path: Path, name: str) -> None:
     checkpoint = write_policy(tmp_path, error=name, message="what is wrong, and what to do: ä")
     with pytest.raises(ActInferenceError, match=r"^what is wrong, and what to do: ä$") as caught:
         IsolatedBackend(options_for(checkpoint), OPENER)
@@ -152,7 +154,7 @@ def test_a_first_start_that_fails_says_why(tmp_path: Path, loading: Order, messa
         IsolatedBackend(options_for(write_policy(tmp_path, loading=loading)), OPENER)
 
 
-def test_an_opener_that_is_not_there_says_so(tmp_path: Path) -> None:
+def test_an_opener_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(InferenceError, match=r"ModuleNotFoundError: No module named 'act_inference_ros\.nothing'"):
         IsolatedBackend(options_for(write_policy(tmp_path)), "act_inference_ros.nothing:open_engine")
 
@@ -177,7 +179,7 @@ def test_wrong_options_are_refused_before_a_process_is_started(tmp_path: Path) -
         IsolatedBackend(replace(options, niceness=20), OPENER)
 
 
-def test_another_system_than_linux_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_systems_than_linux_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create")
     with pytest.raises(ConfigurationError, match="Linux only; set isolation: thread"):
         IsolatedBackend(options_for(write_policy(tmp_path)), OPENER)

@@ -1,4 +1,4 @@
-"""What goes between the inference process and the one that asks: whole messages, and memory of the agreed size."""
+"""Between the inference process and its caller: messages arrive whole, and the shared memory has the agreed size."""
 
 import os
 import socket
@@ -44,7 +44,7 @@ def test_messages_come_whole_and_with_their_file(ends: tuple[Channel, socket.soc
 
 
 @pytest.mark.parametrize("data", [b"{", b"[]", b"\xff", b'"' + b"x" * MOST_BYTES + b'"'])
-def test_what_is_no_message_is_an_error(ends: tuple[Channel, socket.socket], data: bytes) -> None:
+def test_bytes_that_are_no_message_are_an_error(ends: tuple[Channel, socket.socket], data: bytes) -> None:
     ours, theirs = ends
     theirs.send(data)
     with pytest.raises(InferenceError, match="expected a JSON object from the other process"):
@@ -56,7 +56,7 @@ def test_a_message_that_is_too_long_is_not_sent(ends: tuple[Channel, socket.sock
         ends[0].send({"name": "x" * MOST_BYTES})
 
 
-def test_the_end_of_the_other_one_is_the_end(ends: tuple[Channel, socket.socket]) -> None:
+def test_after_the_other_side_has_closed_nothing_is_sent_or_received(ends: tuple[Channel, socket.socket]) -> None:
     ours, theirs = ends
     theirs.close()
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""An inference process that dies, hangs or lies: an error that says so, and another process."""
+"""An inference process that dies, hangs or answers nonsense: the error says so, and a new process is started."""
 
 import contextlib
 import os
@@ -71,7 +71,7 @@ def backend(tmp_path: Path) -> Iterator[IsolatedBackend]:
         (Order.RAISE_UNFORESEEN, InferenceError, r"^RuntimeError: the device is gone$"),
     ],
 )
-def test_a_fault_during_an_inference_is_its_error_and_another_process_goes_on(
+def test_a_fault_fails_its_inference_and_a_new_process_continues(
     backend: IsolatedBackend, order: Order, kind: type[InferenceError], message: str
 ) -> None:
     before = pid_of(backend)
@@ -84,7 +84,7 @@ def test_a_fault_during_an_inference_is_its_error_and_another_process_goes_on(
     assert backend.facts[RESTARTS] == "1"
 
 
-def test_an_inference_without_memory_is_an_error_and_another_process_goes_on(backend: IsolatedBackend) -> None:
+def test_an_inference_out_of_memory_fails_and_a_new_process_continues(backend: IsolatedBackend) -> None:
     before = pid_of(backend)
     used = int(Path(f"/proc/{before}/statm").read_text().split()[0]) * resource.getpagesize()
     resource.prlimit(before, resource.RLIMIT_AS, (used + MORE_MEMORY // 2, resource.RLIM_INFINITY))
@@ -97,7 +97,9 @@ def test_an_inference_without_memory_is_an_error_and_another_process_goes_on(bac
     )
 
 
-def test_until_another_process_is_there_each_inference_says_why_not(backend: IsolatedBackend, tmp_path: Path) -> None:
+def test_until_a_new_process_is_ready_each_inference_fails_with_the_reason(
+    backend: IsolatedBackend, tmp_path: Path
+) -> None:
     write_policy(tmp_path, gated=True)
     with pytest.raises(InferenceError, match="the device is gone"):
         backend.infer(observation(Order.RAISE_UNFORESEEN))
@@ -129,7 +131,7 @@ def test_a_process_that_is_stopped_between_two_inferences_is_replaced(backend: I
     wait_until_it_works(backend)
 
 
-def test_a_hang_is_an_error_of_its_own_and_another_process_goes_on(
+def test_a_hang_has_its_own_error_and_a_new_process_continues(
     backend: IsolatedBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backend_module, "HANG_S", 0.3)
@@ -156,7 +158,7 @@ def test_an_engine_whose_warm_up_is_slow_may_take_ten_times_as_long(
         (Order.RAISE_UNFORESEEN, "RuntimeError: the device is gone"),
     ],
 )
-def test_a_restart_that_fails_is_said_and_tried_again(
+def test_a_restart_that_fails_is_reported_and_tried_again(
     backend: IsolatedBackend, tmp_path: Path, loading: Order, message: str
 ) -> None:
     write_policy(tmp_path, loading=loading)
@@ -191,12 +193,12 @@ def test_a_start_that_hangs_is_ended_and_tried_again(
 
 
 def restarting(backend: IsolatedBackend) -> int:
-    """Kill the process; gives the one that is being started in its place."""
+    """Kill the process; returns the id of the one that is being started in its place."""
     others = children_of(os.getpid())
     os.kill(pid_of(backend), signal.SIGKILL)
 
     def started() -> list[int]:
-        # Not one that is a copy of this process still: who starts it waits until it has become a program.
+        # Not one that is still a copy of this process: the thread that starts it waits until it has become a program.
         return [pid for pid in children_of(os.getpid()) - others if b"engine_process" in command_of(pid)]
 
     (pid,) = wait_until(started, DEADLINE_S, "there is no other process")
@@ -210,7 +212,7 @@ def command_of(pid: int) -> bytes:
 
 
 class Impatient(threading.Event):
-    """Notes the pauses that the keeper makes between two starts, and makes none."""
+    """Notes the pauses between two starts, and does not wait."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""However an inference process or the one that asks comes to its end, nothing of it is left behind."""
+"""However an inference process or its caller ends, no process, file or memory is left behind."""
 
 import contextlib
 import gc
@@ -70,7 +70,9 @@ def test_closing_ends_an_inference_under_way(backend: IsolatedBackend, tmp_path:
     assert not is_running(pid)
 
 
-def test_closing_while_another_process_is_being_started_leaves_none(backend: IsolatedBackend, tmp_path: Path) -> None:
+def test_closing_while_a_new_process_is_being_started_leaves_no_process(
+    backend: IsolatedBackend, tmp_path: Path
+) -> None:
     write_policy(tmp_path, gated=True)
     before = children_of(os.getpid()) - {pid_of(backend)}
     os.kill(pid_of(backend), signal.SIGKILL)
@@ -79,7 +81,7 @@ def test_closing_while_another_process_is_being_started_leaves_none(backend: Iso
     assert children_of(os.getpid()) <= before
 
 
-def test_a_backend_that_nobody_has_any_more_has_no_process(tmp_path: Path) -> None:
+def test_a_backend_without_references_leaves_no_process(tmp_path: Path) -> None:
     backend = IsolatedBackend(options_for(write_policy(tmp_path)), OPENER)
     pid = pid_of(backend)
     del backend
@@ -145,7 +147,7 @@ PROGRAM = """
 
 @contextlib.contextmanager
 def program(checkpoint: str, body: str) -> Iterator[Any]:
-    """Another program with an inference process; it says that one's id."""
+    """Another program with an inference process; it prints that process's id."""
     code = textwrap.dedent(PROGRAM) + body
     command = [sys.executable, "-u", "-c", code, checkpoint]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

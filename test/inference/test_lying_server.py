@@ -1,4 +1,4 @@
-"""Whatever a server says of its model or answers, the client ends with one of its own errors, soon and small."""
+"""Whatever a server says or answers, the client raises one of its own errors, soon and without much memory."""
 
 import json
 import time
@@ -45,7 +45,7 @@ def test_an_honest_server_is_believed() -> None:
     ],
     ids=lambda text: text[:20] + str(len(text)),
 )
-def test_a_spec_that_is_none_is_not_a_policy(text: str) -> None:
+def test_a_model_with_an_invalid_spec_is_not_a_policy(text: str) -> None:
     error = refusal(ModelConfig=honest_config(text))
     assert type(error) is NotReadyError
     assert "policy_spec" in str(error)
@@ -85,7 +85,7 @@ def _set(message: Any, **fields: Any) -> None:
         lambda config: _set(config.parameters["image_encoding"], string_value="gif" * 100_000),
     ],
 )
-def test_a_configuration_that_cannot_be_is_refused(change: Callable[[Any], object]) -> None:
+def test_an_impossible_configuration_is_refused(change: Callable[[Any], object]) -> None:
     assert type(refusal(ModelConfig=_config(change))) is NotReadyError
 
 
@@ -150,7 +150,7 @@ def test_an_answer_larger_than_any_chunk_does_not_fill_the_memory(method: str) -
     assert time.monotonic() - began < 20.0
 
 
-def test_what_a_server_says_is_repeated_shortly_and_gives_a_terminal_no_orders() -> None:
+def test_a_servers_text_is_quoted_short_and_without_control_characters() -> None:
     config = _config(lambda config: config.input.add(name="\x1b[2J\n" * 1000))
     message = str(refusal(ModelConfig=config))
     assert message.isprintable()

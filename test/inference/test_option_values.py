@@ -1,4 +1,4 @@
-"""Arguments of InferenceClient.create of any type and size: the one that is wrong is named, in one kind of error."""
+"""Arguments of InferenceClient.create of any type and size: a ConfigurationError names the one that is wrong."""
 
 import math
 from typing import Any
@@ -21,7 +21,7 @@ TEXTS = ("a\0b", "\udc80", "\x1b[2J", "x" * 5000)
 
 @pytest.mark.parametrize("value", [*NUMBERS, *OTHERS], ids=lambda value: repr(value)[:20])
 @pytest.mark.parametrize("name", ["timeout_s", "wait_s"])
-def test_a_time_that_is_none_is_refused(name: str, value: Any) -> None:
+def test_a_value_that_is_no_time_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=rf"^{name}: expected a number .*, got ") as error:
         TritonOptions(**{name: value}).check()
     assert len(str(error.value)) < 200
@@ -35,7 +35,7 @@ def test_the_bounds_of_times_are_allowed() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, math.nan, "5", [], 10**30], ids=repr)
-def test_a_number_of_threads_that_is_none_is_refused(value: Any) -> None:
+def test_a_value_that_is_no_number_of_threads_is_refused(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^threads: expected a whole number"):
         LocalOptions(checkpoint="x", threads=value).check()
 
@@ -50,7 +50,9 @@ def test_a_flag_is_true_or_false(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [*OTHERS, *TEXTS, 1.5], ids=lambda value: repr(value)[:20])
 @pytest.mark.parametrize("name", TEXT_OPTIONS)
-def test_no_text_escapes_as_another_error(name: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_text_is_taken_or_gives_the_same_kind_of_error(
+    name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CHECKPOINT_DIR", raising=False)
     mode = "local" if name in ("checkpoint", "device", "precision") else "triton"
     given = {"mode": mode, "server": "localhost:1", "wait_s": 0.0, "timeout_s": 0.2, "checkpoint": "/nonexistent"}

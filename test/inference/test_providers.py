@@ -1,4 +1,4 @@
-"""Providers of engine onnxruntime, and notes on precision: by what a machine says it has, which this one may not."""
+"""Providers of engine onnxruntime, and notes on precision, for machines that this one only pretends to be."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLAIN = ("AzureExecutionProvider", FULL_NAMES["cpu"])
 
 
 class Session:
-    """An onnxruntime session, as far as it is asked what it uses."""
+    """Stands in for an onnxruntime session: says which providers it uses."""
 
     def __init__(self, *providers: str) -> None:
         self._providers = [FULL_NAMES[name] for name in providers]
@@ -89,7 +89,7 @@ def test_openvino_computes_in_the_precision_that_was_asked_for(precision: str) -
         (["auto"], "cuda:x", "float32", GPU, r"device 'cuda:x': engine onnxruntime runs on auto, cpu, cuda or cuda:N"),
     ],
 )
-def test_contradictions_and_absent_providers_are_one_line(
+def test_contradictions_and_missing_providers_are_refused_in_one_line(
     providers: list[str], device: str, precision: str, compiled_in: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message) as refusal:
@@ -134,7 +134,7 @@ def test_instructions_are_read_from_what_linux_says(
         ("bfloat16", "cuda", "", "torch", None),
     ],
 )
-def test_a_precision_that_the_processor_gains_or_loses_by_is_said(
+def test_a_note_says_if_the_processor_gains_or_loses_by_the_precision(
     monkeypatch: pytest.MonkeyPatch, precision: str, device: str, there: str, engine: str, said: str | None
 ) -> None:
     monkeypatch.setattr(notes, "instructions", lambda flags: tuple(flag for flag in flags if flag == there))

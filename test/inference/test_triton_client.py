@@ -1,4 +1,4 @@
-"""Triton mode against a real server: what it agrees on, refuses, checks, and lets pass."""
+"""Triton mode with a real server: what client and server agree on, and what the client checks and refuses."""
 
 import subprocess
 import sys
@@ -139,7 +139,7 @@ def test_the_deadline_is_kept(server: RunningTriton) -> None:
         ("always_raises", RejectedError, ["the model failed"]),
     ],
 )
-def test_a_model_that_is_no_such_policy_is_refused_at_once(
+def test_a_model_that_does_not_fit_is_refused_at_once(
     server: RunningTriton, model: str, error: type[Exception], words: list[str]
 ) -> None:
     with pytest.raises(error) as caught:
@@ -148,7 +148,7 @@ def test_a_model_that_is_no_such_policy_is_refused_at_once(
         assert word in str(caught.value)
 
 
-def test_a_version_that_is_not_there_is_answered_with_what_is(server: RunningTriton) -> None:
+def test_a_missing_version_is_refused_naming_those_that_are_there(server: RunningTriton) -> None:
     with pytest.raises(NotReadyError, match=r"no model act_policy version 7 .* act_policy version 1 READY"):
         InferenceClient.create("triton", server=server.address, version=7)
     with InferenceClient.create("triton", server=server.address, version=1) as client:
@@ -177,12 +177,14 @@ def test_an_array_is_encoded(jpeg_client: InferenceClient) -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda d: b"not a jpeg", lambda d: d[:-2], lambda d: d[:200]])
-def test_what_is_no_jpeg_stays_here(jpeg_client: InferenceClient, data: bytes, spoil: Callable[[bytes], bytes]) -> None:
+def test_bytes_that_are_no_jpeg_are_not_sent(
+    jpeg_client: InferenceClient, data: bytes, spoil: Callable[[bytes], bytes]
+) -> None:
     with pytest.raises(ObservationError):
         jpeg_client.predict({**observation(SPEC, 1.0), IMAGE: spoil(data)})
 
 
-def test_a_jpeg_of_another_size_stays_here(jpeg_client: InferenceClient) -> None:
+def test_a_jpeg_of_another_size_is_not_sent(jpeg_client: InferenceClient) -> None:
     other = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
     with pytest.raises(ObservationError, match=IMAGE):
         jpeg_client.predict({**observation(SPEC, 1.0), IMAGE: other})
@@ -268,7 +270,7 @@ with InferenceClient.create("local", checkpoint=golden_checkpoint("a_small_1cam"
     assert printed.strip() == "(20, 6)"
 
 
-def test_who_waits_for_a_server_is_told_why_and_can_end_the_wait() -> None:
+def test_waiting_for_a_server_reports_why_and_can_be_ended() -> None:
     class EnoughError(Exception):
         pass
 

@@ -1,4 +1,4 @@
-"""Servers that are not there yet, die, freeze, lose their model: one error each, and back by itself."""
+"""Servers that are not started yet, die, freeze or lose their model: one error each, and the client recovers."""
 
 import signal
 import socket
@@ -41,7 +41,7 @@ def shared(repository: Path) -> Iterator[RunningTriton]:
 
 @pytest.fixture
 def server(shared: RunningTriton) -> Iterator[RunningTriton]:
-    """A server in order, whatever the test before did to it."""
+    """A working server, whatever the test before did to it."""
     yield shared
     shared.kill()
     shared.start().wait_ready()
@@ -114,7 +114,7 @@ def test_a_port_that_speaks_something_else_is_an_error() -> None:
         thread.join(5.0)
 
 
-def test_killed_and_started_again(server: RunningTriton, client: InferenceClient) -> None:
+def test_a_server_that_was_killed_and_started_again_is_used(server: RunningTriton, client: InferenceClient) -> None:
     server.kill()
     with pytest.raises(NotReadyError, match=server.address):
         client.predict(observation(SPEC))
@@ -123,7 +123,7 @@ def test_killed_and_started_again(server: RunningTriton, client: InferenceClient
     assert client.reconnects == 1
 
 
-def test_away_for_a_while_it_is_found_as_fast(server: RunningTriton, client: InferenceClient) -> None:
+def test_a_server_that_was_away_for_a_while_is_found_as_fast(server: RunningTriton, client: InferenceClient) -> None:
     server.kill()
     end = time.monotonic() + 3.0
     while time.monotonic() < end:  # back-off grows with the failures
@@ -134,7 +134,9 @@ def test_away_for_a_while_it_is_found_as_fast(server: RunningTriton, client: Inf
     assert seconds_until_answered(client) < BACK_WITHIN_S
 
 
-def test_frozen_and_thawed(server: RunningTriton, client: InferenceClient) -> None:
+def test_a_frozen_server_gives_timeouts_and_is_used_when_it_continues(
+    server: RunningTriton, client: InferenceClient
+) -> None:
     server.send(signal.SIGSTOP)
     for _ in range(5):  # beyond the point where the client tries another connection
         began = time.monotonic()

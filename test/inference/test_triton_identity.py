@@ -1,4 +1,4 @@
-"""A server that has other weights than before is noticed with the first answer, and used only when somebody says so."""
+"""A server with other weights than before is noticed with its first answer, and used only after a person accepts it."""
 
 import logging
 import time

@@ -78,7 +78,7 @@ def test_no_request_fails_while_one_server_goes_and_comes_back(
         first.kill()
         first.start().wait_ready()
         wait_until(lambda: client.reconnects == 1, 5.0, "the first server is not used again")
-        second.end(end)  # now only the first one is left
+        second.end(end)  # now only the first server is left
         requests.wait_for(20)
     assert requests.failures == []
 

@@ -1,4 +1,4 @@
-"""Images in shared memory: found out by trying, nothing left behind by the living or the dead."""
+"""Images in shared memory: the client tries whether it works; clients that end or are killed leave nothing behind."""
 
 import contextlib
 import logging
@@ -61,18 +61,18 @@ def test_a_region_lives_as_long_as_its_client(server: RunningTriton) -> None:
         assert answers(client)
         (name,) = server.shared_regions
         assert name in regions_here()
-        assert (DIRECTORY / name).stat().st_mode & 0o077 == 0  # nobody else's business
+        assert (DIRECTORY / name).stat().st_mode & 0o077 == 0  # no other user may read or write it
     assert server.shared_regions == set()
     assert regions_here() <= before
 
 
-def test_off_is_off(server: RunningTriton) -> None:
+def test_switched_off_it_shares_no_region(server: RunningTriton) -> None:
     with create(server, "off") as client:
         assert answers(client)
         assert server.shared_regions == set()
 
 
-def test_requests_at_a_time_have_a_region_each_up_to_a_limit(server: RunningTriton) -> None:
+def test_concurrent_requests_have_a_region_each_up_to_a_limit(server: RunningTriton) -> None:
     with create(server, timeout_s=20.0) as client:
         threads = [
             threading.Thread(target=client.predict, args=(observation(SPEC, delay_s=0.3),))
@@ -157,7 +157,7 @@ def test_what_a_killed_client_left_is_removed_by_the_next_one(server: RunningTri
         try:
             (left,) = server.shared_regions
             with create(server) as client:
-                assert left in server.shared_regions  # it lives: hands off
+                assert left in server.shared_regions  # its process is running: it must stay
                 assert left in regions_here()
                 assert answers(client)
         finally:
@@ -169,7 +169,7 @@ def test_what_a_killed_client_left_is_removed_by_the_next_one(server: RunningTri
         assert answers(client)
 
 
-def test_a_region_in_use_is_no_stale_one() -> None:
+def test_a_region_in_use_is_not_removed() -> None:
     region = Region(SPEC.images)
     try:
         remove_abandoned_client_regions()
@@ -179,7 +179,7 @@ def test_a_region_in_use_is_no_stale_one() -> None:
     assert region.name not in regions_here()
 
 
-def test_files_of_others_are_let_be() -> None:
+def test_files_of_others_are_left_alone() -> None:
     other = DIRECTORY / "not_act_inference_1_2"
     other.touch()
     try:

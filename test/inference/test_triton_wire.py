@@ -101,7 +101,7 @@ class TestOutput:
         response.outputs.add(name="policy_id", datatype="UINT8", shape=(1, 32))
         return response
 
-    def test_the_right_one_is_taken(self) -> None:
+    def test_a_right_answer_is_taken(self) -> None:
         answer = self.contract.answer_of(self.response(), "here")
         assert answer.chunk.shape == (20, 14)
         assert answer.policy_id == bytes(range(32)).hex()
@@ -119,11 +119,11 @@ class TestOutput:
             {"size": 0},
         ],
     )
-    def test_any_other_is_refused(self, wrong: dict[str, Any]) -> None:
+    def test_an_answer_with_something_wrong_is_refused(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(BadOutputError, match="here: expected"):
             self.contract.answer_of(self.response(**wrong), "here")
 
-    def test_none_or_two_are_refused(self) -> None:
+    def test_no_chunk_or_two_are_refused(self) -> None:
         two = self.response()
         two.MergeFrom(self.response())
         for response in (two, service_pb2.ModelInferResponse()):
@@ -164,7 +164,7 @@ def test_a_status_that_nobody_foresaw_is_a_rejection() -> None:
     assert row_of(Refusal(grpc.StatusCode.DATA_LOSS, "?")).error is RejectedError
 
 
-def test_of_several_failures_a_server_that_may_come_back_is_worth_more_than_another_policy() -> None:
+def test_of_several_failures_a_server_that_may_come_back_is_reported_before_another_policy() -> None:
     gone, other = CallFailed(NotReadyError("gone")), CallFailed(AnotherPolicyError("other", "cd" * 32))
     assert type(CallFailed.together([other, gone])) is NotReadyError
     both = CallFailed.together([other, other])

@@ -1,4 +1,4 @@
-"""From a robot's parameters to its inputs: what could never be decoded is refused before the arm moves."""
+"""From a robot's parameters to its inputs: images that could never be decoded are refused before the arm moves."""
 
 import pytest
 

@@ -22,7 +22,7 @@ PNG = encoded(PICTURE, ".png")
 @pytest.mark.parametrize(
     "container", [bytes, lambda data: array("B", data), lambda data: np.frombuffer(data, np.uint8)]
 )
-def test_what_the_data_is_is_told_from_the_data(spelling: str, container: Callable[[bytes], Any]) -> None:
+def test_the_format_is_recognised_from_the_data(spelling: str, container: Callable[[bytes], Any]) -> None:
     np.testing.assert_array_equal(decode_compressed(compressed(container(PNG), format=spelling)), PICTURE)
     difference = decode_compressed(compressed(container(JPEG), format=spelling)).astype(int) - PICTURE
     assert np.abs(difference).mean() < 3.0
@@ -87,7 +87,7 @@ def test_a_thumbnails_end_is_not_the_images() -> None:
         decode_bytes(JPEG[:2] + segment + JPEG[2:-300])
 
 
-def test_zeros_after_the_end_as_usb_cameras_send_them_are_let_be() -> None:
+def test_zeros_after_the_end_as_usb_cameras_send_them_are_allowed() -> None:
     np.testing.assert_array_equal(decode_jpeg(JPEG + bytes(64)), decode_jpeg(JPEG))
 
 
@@ -102,7 +102,7 @@ def test_a_png_is_no_jpeg() -> None:
         decode_jpeg(PNG)
 
 
-def test_without_opencv_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_opencv_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optional, "opencv", lambda: None)
     with pytest.raises(MissingDependencyError, match=r"jpeg image needs OpenCV.*pip install opencv-python-headless"):
         decode_jpeg(JPEG)

@@ -11,7 +11,7 @@ def filled(*entries: tuple[float, str], span: float = 10.0, capacity: int = 100)
 
 
 @pytest.mark.parametrize(("stamp", "value"), [(0.0, "a"), (1.4, "a"), (1.6, "b"), (1.5, "b"), (2.0, "b"), (9.0, "c")])
-def test_the_nearest_is_found_the_newer_of_two_equally_near(stamp: float, value: str) -> None:
+def test_the_nearest_value_is_found_and_the_newer_of_two_equally_near(stamp: float, value: str) -> None:
     assert filled((1.0, "a"), (2.0, "b"), (3.0, "c")).nearest(stamp).value == value
 
 

@@ -1,4 +1,4 @@
-"""No file makes the decoder come to another size than its header showed before decoding."""
+"""No file decodes to another size than its header showed before decoding."""
 
 import io
 import resource
@@ -47,12 +47,12 @@ def test_honest_files_are_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda path: path.name)
-def test_files_that_once_deceived_are_refused(path: Path) -> None:
+def test_files_that_once_decoded_to_another_size_are_refused(path: Path) -> None:
     assert shown_size(path.read_bytes()) is None
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_mutations_never_deceive(seed: int) -> None:
+def test_changed_files_never_decode_to_another_size_than_their_header_shows(seed: int) -> None:
     random = np.random.default_rng(seed)
     files = (*HONEST.values(), hostile.jpeg(64, 80), hostile.png(7, 90))
     for _ in range(ROUNDS):

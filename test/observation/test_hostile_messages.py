@@ -1,4 +1,4 @@
-"""Image messages whose numbers do not fit together: an image of the size that was said, or an ObservationError."""
+"""Image messages whose numbers contradict each other: an image of the stated size, or an ObservationError."""
 
 import tracemalloc
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ SIZES = st.integers(0, 8) | st.sampled_from([2**16, 2**31 - 1, 2**31, MOST]) | s
 
 
 class Bridge:
-    """Converts as cv_bridge does, and notes what it was handed."""
+    """Converts as cv_bridge does, and notes the messages that it was given."""
 
     def imgmsg_to_cv2(self, msg: Any, encoding: str) -> Any:
         if not 1 <= msg.height * msg.width <= msg.height * msg.step <= memoryview(msg.data).nbytes:
@@ -72,7 +72,7 @@ def is_short_refusal(outcome: Any) -> bool:
 @pytest.mark.usefixtures("bridge")
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @given(SIZES, SIZES, SIZES, st.sampled_from(ENCODINGS) | st.text(max_size=12), st.data())
-def test_an_image_is_of_the_size_that_was_said_or_refused(
+def test_an_image_has_the_size_that_its_message_states_or_is_refused(
     height: int, width: int, step: int, encoding: str, data: st.DataObject
 ) -> None:
     told = height * step
@@ -85,7 +85,7 @@ def test_an_image_is_of_the_size_that_was_said_or_refused(
 
 @pytest.mark.usefixtures("bridge")
 @pytest.mark.parametrize("encoding", ["rgb8", "mono8", "nv21", "32FC1"])
-def test_sizes_without_their_data_are_refused_without_memory(encoding: str) -> None:
+def test_large_sizes_without_data_are_refused_before_memory_is_taken(encoding: str) -> None:
     tracemalloc.start()
     for height, width, step in [(MOST, MOST, MOST), (MOST, 1, 0), (1, MOST, 0), (2**16, 2**16, 2**16), (1, 1, MOST)]:
         with pytest.raises(ObservationError, match=r"^image: "):
@@ -95,7 +95,7 @@ def test_sizes_without_their_data_are_refused_without_memory(encoding: str) -> N
 
 
 @pytest.mark.parametrize("encoding", ["rgb8" * 100_000, "\x1b[2J" * 1000, ""], ids=["long", "control", "empty"])
-def test_an_encoding_that_is_none_is_said_shortly(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_encoding_is_quoted_short(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optional, "cv_bridge", lambda: (None, "it is not installed"))
     with pytest.raises(ObservationError, match=r"encoding .* is not supported") as error:
         check_image_message(raw(4, 6, 18, bytes(72), encoding), TOP)

@@ -1,4 +1,4 @@
-"""The same observation comes of messages from rclpy and from rosbags."""
+"""Messages of rclpy and of rosbags give the same observation."""
 
 from array import array
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Joint states on several topics: one state of parts, each of which must be there, fresh, and of the same moment."""
+"""Joint states on several topics make one state; each part must be present, fresh, and of the same moment."""
 
 import math
 from array import array
@@ -218,7 +218,7 @@ def test_an_observation_from_before_a_topic_had_all_its_joints_is_not_taken() ->
     assert inputs.select(1.04).stamps[f"state {ARM}"] == 1.04
 
 
-def test_a_topic_that_brings_nothing_of_the_state_has_no_say() -> None:
+def test_a_topic_without_joints_of_the_state_is_ignored() -> None:
     inputs = make_inputs()
     everything = joint_state({"pan": 1.0, "lift": 3.0, "grip": 0.0}, 1.0)
     everything.velocity = array("d", [0.0, 0.0, 0.0])
@@ -236,7 +236,7 @@ def test_a_topic_that_brings_nothing_of_the_state_has_no_say() -> None:
         ({"velocity": [0.1, 0.2]}, "1 names but 2 velocities, so nothing is known of grip/velocity"),
     ],
 )
-def test_a_part_that_is_no_number_is_refused_by_joint_and_field(change: dict[str, Any], said: str) -> None:
+def test_a_value_that_is_not_finite_is_refused_naming_joint_and_field(change: dict[str, Any], said: str) -> None:
     message = hand(1.0)
     vars(message).update(change)
     refusal = make_inputs().add_state(message, 1.0, HAND)
@@ -273,7 +273,7 @@ def test_a_clock_that_jumps_back_begins_every_part_anew() -> None:
     assert inputs.select(5.0).t_obs == 5.0
 
 
-def test_cleared_inputs_have_learned_nothing() -> None:
+def test_clearing_forgets_which_joints_each_topic_has() -> None:
     inputs = make_inputs()
     add(inputs, {ARM: arm(1.0), HAND: hand(1.0)}, 1.0)
     inputs.clear()

@@ -1,4 +1,4 @@
-"""What a checkpoint may look like: names, renames, places, and the spec that comes of it."""
+"""The forms that a checkpoint may have: names, renamed inputs, places of files; and the spec that is made of it."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def test_flat_image_statistics_are_the_same_as_shaped_ones(tmp_path: Path) -> No
     np.testing.assert_array_equal(chunk_of(tmp_path), expected)
 
 
-def test_the_vae_may_be_there_and_is_not_read(tmp_path: Path) -> None:
+def test_a_vae_encoder_in_the_checkpoint_is_not_read(tmp_path: Path) -> None:
     write_checkpoint(tmp_path)
     expected = chunk_of(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")

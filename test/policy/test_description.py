@@ -48,7 +48,7 @@ STATE_FILE = "pre_step_3.safetensors"
 
 
 def processor_files(directory: Path) -> Path:
-    """Since LeRobot 0.4.0; a joint did not move, so that there is a warning."""
+    """A checkpoint as LeRobot writes it since 0.4.0; one joint did not move, so that there is a warning."""
     modes = {"STATE": "MEAN_STD", "ENV": "QUANTILES", "ACTION": "MIN_MAX"}
     write_checkpoint(directory, inputs=VECTORS, rename={"robot.state": STATE_KEY}, normalization_mapping=modes)
     statistics = load_file(directory / STATE_FILE)
@@ -58,7 +58,7 @@ def processor_files(directory: Path) -> Path:
 
 
 def statistics_in_the_weights(directory: Path) -> Path:
-    """Up to LeRobot 0.3.3."""
+    """A checkpoint as LeRobot wrote it up to 0.3.3."""
     config = write_config(directory, VECTORS, normalization_mapping=BUFFER_MODES)
     features = {**VECTORS, **ACTION}
     modes = {key: BUFFER_MODES[str(each["type"])] for key, each in features.items()}
@@ -67,7 +67,7 @@ def statistics_in_the_weights(directory: Path) -> Path:
 
 
 def config_without_type(directory: Path) -> Path:
-    """Before February 2025."""
+    """A checkpoint as LeRobot wrote it before February 2025."""
     edit_json(statistics_in_the_weights(directory) / "config.json", as_hydra)
     return directory
 
@@ -104,7 +104,7 @@ def normalized(affine: AffineMap, values: npt.NDArray[np.float64]) -> npt.NDArra
     return result
 
 
-def test_what_did_not_move_is_given_the_spread_of_a_realistic_error(tmp_path: Path) -> None:
+def test_a_joint_that_did_not_move_gets_the_spread_of_a_realistic_error(tmp_path: Path) -> None:
     _, spreads = describe_policy(processor_files(tmp_path)).vector_data()
     std = load_file(tmp_path / STATE_FILE)[f"{STATE_KEY}.std"].astype(np.float64)
     std[3] = REALISTIC_ERROR
@@ -121,7 +121,7 @@ def test_a_warning_is_said_once_though_a_policy_is_described_and_loaded(
     assert caplog.text.count(warning) == 1
 
 
-def test_a_file_that_is_not_whole_is_refused_as_where_it_is_loaded(tmp_path: Path) -> None:
+def test_an_incomplete_file_is_refused_in_the_same_words_as_when_it_is_loaded(tmp_path: Path) -> None:
     weights = processor_files(tmp_path) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     messages = []
@@ -145,13 +145,15 @@ def test_a_tensor_is_read_as_torch_converts_it(tmp_path: Path, dtype: torch.dtyp
         values = file.read("model.b", shape)
     assert values.dtype == np.float32
     np.testing.assert_array_equal(values, tensor.float().numpy(), strict=True)
-    path.write_bytes(b"")  # a copy, which outlives the file
+    path.write_bytes(b"")  # a copy, which is still valid when the file is closed
     assert np.isfinite(values).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
-def test_a_number_that_is_none_is_refused_in_every_type(tmp_path: Path, dtype: torch.dtype, number: float) -> None:
+def test_a_number_that_is_not_finite_is_refused_in_every_type(
+    tmp_path: Path, dtype: torch.dtype, number: float
+) -> None:
     path = tmp_path / "a.safetensors"
     save_tensors({"a": torch.tensor([1.0, number], dtype=dtype)}, path)
     with TensorFiles(path) as file, pytest.raises(CheckpointError, match=f"finite numbers; found {number}"):

@@ -1,4 +1,4 @@
-"""LeRobot itself computed these: every array must come out again."""
+"""The arrays that LeRobot itself computed are computed again."""
 
 from collections.abc import Mapping
 from typing import Any

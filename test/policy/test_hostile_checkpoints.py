@@ -1,4 +1,4 @@
-"""Damaged and hostile files: CheckpointError and nothing else, before memory or time is spent on what they ask for."""
+"""Damaged and hostile files: a CheckpointError and nothing else, before they cost much memory or time."""
 
 import json
 import os
@@ -32,7 +32,7 @@ GIGABYTES = 3 * 2**30
 
 @pytest.fixture(autouse=True)
 def little_memory() -> Iterator[None]:
-    """What asks for much more memory than there is now fails, and does not bring the machine to a halt."""
+    """Limit the memory of this process, so that too large a request fails instead of stopping the machine."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + GIGABYTES, limits[1]))
@@ -49,7 +49,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One without a camera, which is loaded in an instant."""
+    """A checkpoint without a camera, which loads quickly."""
     directory = tmp_path_factory.mktemp("tiny")
     modes = dict.fromkeys(("STATE", "ENV", "ACTION"), "MEAN_STD")
     write_checkpoint(directory, inputs={**STATE, **ENVIRONMENT}, normalization_mapping=modes)
@@ -157,7 +157,7 @@ def test_a_file_of_gigabytes_is_not_read(copy: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_what_is_no_regular_file_is_refused(copy: Path, name: str) -> None:
+def test_anything_but_a_regular_file_is_refused(copy: Path, name: str) -> None:
     path = copy / name
     path.unlink()
     path.mkdir()
@@ -225,7 +225,7 @@ TENSORS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", TENSORS)
-def test_statistics_that_are_none_are_refused(copy: Path, case: str) -> None:
+def test_invalid_statistics_are_refused(copy: Path, case: str) -> None:
     change, word = TENSORS[case]
     save_file({**load_file(copy / STATISTICS[0]), **change}, copy / STATISTICS[0])
     assert word in refusal(copy)

@@ -1,4 +1,4 @@
-"""policy_id: the same for the same numbers however they are stored, another one for anything that changes them."""
+"""policy_id is the same for the same numbers, however they are stored, and changes with anything that changes them."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_it_is_a_sha256_and_does_not_depend_on_where_the_checkpoint_is(checkpoin
     assert identity(moved) == before
 
 
-def test_one_bit_of_one_weight_makes_another_policy(checkpoint: Path) -> None:
+def test_one_bit_of_one_weight_changes_the_id(checkpoint: Path) -> None:
     before = identity(checkpoint)
 
     def change(tensors: dict[str, torch.Tensor]) -> None:
@@ -58,19 +58,19 @@ def test_one_bit_of_one_weight_makes_another_policy(checkpoint: Path) -> None:
     assert identity(checkpoint) != before
 
 
-def test_weights_that_inference_does_not_read_make_none(checkpoint: Path) -> None:
+def test_weights_that_inference_does_not_read_do_not_change_the_id(checkpoint: Path) -> None:
     before = identity(checkpoint)
     change_tensors(checkpoint / WEIGHTS, lambda tensors: tensors.update({"model.vae_encoder.x": torch.ones(3)}))
     assert identity(checkpoint) == before
 
 
-def test_how_many_steps_are_executed_makes_none(checkpoint: Path) -> None:
+def test_the_number_of_executed_steps_does_not_change_the_id(checkpoint: Path) -> None:
     before = identity(checkpoint)
     change_json(checkpoint / "config.json", n_action_steps=1)
     assert identity(checkpoint) == before
 
 
-def test_a_statistic_and_a_mode_make_another(checkpoint: Path) -> None:
+def test_a_statistic_and_a_mode_change_the_id(checkpoint: Path) -> None:
     before = identity(checkpoint)
     (file,) = checkpoint.glob("pre_step_3.safetensors")
 
@@ -85,7 +85,7 @@ def test_a_statistic_and_a_mode_make_another(checkpoint: Path) -> None:
     assert identity(checkpoint) not in (before, after)
 
 
-def test_the_type_in_which_weights_are_stored_makes_another(checkpoint: Path) -> None:
+def test_the_type_in_which_weights_are_stored_changes_the_id(checkpoint: Path) -> None:
     before = identity(checkpoint)
 
     def change(tensors: dict[str, torch.Tensor]) -> None:
@@ -102,7 +102,7 @@ def test_the_type_in_which_weights_are_stored_makes_another(checkpoint: Path) ->
     assert len({before, as_float32, identity(checkpoint)}) == 3
 
 
-def test_a_renaming_of_inputs_makes_none(checkpoint: Path) -> None:
+def test_a_renaming_of_inputs_does_not_change_the_id(checkpoint: Path) -> None:
     before = identity(checkpoint)
     write_checkpoint(
         checkpoint, {**STATE, **CAMERAS}, rename={"observation.images.front": next(iter(CAMERAS))}, n_encoder_layers=1
@@ -139,7 +139,7 @@ BEYOND = b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'
         *(len(header).to_bytes(8, "little") + header for header in (INFINITE, BEYOND)),
     ],
 )
-def test_raw_tensors_refuse_what_is_no_whole_file(tmp_path: Path, content: bytes) -> None:
+def test_raw_tensors_refuse_an_incomplete_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / WEIGHTS
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=WEIGHTS), raw_tensors(path):

@@ -19,7 +19,7 @@ ENVIRONMENT = {"observation.environment_state": {"type": "ENV", "shape": [7]}}
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One without a camera, which is loaded in an instant."""
+    """A checkpoint without a camera, which loads quickly."""
     directory = tmp_path_factory.mktemp("checkpoint")
     modes = dict.fromkeys(("STATE", "ENV", "ACTION"), "MEAN_STD")
     write_checkpoint(directory, inputs={**STATE, **ENVIRONMENT}, normalization_mapping=modes)
@@ -27,7 +27,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def put(checkpoint: Path, directory: Path, n_action_steps: int = 8) -> Path:
-    """A copy of it there, told from others by its n_action_steps."""
+    """Copy the checkpoint there; its n_action_steps tells it from other copies."""
     shutil.copytree(checkpoint, directory, dirs_exist_ok=True)
     config = json.loads((directory / "config.json").read_text())
     (directory / "config.json").write_text(json.dumps({**config, "n_action_steps": n_action_steps}))
@@ -180,7 +180,7 @@ def test_processor_files_that_were_not_copied_are_named(checkpoint: Path, tmp_pa
 
 
 class FakeHub:
-    """The hub library: `files` of one repository, of which a download takes those that the patterns let pass."""
+    """Stands in for the hub library: a download gives those of `files` that the patterns allow."""
 
     def __init__(self, source: Path | None, cache: Path) -> None:
         self.source, self.cache = source, cache
@@ -207,7 +207,7 @@ class FakeHub:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
-    """The hub with an empty repository; the working directory is an empty one, too."""
+    """The hub with an empty repository; the working directory is empty, too."""
     for name in ("repository", "cache", "work"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "work")

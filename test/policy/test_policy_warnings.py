@@ -1,4 +1,4 @@
-"""Policies that run though something is odd about them: it is said once, and kept with the policy."""
+"""Policies that run although something in them is unusual: a warning says so once, and the policy keeps it."""
 
 import shutil
 from collections.abc import Callable
@@ -20,7 +20,7 @@ ENVIRONMENT = {"observation.environment_state": {"type": "ENV", "shape": [7]}}
 
 
 def write(directory: Path, mode: str = "MEAN_STD", rename: dict[str, str] | None = None) -> Path:
-    """A checkpoint without a camera, which is loaded in an instant."""
+    """A checkpoint without a camera, which loads quickly."""
     modes = dict.fromkeys(("STATE", "ENV", "ACTION"), mode)
     directory.mkdir(exist_ok=True)
     write_checkpoint(directory, inputs={**STATE, **ENVIRONMENT}, rename=rename, normalization_mapping=modes)
@@ -84,7 +84,7 @@ def test_statistics_missing_in_another_way_stay_an_error(tmp_path: Path, case: s
         load_policy(tmp_path)
 
 
-def test_statistics_under_both_names_are_used_as_ever(tmp_path: Path) -> None:
+def test_statistics_under_both_names_are_used_without_a_warning(tmp_path: Path) -> None:
     write(tmp_path, rename={OLD: NEW})
     edit_statistics(tmp_path, lambda s: s.update({f"{OLD}.mean": s[f"{NEW}.mean"], f"{OLD}.std": s[f"{NEW}.std"]}))
     policy = load_policy(tmp_path)
@@ -119,5 +119,5 @@ def test_a_joint_that_moved_a_millionth_of_the_others_is_a_warning(tmp_path: Pat
 
 
 @pytest.mark.parametrize("mode", ["MEAN_STD", "MIN_MAX", "IDENTITY"])
-def test_joints_that_moved_are_none(tmp_path: Path, mode: str) -> None:
+def test_joints_that_moved_give_no_warning(tmp_path: Path, mode: str) -> None:
     assert load_policy(write(tmp_path, mode)).warnings == ()

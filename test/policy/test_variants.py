@@ -1,4 +1,4 @@
-"""Every architecture and normalisation ACT can have, against the plain second implementation."""
+"""Every architecture and normalisation that ACT can have, compared with the plain second implementation."""
 
 from collections.abc import Mapping
 from pathlib import Path

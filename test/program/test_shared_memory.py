@@ -1,4 +1,4 @@
-"""What killed programs leave of Fast DDS is removed; what anybody uses, or has just made, is not."""
+"""Files that killed programs leave of Fast DDS are removed; files in use, or just made, are not."""
 
 import fcntl
 import os
@@ -66,7 +66,7 @@ def test_other_programs_files_stay(directory: Path) -> None:
     assert shared_memory.remove_abandoned() == []
 
 
-def test_what_is_young_is_not_abandoned(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_young_segment_is_not_taken_for_abandoned(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     young = segment(directory)
     assert shared_memory.remove_abandoned() == []
     assert young.exists()
@@ -99,7 +99,7 @@ def test_a_program_that_must_be_killed_leaves_no_segment(tmp_path: Path, dead_in
     assert not dead_in_shared_memory.exists()
 
 
-def test_what_a_process_uses_is_seen_and_of_one_that_has_ended_nothing(dead_in_shared_memory: Path) -> None:
+def test_files_that_a_process_uses_are_found_and_none_of_a_process_that_has_ended(dead_in_shared_memory: Path) -> None:
     with open(dead_in_shared_memory):
         assert dead_in_shared_memory.name in shared_memory.in_use_by(os.getpid())
     ended = subprocess.Popen([sys.executable, "-c", ""])
@@ -127,7 +127,7 @@ def test_a_lock_outlives_its_maker_in_a_process_that_inherited_it(tmp_path: Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's file")
-def test_another_users_file_and_a_link_are_let_be(tmp_path: Path) -> None:
+def test_another_users_file_and_a_link_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "others").touch()
     os.chown(tmp_path / "others", 12345, -1)
     (tmp_path / "precious").touch()

@@ -98,7 +98,7 @@ def test_a_signal_interrupts_only_where_it_may() -> None:
     assert run_program(body, signal.SIGINT) == (0, "ready\nnot raised\nonce\n")
 
 
-def test_the_second_signal_leaves_at_once_where_the_first_is_to_be_heeded() -> None:
+def test_the_second_signal_interrupts_where_the_first_only_asks() -> None:
     body = """
         s = StopSignals(on_first=lambda: print("first"))
         try:

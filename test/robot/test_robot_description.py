@@ -99,7 +99,7 @@ def test_a_robot_without_joints_has_none() -> None:
     "number", ["nan", "inf", "-inf", "1e999", "9" * 5000, "", "1_0", "one", "1,5", "0x10", "1 2", "\u0661"]
 )
 @pytest.mark.parametrize("attribute", ["lower", "upper", "velocity"])
-def test_a_number_that_is_none_is_refused(attribute: str, number: str) -> None:
+def test_an_invalid_number_is_refused(attribute: str, number: str) -> None:
     assert f"finite number for {attribute}, got '" in refused(robot(joint(f"<limit {attribute}='{number}'/>")))
 
 

@@ -1,4 +1,4 @@
-"""A controller in a process of its own, which can be frozen: it prints for each trajectory whether it only holds."""
+"""A controller in its own process, which a test can freeze: it prints for each trajectory whether it is a hold."""
 
 import contextlib
 

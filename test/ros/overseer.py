@@ -1,4 +1,4 @@
-"""Overseer: what somebody sees and may do who knows the policy node's ~/status, its services and the command topics."""
+"""Overseer: watches and asks the policy node as an operator can: by ~/status, its services and the command topics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,16 +20,16 @@ from test.ros.robot_stand_in import seconds, told_at
 from test.ros.ros_helpers import Participant, wait_until
 
 UNDER_WAY_S = 0.4
-"""How long after a change of state a command may still come that was under way, and how early one may seem to come:
-somebody who listens does not know the node's clock any better."""
+"""A command that was sent before a change of state may arrive this long after it, and one sent after it may seem to
+come this early: a listener does not know the node's clock any better."""
 CLOCK_RESOLUTION_S = 1e-6
 """A time since 1970 as a float is exact to 0.24 us; a span between two such times is exact to four of them."""
 LATENCY_S = 0.4
 """How old the newest joint states may be that the node knows, s: less than its max_age."""
 STATE_PERIOD_S = 0.02
-"""Of the robot's joint states and of its clock, at the longest, s."""
+"""The longest period of the robot's joint states and of its clock, s."""
 PAUSE_S = 3 * UNDER_WAY_S
-"""A pause in which it can be seen that nothing is commanded."""
+"""A pause that is long enough to see that nothing is commanded."""
 QUIET = ("paused", "stopped", "waiting")
 KEPT = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -82,12 +82,12 @@ class Overseer:
         wait_until(lambda: self.state == state, deadline_s, f"{state}; the changes were {self.changes}")
 
     def watch(self, duration_s: float) -> None:
-        """Let so much time pass on the robot's clock."""
+        """Wait until `duration_s` have passed on the robot's clock."""
         end = self.now + duration_s
         wait_until(lambda: self.now >= end, 20.0 + duration_s, "the robot's clock stands still")
 
     def commands_while(self, states: Sequence[str] = QUIET) -> list[str]:
-        """The commands that were given in these states, and not just before or after."""
+        """A sentence for each command that was given in one of these states, and not within UNDER_WAY_S of a change."""
         end = [*(since for _, since, _ in self.changes[1:]), np.inf]
         quiet = [
             (state, since + UNDER_WAY_S, until - UNDER_WAY_S)
@@ -105,9 +105,9 @@ class Overseer:
     def motions(self, controller: str) -> list[list[Commanded]]:
         """The commands of a controller, a list for each motion.
 
-        A trajectory that does not overlap with the one before begins a motion and says so itself. A stream's motion
-        begins when the node begins to command; which of the targets around that moment is the first is not known to
-        somebody who only listens, so it is the one with the largest step before it.
+        A trajectory that does not overlap with the one before begins a motion. A stream's motion begins when the node
+        begins to command. A listener does not know which of the targets around that moment is the first: the one with
+        the largest step before it is taken.
         """
         commands = list(self.commands[controller])
         if commands and hasattr(commands[0].message, "points"):
@@ -117,9 +117,9 @@ class Overseer:
         return [commands[begin:end] for begin, end in pairwise([0, *begins, len(commands)]) if end > begin]
 
     def measured_before(self, command: Commanded) -> list[dict[str, float]]:
-        """Where the joints were measured in the LATENCY_S before a command: what who gave it may have known.
+        """The measured positions that the node may have known when it gave a command: those of the LATENCY_S before.
 
-        By the stamps of the joint states: on a busy machine this process may hear of them after the command.
+        The stamps of the joint states count: on a busy machine this process may get them after the command.
         """
         known = (command.time - LATENCY_S, command.time + STATE_PERIOD_S)  # the node's clock may be one tick behind
         return [positions for stamp, positions in list(self.measured) if known[0] <= stamp <= known[1]]

@@ -105,12 +105,12 @@ class Stand:
         self.ask("clear_stop")
         self.ask("pause")
         if positions is not None:
-            self.robot.wait_for_rest()  # else the rest of the hold would move it away from there
+            self.robot.wait_for_rest()  # otherwise the rest of the hold would move the arm away from there
         self.robot.positions = dict(self.home if positions is None else positions)
         self.reset()
         at = time.time()
         self.ask("resume")
-        self.robot.wait_for_command("arm", at, count=2)  # the first may have been under way
+        self.robot.wait_for_command("arm", at, count=2)  # the first may have been sent before the reset
         self.robot.wait_for_command("gripper", at, count=2)
         return at
 
@@ -125,9 +125,9 @@ def running_policy_node(
     description: str = "",
     drivers: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[Stand]:
-    """A policy node in its own process: with a stand-in's policy, or a real one from a checkpoint directory.
+    """Run a policy node in its own process, with a stand-in's policy or a real one from a checkpoint directory.
 
-    `wait` is the line of its output that the block waits for before it begins. `drivers` as RobotStandIn has it.
+    The block begins when the node has printed the line `wait`. `drivers` is that of RobotStandIn.
     """
     given = robot_parameters() if parameters is None else dict(parameters)
     real = isinstance(policy, Path)

@@ -26,7 +26,7 @@ from test.ros.ros_helpers import Participant, wait_until
 JOINTS = ("pan", "lift", "elbow", "wrist", "roll", "grip")
 HEIGHT, WIDTH = 96, 128
 AT_REST_S = 0.3
-"""A stream that says nothing for so long, at its rate of several commands in this time, has ended."""
+"""A stream sends several commands in this time, s; one that sends none for so long has ended."""
 
 Distortion = Callable[[Any], Any]
 
@@ -40,12 +40,12 @@ class Received:
 
 
 class RobotStandIn:
-    """Publishes every input at `rate_hz` from a thread; its arm goes where the controllers tell it at once.
+    """Publishes every input at `rate_hz` from a thread; its arm is at once where the controllers tell it to be.
 
     `positions` (joint -> rad) may be replaced at any time, as if somebody had moved the arm, and so may `images`
-    (camera -> RGB array). While `frozen` the arm goes nowhere. `distortions` maps an input (`state` or a camera) to
-    what makes a fault of its message, None for silence. `sent` counts what went out. `drivers` maps each of several
-    topics to the joints that are published there; each such topic is an input by its own name.
+    (camera -> RGB array). While `frozen` the arm does not move. `distortions` maps an input (`state` or a camera) to a
+    function that makes a faulty message of a good one, or None for silence. `sent` counts the messages. `drivers` maps
+    each of several topics to the joints that are published there; each such topic is an input by its own name.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RobotStandIn:
             name: command_input(interface, tuple(joints)) for name, (interface, joints) in controllers.items()
         }
         random = np.random.default_rng(0)
-        # 250 and up in the first pixel would be an order to the policy stand-in.
+        # A value of 250 or more in the first pixel would be an order to the policy stand-in.
         self.images = {camera: random.integers(0, 250, (HEIGHT, WIDTH, 3), np.uint8) for camera in cameras}
         self.distortions: dict[str, Distortion] = {}
         self.sent: Counter[str] = Counter()
@@ -114,7 +114,7 @@ class RobotStandIn:
                 each.controller.hold([positions[joint] for joint in each.controller.joints])
 
     def listen(self, name: str) -> None:
-        """Subscribe a controller's command topic; done already for those that are not deaf at first."""
+        """Subscribe to a controller's command topic; controllers that are not `deaf` listen from the start."""
         kind = message_class(command_interface(self._interfaces[name]).message_type)
         self.node.create_subscription(kind, f"/{name}/command", functools.partial(self._on_command, name), 100)
 
@@ -157,13 +157,13 @@ class RobotStandIn:
             self.images[camera] = pixels
 
     def wait_for_frames(self, count: int, deadline_s: float = 20.0) -> None:
-        """Wait until so many more joint states have been published: time that the node had to react."""
+        """Wait until `count` more joint states have been published, so that the node has had time to react."""
         name = next(iter(self._drivers))
         goal = self.sent[name] + count
         wait_until(lambda: self.sent[name] >= goal, deadline_s)
 
     def wait_for_rest(self, deadline_s: float = 20.0) -> None:
-        """Wait until no controller is told anything any more: a stream goes on until a hold has come to rest."""
+        """Wait until no controller gets commands any more: a stream continues until a hold has come to rest."""
 
         def silent_since() -> float:
             return max((received[-1].time for received in self.commands.values() if received), default=0.0)
@@ -270,14 +270,14 @@ def is_hold(message: JointTrajectory) -> bool:
 
 
 def told_at(trajectories: list[JointTrajectory], start: list[float], time: float) -> list[float]:
-    """Where a controller that stood at `start` has its joints at `time`; trajectories go on from the one before."""
+    """The positions at `time` of a controller that began at `start`; each trajectory continues from the one before."""
     motion = Cubic.at_rest(0.0, np.array(start))
     for message in trajectories:
         times = np.array([seconds(point.time_from_start) for point in message.points])
         positions = np.array([point.positions for point in message.points])
         speeds = np.array([point.velocities for point in message.points])
         begin = seconds(message.header.stamp)
-        if times[0] > 0.0:  # on from where it is
+        if times[0] > 0.0:  # continues from where it is
             here = motion.at(begin)
             times = np.r_[0.0, times]
             positions, speeds = np.vstack([here.position, positions]), np.vstack([here.velocity, speeds])
@@ -286,7 +286,7 @@ def told_at(trajectories: list[JointTrajectory], start: list[float], time: float
 
 
 def silent(_message: Any) -> None:
-    """Nothing comes any more."""
+    """The input sends nothing."""
 
 
 def stamped_late(message: Any) -> Any:

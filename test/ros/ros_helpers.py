@@ -1,4 +1,4 @@
-"""For tests that run real nodes in real processes: an environment of their own, and an end to everything started."""
+"""For tests that run real nodes in real processes: each has its own environment, and every process is ended."""
 
 import contextlib
 import os
@@ -76,7 +76,7 @@ class NodeProcess:
         return self
 
     def kill(self) -> None:
-        """Kill it, as somebody would who has lost patience, and clear away what it could not."""
+        """Kill it with SIGKILL, and remove the shared memory that it then leaves behind."""
         used = shared_memory.in_use_by(self._process.pid)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -84,7 +84,7 @@ class NodeProcess:
         shared_memory.remove_dead(used)
 
     def __exit__(self, *_: object) -> None:
-        # Politely first: a node that is killed leaves its shared memory behind.
+        # SIGTERM first: a node that is killed leaves its shared memory behind.
         for number in (signal.SIGTERM, signal.SIGCONT):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
@@ -123,7 +123,7 @@ class NodeProcess:
         return match
 
     def wait(self, deadline_s: float) -> int:
-        """The exit status; fails if the program runs on."""
+        """The exit status; fails if the program is still running."""
         try:
             return self._process.wait(deadline_s)
         except subprocess.TimeoutExpired as error:
@@ -139,7 +139,7 @@ class NodeProcess:
 
 
 class Participant:
-    """A node of the test's own, in this process, spinning in a thread."""
+    """A node that the test itself uses, in this process; it spins in a thread."""
 
     def __init__(self, domain: int, name: str = "test_participant") -> None:
         import rclpy

@@ -88,7 +88,7 @@ def test_what_a_controller_says_of_itself_is_recorded_but_not_in_each_cycle(tmp_
         numbers = iter(range(100))
 
         def said() -> bool:
-            """One more state, a millisecond after the one before by their stamps; true after the last."""
+            """Send one more state, whose stamp is a millisecond after the one before; true after the last."""
             message = JointTrajectory(joint_names=ARM, points=[point])
             number = next(numbers, None)
             if number is not None:
@@ -164,7 +164,7 @@ def test_an_inference_that_hangs_is_written_beside_the_hold_that_it_caused(tmp_p
 
 
 def engine_of(stand: Stand) -> int:
-    """The process id of the one that computes the node's policy."""
+    """The process id of the node's inference process."""
     commands = {path: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
     node = str(stand.node._process.pid).encode()
     [path] = [
@@ -173,7 +173,7 @@ def engine_of(stand: Stand) -> int:
     return int(path.parent.name)
 
 
-def test_a_node_that_is_killed_leaves_its_last_minute(tmp_path: Path) -> None:
+def test_a_node_that_is_killed_leaves_a_dump_of_its_last_minute(tmp_path: Path) -> None:
     box = tmp_path / "box"
     with running_policy_node(tmp_path, robot_parameters(black_box=str(box))) as stand:
         stand.robot.wait_for_command("arm", 0.0, count=5)

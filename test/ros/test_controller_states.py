@@ -1,6 +1,6 @@
 """The subscriptions to what trajectory controllers publish of themselves.
 
-control_msgs is no wheel: a look-alike of its message stands in for it, and a node that remembers what it was asked for.
+There is no wheel of control_msgs: a look-alike stands in for its message, and a node only remembers subscriptions.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What /diagnostics says: in the form that diagnostic tools look for, never negative, never of another time."""
+"""What /diagnostics says: in the form that diagnostic tools expect, no negative rates, no values of an earlier run."""
 
 import socket
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_srvs.srv import Trigger
 
-from act_inference_ros.ros.policy.policy_node import PolicyNode
+from act_inference_ros.ros.policy.node import PolicyNode
 from test.ros.policy_node_stand import Stand, robot_parameters, running_policy_node
 from test.ros.policy_stand_in import Behaviour
 from test.ros.ros_helpers import wait_until
@@ -59,7 +59,7 @@ def test_a_plan_far_beyond_a_limit_is_a_warning_that_names_the_joint(active: Sta
     assert status.level == DiagnosticStatus.WARN
 
 
-def test_a_plan_a_little_beyond_a_limit_is_none(active: Stand) -> None:
+def test_a_plan_a_little_beyond_a_limit_is_no_warning(active: Stand) -> None:
     home = dict.fromkeys(active.robot.positions, 0.0)
     assert active.ask("pause").success
     assert active.set_parameters(joint__pan__min=-2.5, joint__pan__max=2.5).successful

@@ -1,4 +1,4 @@
-"""deploy/foxglove_layout.json: the demo publishes what it shows, and each line is of the joint that it names."""
+"""deploy/foxglove_layout.json: the demo publishes its topics, and each line is of the joint that it names."""
 
 import json
 import re
@@ -29,7 +29,7 @@ TYPES: dict[str, Any] = {
     "/policy_node/action_chunk": JointTrajectory,
     "/policy_node/status": DiagnosticStatus,
 }
-"""Of these a message is waited for; of the others, that somebody publishes them."""
+"""The test waits for a message on these topics; for the others a publisher is enough."""
 SHOWN = topics_of(LAYOUT)
 
 
@@ -71,7 +71,7 @@ def test_the_demo_publishes_what_is_shown(
             wait_until(partial(len, messages), DEADLINE_S, f"nothing came on {topic}")
         for topic in SHOWN - set(heard):
             wait_until(partial(participant.node.count_publishers, topic), DEADLINE_S, f"nobody publishes {topic}")
-    # A busy machine may keep the arm waiting: in which order it is told is in the parameters.
+    # On a busy machine the arm may get no command yet: the order of its joints is in the parameters.
     joints = {each.topic: each.joints for each in read_configuration(demo_policy.parameter_file()).controllers}
     joints["/joint_states"] = tuple(heard["/joint_states"][0].name)
     joints["/policy_node/action_chunk"] = tuple(heard["/policy_node/action_chunk"][0].joint_names)

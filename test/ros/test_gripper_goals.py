@@ -1,6 +1,7 @@
-"""Goals go out without waiting, the newest wins, nothing piles up, and what came of the last one can be read."""
+"""Goals are sent without waiting, the newest replaces the others, none pile up, and the last result can be read."""
 
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -96,7 +97,7 @@ class Server:
 
     @property
     def open_requests(self) -> int:
-        """What rclpy remembers: goals without an answer, and results that have not come."""
+        """The requests that rclpy remembers: goals without an answer, and results that have not come."""
         futures = [*self.answers, *(handle.result for handle in self.handles if handle.result is not None)]
         return sum(not future.done() and not future.cancelled() for future in futures)
 
@@ -284,14 +285,14 @@ def test_at_the_end_the_newest_goal_goes_out_although_the_one_before_is_not_answ
     assert hand.server.destroyed
 
 
-def test_an_interface_makes_its_outlet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_interface_gets_its_kind_of_outlet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlets_module, "ActionClient", Server)
     node = parity.FakeNode()
     controllers = configured("gripper_action").controllers
-    arm, hand = (make_outlet(node, each, shadow=False) for each in controllers)
+    arm, hand = (make_outlet(node, each, False, time.time) for each in controllers)
     assert isinstance(arm, CommandOutlet)
     assert isinstance(hand, GoalOutlet)
-    rehearsed = make_outlet(node, controllers[1], shadow=True)
+    rehearsed = make_outlet(node, controllers[1], True, time.time)
     assert rehearsed.topic_name == "~/shadow/hand"
     rehearsed.send(Command(0.0, np.zeros(1), np.array([[0.02]])))
     rehearsed.flush()
@@ -306,7 +307,7 @@ def test_the_graph_has_a_listener_where_the_server_is_and_nobody_else_who_publis
 
 
 class Node(parity.FakeNode):
-    """Remembers what was destroyed."""
+    """A node that remembers what was destroyed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -335,7 +336,7 @@ def test_a_session_commands_a_gripper_by_goals_and_tells_what_came_of_them(monke
     monkeypatch.setattr(outlets_module, "ActionClient", Server)
     # A rehearsal, so that no controller need be there, but the gripper's goals go out.
     monkeypatch.setattr(
-        session_module, "make_outlet", lambda node, each, _: make_outlet(node, each, each.name != "gripper")
+        session_module, "make_outlet", lambda node, each, _, now: make_outlet(node, each, each.name != "gripper", now)
     )
     world = parity.NodeWorld(with_gripper_goals(parity.draw(4)), watch)
     outlet = world.session._outlets["gripper"]

@@ -1,4 +1,4 @@
-"""The definitions that a message's class tells are those that the rest of the world has of its type."""
+"""The message definitions that are made from a message's class equal those that ROS distributes for its type."""
 
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ STORE = typesys.get_typestore(typesys.Stores.ROS2_JAZZY)
 @pytest.mark.parametrize(
     "kind", [JointState, JointTrajectory, DiagnosticArray, CompressedImage, Imu, PointCloud2, Float64MultiArray]
 )
-def test_definitions_are_complete_and_as_others_have_them(kind: Any) -> None:
+def test_definitions_are_complete_and_equal_those_that_ros_distributes(kind: Any) -> None:
     found: dict[str, Any] = {}
     for name, text in definitions_of(kind()).items():
         found |= typesys.get_types_from_msg(text, name)

@@ -1,4 +1,4 @@
-"""policy_node and sim_robot, overseen by somebody who knows no more than ~/status, the services and the topics."""
+"""policy_node and sim_robot, watched by an Overseer, which knows only ~/status, the services and the topics."""
 
 import contextlib
 import json
@@ -21,14 +21,14 @@ from test.ros.ros_helpers import PROJECT, NodeProcess, Participant
 FASTEST = 1.0
 """max_velocity of every joint, rad/s."""
 SPEED = -2.0
-"""What the policy wants of every joint, rad/s: more than may be, and in the direction in which nothing is hit."""
+"""The velocity of every joint in the policy's chunks, rad/s: more than FASTEST, in a direction without obstacles."""
 COMMAND_RATE = 50.0
 LEAD_S = 0.02
 NEAR = 0.15
-"""How far from where the arm was measured its motion may begin, rad: the node's own 0.1, and what the arm moves between
-two joint states, of which the node may have another one than this test."""
+"""How far from a measured position a motion may begin, rad: the node's own 0.1, and the way between two joint states,
+because the node may have used another joint state than this test."""
 PATIENT = 0.6
-"""max_deviation, rad: on a busy machine a command comes late, and nothing is blocked here."""
+"""max_deviation, rad: large, because on a busy machine commands come late, and nothing blocks the arm here."""
 SIM_ROBOT = "act_inference_ros.ros.sim.sim_robot"
 
 

@@ -14,7 +14,7 @@ COMMAND_RATE = 50.0
 MAX_VELOCITY = 1.0
 LIMIT = 0.8
 SPEED = 3.0
-"""The policy's: faster than allowed, and within a second beyond the limits."""
+"""The velocity in the policy's chunks, rad/s: faster than allowed, and within a second beyond the limits."""
 
 
 @pytest.fixture(scope="module")

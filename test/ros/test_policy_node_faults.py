@@ -25,11 +25,11 @@ from test.ros.robot_stand_in import (
 )
 
 LATE_S = 0.5
-"""How long a loaded machine may keep a thread waiting."""
+"""How long a loaded machine may keep a thread waiting, s."""
 BRAKING_S = 0.25
-"""How long a hold brakes at most."""
+"""How long a hold brakes at most, s."""
 BRAKED = 5e-3
-"""The last step of a stream that comes to rest is smaller than this."""
+"""The last step of a stream that comes to rest is smaller than this, rad."""
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def value(status: Any, key: str) -> int:
     return next((int(pair.value) for pair in status.values if pair.key == key), 0)
 
 
-def test_what_nobody_foresaw_holds_every_controller_and_ends_the_node(tmp_path: Path) -> None:
+def test_an_unforeseen_error_holds_every_controller_and_ends_the_node(tmp_path: Path) -> None:
     with running_policy_node(tmp_path, robot_parameters()) as stand:
         robot = stand.robot
         robot.wait_for_command("arm", time.time(), count=2)

@@ -38,7 +38,7 @@ def cameras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 
 @contextlib.contextmanager
 def never_at_one_moment(robot: RobotStandIn) -> Iterator[None]:
-    """Two slow cameras that take turns: each image is fresh by itself, but none has a partner of the same moment."""
+    """Two slow cameras in turn: each image is fresh, but no image of the other camera is from the same moment."""
 
     def every_tenth(name: str, remainder: int) -> Distortion:
         return lambda message: message if robot.sent[name] % 10 == remainder else None

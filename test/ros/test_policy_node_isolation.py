@@ -1,4 +1,4 @@
-"""policy_node and the process in which it computes a real checkpoint: whichever is killed, the arm comes to rest."""
+"""policy_node and its inference process, with a real checkpoint: whichever of them is killed, the arm comes to rest."""
 
 import math
 import os
@@ -36,7 +36,7 @@ PARAMETERS: dict[str, Any] = {
     "fps": 5.0, "inference_rate": 3.0, "max_age": 2.0, "max_plan_age": PLAN_AGE_S, "resume_within": 600.0,
     **{f"joint__{joint}__max_deviation": math.inf for joint in JOINTS},
 }  # fmt: skip
-"""A slow machine shall not be what makes the arm hold; and a load may take longer than a hold usually lasts."""
+"""A slow machine must not make the arm hold, and loading the policy may take longer than a hold usually lasts."""
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def inference_process(stand: Stand) -> int:
 
 
 def kill(pid: int) -> None:
-    """As the kernel does when memory has run out; a refused allocation is tried with an engine of the tests' own."""
+    """Kill it as the kernel does when memory has run out; `test_isolation_faults.py` tests a refused allocation."""
     os.kill(pid, signal.SIGKILL)
 
 
@@ -97,7 +97,7 @@ def value(status: Any, key: str) -> str:
         (stop, "the inference process was ended: it had been stopped for "),
     ],
 )
-def test_what_befalls_the_inference_process_holds_the_arm_with_a_reason_until_another_one_computes(
+def test_a_fault_of_the_inference_process_holds_the_arm_with_a_reason_until_a_new_one_computes(
     stand: Stand, befall: Callable[[int], None], reason: str
 ) -> None:
     robot = stand.robot
@@ -135,7 +135,7 @@ def wait_for_detail(statuses: list[Any], expected: str) -> None:
 
 
 def newest_observation(stand: Stand, until: float) -> float:
-    """The stamp of the newest chunk's observation, of those that had come by then."""
+    """The stamp of the newest observation whose chunk had come by the time `until`."""
     return max(seconds(each.message.header.stamp) for each in list(stand.robot.chunks) if each.time <= until)
 
 

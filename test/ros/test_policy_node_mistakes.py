@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from test.ros.policy_node_stand import robot_parameters, running_policy_node
+from test.ros.policy_node_stand import robot_parameters, running_policy_node, write_parameters
 from test.ros.policy_stand_in import Options
 from test.ros.ros_helpers import NodeProcess
 
@@ -93,7 +93,7 @@ def test_a_file_that_ros_cannot_read_is_told_with_the_line(tmp_path: Path, envir
         ("policy_node", ["-r", "__ns:=/left"], "has nothing for this node, /left/policy_node, only for policy_node"),
     ],
 )
-def test_a_file_for_another_node_is_told_as_that(
+def test_a_file_for_another_node_is_refused_as_such(
     tmp_path: Path, environment: dict[str, str], key: str, arguments: list[str], sentence: str
 ) -> None:
     path = tmp_path / "robot.yaml"
@@ -112,7 +112,7 @@ def test_a_file_for_another_node_is_told_as_that(
         ("arm", ["-r", "__node:=arm"]),
     ],
 )
-def test_a_file_for_this_node_is_not(
+def test_a_file_for_this_node_is_taken(
     tmp_path: Path, environment: dict[str, str], key: str, arguments: list[str]
 ) -> None:
     path = tmp_path / "robot.yaml"
@@ -130,6 +130,12 @@ def told_by_node(directory: Path, environment: dict[str, str], *arguments: str) 
         assert node.wait(30.0) == 2
         assert "Traceback" not in node.text
         return str(node.text)
+
+
+def test_topics_that_are_one_only_after_remapping_are_refused(tmp_path: Path, environment: dict[str, str]) -> None:
+    _, *arguments = write_parameters(tmp_path, robot_parameters())
+    text = told_by_node(tmp_path, environment, *arguments, "-r", "/front/image:=/joint_states")
+    assert "camera.front.topic and state.topic: one topic, /joint_states; each needs its own" in text
 
 
 def test_help_shows_every_parameter(tmp_path: Path, environment: dict[str, str]) -> None:

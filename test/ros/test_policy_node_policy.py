@@ -1,4 +1,4 @@
-"""policy_node with a real checkpoint: it computes what InferenceClient computes, from any way the inputs may come."""
+"""policy_node with a real checkpoint computes what InferenceClient computes, in whatever form the inputs come."""
 
 import math
 import sys
@@ -29,9 +29,9 @@ NO_HURRY = {f"joint__{joint}__max_velocity": 100.0 for joint in JOINTS} | {
     f"joint__{joint}__max_acceleration": 10000.0 for joint in JOINTS
 }
 STANDS_STILL = {f"joint__{joint}__max_deviation": math.inf for joint in JOINTS}
-"""The arm does, so that the observation is known; nothing else is tried here."""
+"""The arm stands still, so that the observation is known; following the plan is not tested here."""
 SLOW_MACHINE = {"max_age": 5.0, "fps": 4.0, "inference_rate": 3.0, "max_plan_age": 6.0}
-"""A plan of five seconds, and inputs that may be as old: this is not about speed."""
+"""A plan of five seconds, and inputs that may be as old: speed is not tested here."""
 
 
 @pytest.fixture(scope="module")

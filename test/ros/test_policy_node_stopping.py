@@ -19,10 +19,10 @@ from test.ros.robot_stand_in import ends_at, is_hold, seconds, told_at
 from test.ros.ros_helpers import NodeProcess, wait_until
 
 PROMISE_S = 0.2
-"""Within this long of the signal the arm is at rest."""
+"""The arm must be at rest within this time after the signal, s."""
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 FROZEN_S = 1.3
-"""How long a controller does not listen: longer than the node waits for its own threads when it ends."""
+"""How long a controller does not listen, s: longer than the node waits for its own threads when it ends."""
 WAKE_S = 0.3
 """How long a loaded machine may take to wake a thread and deliver a message."""
 
@@ -40,7 +40,7 @@ def terminate(stand: Stand) -> None:
 
 
 def terminate_by_way_of_a_library(stand: Stand) -> None:
-    """The system hands a signal to whichever thread does not block it, if the main one is busy: here on purpose."""
+    """Send SIGTERM to a thread of a library: the system may do so while the main thread is busy."""
     pid = stand.node._process.pid
     threads = sorted(int(thread) for thread in os.listdir(f"/proc/{pid}/task"))
     unblocked = next(thread for thread in threads if thread != pid and not blocks(pid, thread, signal.SIGTERM))
@@ -98,7 +98,7 @@ def test_a_chunk_still_being_computed_when_the_node_stops_is_not_obeyed(tmp_path
         )
         assert "Traceback" not in stand.node.text
         assert "rror" not in stand.node.text
-        assert "terminate" not in stand.node.text  # what the interpreter's end beneath torch looks like
+        assert "terminate" not in stand.node.text  # what torch prints when the interpreter ends while it computes
 
 
 def test_a_controller_that_does_not_listen_for_a_moment_still_hears_the_last_command(tmp_path: Path) -> None:
@@ -109,7 +109,8 @@ def test_a_controller_that_does_not_listen_for_a_moment_still_hears_the_last_com
             listener.send(signal.SIGSTOP)
             stand.node.send(signal.SIGINT)
             time.sleep(FROZEN_S)
-            assert stand.node.returncode is None  # it waits: whoever hears that it is gone drops what is under way
+            # The node waits: a subscriber that is told that the node is gone drops messages that are under way.
+            assert stand.node.returncode is None
             listener.send(signal.SIGCONT)
             assert stand.node.wait(10.0) == 0
             wait_until(lambda: listener.text.splitlines()[-1] == "hold", 10.0, "the last command is no hold")

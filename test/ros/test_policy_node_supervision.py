@@ -1,4 +1,4 @@
-"""The node looks at the arm and at who else has a say: no command without a listener, and rest when nobody watches."""
+"""The node watches the arm, listeners and other publishers; the arm stops even if the node or an inference dies."""
 
 import signal
 import time
@@ -21,7 +21,7 @@ from test.ros.ros_helpers import wait_until
 
 PLAN_AGE_S = 0.8
 PERIOD_S = 1.0 / 30.0
-"""Of the stand-in's controllers."""
+"""The period of the stand-in's controllers, s."""
 LATE_S = 0.3
 """How long a busy machine may keep the stand-in waiting."""
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -40,7 +40,7 @@ def end_of(message: JointTrajectory) -> float:
 
 
 def newest_observation(stand: Stand, until: float) -> float:
-    """The stamp of the newest chunk's observation, of those that had come by then."""
+    """The stamp of the newest observation whose chunk had come by the time `until`."""
     return max(seconds(each.message.header.stamp) for each in list(stand.robot.chunks) if each.time <= until)
 
 

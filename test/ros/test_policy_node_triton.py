@@ -1,4 +1,4 @@
-"""policy_node with its policy on a real Triton: a lost server stops the arm, and it goes on by itself."""
+"""policy_node with its policy on a real Triton: a lost server stops the arm; when it is back, the arm continues."""
 
 import os
 import signal

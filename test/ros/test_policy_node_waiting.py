@@ -21,7 +21,7 @@ from test.ros.ros_helpers import wait_until
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LONG_S = 60.0
 SOON_S = 15.0
-"""Far less than LONG_S, enough for a busy machine."""
+"""A deadline, s: far less than LONG_S, and enough for a busy machine."""
 
 
 def test_a_server_that_is_not_there_is_said_everywhere_while_the_node_answers(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A node's run is recorded, with an operator who takes over: what is made of it says who commanded which frame."""
+"""A recorded run of the node, with an operator who takes over: its data set says who commanded each frame."""
 
 import time
 from pathlib import Path
@@ -35,7 +35,7 @@ TOPICS = {
 LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ANY = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 FAR = 2.0
-"""Where the operator goes, rad; the policy does not come so far in the time of the test."""
+"""Where the operator moves the joints, rad; the policy does not move them so far within the test."""
 PHASE_S = 2.0
 
 
@@ -124,7 +124,7 @@ def test_the_operators_commands_are_told_from_the_policys_and_from_its_holds(tmp
     root = tmp_path / "set"
     assert bag_to_dataset.main(["--bag", str(bag), "--params", str(file), "--output", str(root)]) == 0
     actions = actions_by_mark(root)
-    # What the operator never told, such as where a hold stays, is not the operator's.
+    # A position that the operator never commanded, such as that of a hold, must not be marked as the operator's.
     assert set(np.unique(actions[True])) == {0.0, FAR}
     assert (actions[True] == FAR).all(axis=1).sum() >= 0.5 * PHASE_S * parameters["fps"]
     assert len(actions[False]) >= PHASE_S * parameters["fps"]

@@ -32,7 +32,7 @@ from test.test_config_files import flat
 ROBOTS = ("so101", "aloha", "ur5e_robotiq")
 DEADLINE_S = 60.0
 SPEED = 0.05
-"""Of the policy's motion, policy units/s."""
+"""The speed of the policy's motion, policy units/s."""
 
 
 def parameters_of(robot: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def parameters_of(robot: str) -> dict[str, Any]:
 
 
 def with_topics_for_goals(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters, with a topic where a gripper takes goals: the types of goals are in control_msgs, no wheel."""
+    """The parameters, with a topic in place of a gripper's action: control_msgs, which has its type, has no wheel."""
     changed = dict(parameters)
     for name in parameters["controllers"]:
         if parameters[f"controller.{name}.interface"] in ACTIONS:
@@ -54,7 +54,7 @@ def with_topics_for_goals(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def file_of(robot: str, parameters: Mapping[str, Any], directory: Path) -> Path:
-    """The robot's own file, or one with these parameters where they are not the file's."""
+    """The robot's own file, or a copy with these parameters if they differ from those in the file."""
     if parameters == parameters_of(robot):
         return PROJECT / "config" / f"{robot}.yaml"
     path = directory / f"{robot}.yaml"
@@ -63,7 +63,7 @@ def file_of(robot: str, parameters: Mapping[str, Any], directory: Path) -> Path:
 
 
 class FileRobot:
-    """Publishes all that a parameter file reads, and does what comes on the command topics that it names."""
+    """Publishes every topic that a parameter file reads, and obeys the command topics that the file names."""
 
     def __init__(self, participant: Participant, parameters: Mapping[str, Any]) -> None:
         self._node = participant.node

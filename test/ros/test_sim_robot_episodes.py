@@ -1,4 +1,4 @@
-"""sim_robot's episodes: the policy pauses in between, a blocked arm, and what the controllers tell of themselves."""
+"""sim_robot's episodes: the policy is paused in between, the arm is blocked, the controllers show parameters."""
 
 import functools
 import json
@@ -34,7 +34,7 @@ __all__ = ["start_robot"]
 
 
 class PolicyStandIn:
-    """The policy node as far as sim_robot knows it: notes what is asked of it, and says whatever state is wanted."""
+    """The part of the policy node that sim_robot uses: notes requests, and publishes the state that a test wants."""
 
     def __init__(self, participant: Participant, *services: str) -> None:
         self.asked: list[str] = []

@@ -1,4 +1,4 @@
-"""Two robots on one network, each in a namespace of its own, with one and the same parameter file."""
+"""Two robots on one network, each in its own namespace, with the same parameter file."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ from test.ros.sim_robot_stand import KEPT, positions_of
 SIDES = ("left", "right")
 SPEED = {"left": 0.05, "right": -0.05}
 PATIENT = 3.0
-"""Of max_deviation, rad: a busy machine plays the arm's motion late."""
+"""max_deviation, rad: large, because a busy machine plays the arm's motion late."""
 DEADLINE_S = 60.0
 
 

@@ -137,7 +137,7 @@ def shared_memory() -> set[str]:
 
 
 def left_behind() -> set[str]:
-    """Those of Tritons that have ended, as nobody holds the lock beside them; other tests may have Tritons running."""
+    """Those of ended Tritons: nobody holds the lock beside them. Tritons of other tests may be running."""
     there = shared_memory()
     locks = [name for name in there if name.endswith("_lock")]
     live = tuple(name.removesuffix("lock") for name in locks if is_locked(Path("/dev/shm", name)))  # noqa: S108

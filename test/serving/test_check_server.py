@@ -1,4 +1,4 @@
-"""check_server on a real Triton: right exports pass, everything else does not, and mistakes are one line."""
+"""check_server on a real Triton: only right exports pass, and a user's mistake is answered with one line."""
 
 import json
 import re

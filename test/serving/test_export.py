@@ -1,4 +1,4 @@
-"""export_policy: what it writes, and that it writes nothing it cannot vouch for."""
+"""export_policy: what it writes, and that it writes nothing that it has not compared."""
 
 import json
 from pathlib import Path

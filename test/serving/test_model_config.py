@@ -36,7 +36,7 @@ def test_tensors_are_named_and_ordered_as_the_specification() -> None:
     assert config.HasField("dynamic_batching")
 
 
-def test_what_waits_is_bounded_in_number_and_in_time() -> None:
+def test_waiting_requests_are_bounded_in_number_and_in_time() -> None:
     policy = parsed(ServingOptions()).dynamic_batching.default_queue_policy
     assert policy.timeout_action == policy.REJECT
     assert policy.allow_timeout_override
@@ -74,7 +74,7 @@ def test_what_was_written_is_read_again_also_after_tuning_by_hand(options: Servi
 @pytest.mark.parametrize(
     "text", ["", 'backend: "python"', "policy_spec", 'backend: "x" parameters { key: "policy_spec" }']
 )
-def test_a_config_of_somebody_elses_has_no_contract(text: str) -> None:
+def test_a_config_that_was_not_exported_has_no_contract(text: str) -> None:
     assert read_served_contract(text) is None
 
 

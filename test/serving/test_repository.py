@@ -1,4 +1,4 @@
-"""A version appears whole or not at all, and leaves the others alone."""
+"""A version appears complete or not at all, and does not change the others."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -127,7 +127,7 @@ def test_an_action_that_never_moves_may_differ_by_a_rounding(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
-def test_a_number_that_is_none_fails(number: float) -> None:
+def test_a_number_that_is_not_finite_fails(number: float) -> None:
     broken = RAMP.copy()
     broken[2, 1] = number
     assert not compare(RAMP, broken).passed

@@ -1,4 +1,4 @@
-"""TritonProcess and triton_server: ready means answering, stopping means gone, mistakes are one line."""
+"""TritonProcess and triton_server: a ready server answers, a stopped one is gone, a mistake gives one line."""
 
 import fcntl
 import importlib.metadata
@@ -88,7 +88,7 @@ def is_locked(path: Path) -> bool:
 
 
 def ready_line(command: subprocess.Popen[str]) -> str:
-    watchdog = threading.Timer(DEADLINE_S, command.kill)  # readline knows no deadline
+    watchdog = threading.Timer(DEADLINE_S, command.kill)  # readline takes no deadline
     watchdog.start()
     try:
         return command.stdout.readline()

@@ -207,7 +207,7 @@ def test_a_policy_that_is_busy_and_clients_that_err_are_no_fault(repository: Pat
         assert len(running.lines) == 1, running.lines
 
 
-def test_what_cannot_be_mended_ends_with_one_error_and_a_status(repository: Path) -> None:
+def test_a_fault_that_does_not_go_away_ends_with_one_error_and_a_status(repository: Path) -> None:
     with supervised(repository, "--deadline=5", program=("-c", IMPATIENT)) as running:
         model = repository / "act_policy" / "1" / "model.py"
         model.write_text(model.read_text().replace("    def execute(", "    def executes_no_more("))
@@ -248,7 +248,7 @@ def test_what_a_client_that_was_terminated_left_in_shared_memory_is_removed(repo
             assert process.stdout.readline() == b"ready\n"
             (name,) = [region.name for region in client.get_system_shared_memory_status().regions.values()]
             assert name.startswith(CLIENT_REGION_PREFIX)
-            time.sleep(1.0)  # it lives: hands off
+            time.sleep(1.0)  # its process is running: it must stay
             assert (DIRECTORY / name).exists()
             process.terminate()  # it has no handler for that
         assert process.returncode == -signal.SIGTERM

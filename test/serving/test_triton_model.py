@@ -1,4 +1,4 @@
-"""What model.py does with requests that cannot be had on demand from a real server: Triton's module is stood in for."""
+"""What model.py does with requests that a real server does not send on demand; a stand-in replaces Triton's module."""
 
 import importlib.util
 import json

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import String
 
 from act_inference_ros.interfaces import command_interface
 from act_inference_ros.ros.messages import message_class
@@ -27,6 +26,18 @@ from test.ros.robot_stand_in import (
     wrong_size,
 )
 from test.ros.ros_helpers import wait_until
+from test.witness.distortions import (
+    always,
+    every,
+    not_a_number_in,
+    now_and_then,
+    numbers,
+    scrambled,
+    small_picture,
+    the_same_again,
+    the_same_pixels,
+    without_named,
+)
 from test.witness.stage import ENABLE_TIMEOUT_S, MAX_AGE_S, MAX_PLAN_AGE_S, MAX_STILL_S, RATE_HZ, Stage, delayed_by
 
 OFF, STUCK, GARBAGE, WRONG, SLOW, DELAYED, INTERMITTENT = WAYS = (
@@ -77,70 +88,6 @@ def distorted(name: str, make: Callable[[], Callable[[Any], Any]]) -> Act:
             del stage.distortions[name]
 
     return act
-
-
-def the_same_again() -> Callable[[Any], Any]:
-    """A driver that repeats its last message, stamp and all."""
-    kept: list[Any] = []
-
-    def repeat(message: Any) -> Any:
-        kept.append(message)
-        return kept[0]
-
-    return repeat
-
-
-def the_same_pixels() -> Callable[[Any], Any]:
-    """A camera whose picture is stuck while its stamps go on."""
-    kept: list[Any] = []
-
-    def repeat(message: Any) -> Any:
-        kept.append(message.data)
-        message.data = kept[0]
-        return message
-
-    return repeat
-
-
-def every(count: int) -> Callable[[], Callable[[Any], Any]]:
-    """Only each `count`-th message comes."""
-
-    def make() -> Callable[[Any], Any]:
-        numbers = iter(range(10**9))
-        return lambda message: message if next(numbers) % count == count - 1 else None
-
-    return make
-
-
-def now_and_then() -> Callable[[Any], Any]:
-    """Half a second of silence, a fifth of a second of messages."""
-    begin = time.monotonic()
-    return lambda message: message if (time.monotonic() - begin) % 0.9 > 0.7 else None
-
-
-def scrambled(message: Any) -> Any:
-    """Bytes that are no picture behind the header of one."""
-    data = bytearray(message.data)
-    data[60:] = random.Random(0).randbytes(len(data) - 60)
-    message.data = bytes(data)
-    return message
-
-
-def numbers(*values: float) -> Callable[[Any], Any]:
-    return lambda _: Float64MultiArray(data=list(values))
-
-
-def small_picture(message: Any) -> Any:
-    """A picture of another size than the policy's."""
-    import cv2
-    import numpy as np
-
-    message.data = cv2.imencode(".png", np.zeros((48, 128, 3), np.uint8))[1].tobytes()
-    return message
-
-
-def always(distortion: Callable[[Any], Any]) -> Callable[[], Callable[[Any], Any]]:
-    return lambda: distortion
 
 
 def input_cells(
@@ -366,16 +313,3 @@ def cells(parts: bool) -> Iterator[Cell]:
     yield Cell("lifecycle", INTERMITTENT, to_and_fro)
     yield Cell("robot description", GARBAGE, another_description)
     yield Cell("node", STUCK, frozen_node, UNNOTICED_S)
-
-
-def not_a_number_in(joint: str) -> Callable[[Any], Any]:
-    def spoil(message: Any) -> Any:
-        message.position[list(message.name).index(joint)] = float("nan")
-        return message
-
-    return spoil
-
-
-def without_named(message: Any, joint: str) -> Any:
-    message.name[list(message.name).index(joint)] = "somebody_elses"
-    return message

@@ -14,11 +14,15 @@ from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 from act_inference_ros.evaluation.bags import salvage
 from act_inference_ros.evaluation.bags.connections import connections_on
 from act_inference_ros.evaluation.bags.salvage import RawMessage
+from act_inference_ros.robot.plain_yaml import check_plain
 
 METADATA = "metadata.yaml"
+MOST_METADATA_BYTES = 2**22
+"""Largest metadata.yaml. A topic takes about a kilobyte."""
 STORAGE_SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 _OTHER_FORMAT = "Serialization format"
 """Start of rosbags' message about a serialization format that it cannot read."""
+_LONGEST_TEXT = 500
 _PART = re.compile(r"(?P<stem>.*)_(?P<number>\d+)")
 
 
@@ -130,8 +134,9 @@ class Bag:
                 self.undecodable[raw.topic] += 1
                 if self.undecodable[raw.topic] == 1:
                     known = raw.msgtype in self._typestore.fielddefs
-                    why = f"a message is not a {raw.msgtype}: {_text(error)}"
-                    self.problems.append(f"{raw.topic}: {why if known else f'nobody here knows {raw.msgtype}'}")
+                    why = f"a message is not a {_text(raw.msgtype)}: {_text(error)}"
+                    unknown = f"nobody here knows {_text(raw.msgtype)}"
+                    self.problems.append(f"{_text(raw.topic)}: {why if known else unknown}")
             yield BagMessage(raw.topic, raw.time_ns * 1e-9, message)
 
     def learn(self, msgtype: str) -> None:
@@ -146,6 +151,7 @@ class Bag:
 
     def _open(self) -> None:
         try:
+            _check_metadata(self.path)
             reader = self._rosbag2.Reader(self.path)
             reader.open()
         except Exception as error:  # the parser of a damaged file may raise anything
@@ -154,12 +160,21 @@ class Bag:
                 return
             self._salvage(f"damaged: {_text(error)}")
             return
-        self._reader = reader
+        try:
+            self._take_metadata(reader)
+        except (TypeError, ValueError, OverflowError) as error:  # metadata.yaml can say anything
+            reader.close()
+            self._salvage(f"damaged: {_text(error)}")
+
+    def _take_metadata(self, reader: Any) -> None:
         for connection in reader.connections:
+            if not isinstance(connection.topic, str) or not isinstance(connection.msgtype, str):
+                raise ValueError(f"expected names of topics and types, got {connection.topic!r}")
             self.types.setdefault(connection.topic, set()).add(connection.msgtype)
             self.counts[connection.topic] += connection.msgcount
         if reader.message_count:
             self.start_s, self.end_s = reader.start_time * 1e-9, (reader.end_time - 1) * 1e-9
+        self._reader = reader
 
     def _salvage(self, problem: str) -> None:
         files = [self.path] if self.path.is_file() else storage_files(self.path)
@@ -188,7 +203,7 @@ class Bag:
                 connection, time_ns, data = next(messages)
             except StopIteration:
                 self.problems += [
-                    f"damaged: {count} of {self.counts[topic]} messages on {topic} cannot be read"
+                    f"damaged: {count} of {self.counts[topic]} messages on {_text(topic)} cannot be read"
                     for topic, count in missing.items()
                     if count > 0
                 ]
@@ -202,6 +217,16 @@ class Bag:
             yield RawMessage(connection.topic, connection.msgtype, time_ns, data)
 
 
+def _check_metadata(path: Path) -> None:
+    """Raise ValueError or YAMLError for metadata that rosbags would spend long on."""
+    if (path / METADATA).is_file():
+        with (path / METADATA).open("rb") as file:
+            content = file.read(MOST_METADATA_BYTES + 1)
+        if len(content) > MOST_METADATA_BYTES:
+            raise ValueError(f"{METADATA}: expected at most {MOST_METADATA_BYTES} bytes, got more")
+        check_plain(content.decode("utf-8"), aliases=True)
+
+
 def _rosbags() -> tuple[Any, Any]:
     try:
         from rosbags import rosbag2, typesys
@@ -210,5 +235,7 @@ def _rosbags() -> tuple[Any, Any]:
     return rosbag2, typesys
 
 
-def _text(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+def _text(told: Exception | str) -> str:
+    """Return an error's message, or a name out of the bag, as one printable line of bounded length."""
+    line = " ".join(str(told)[:_LONGEST_TEXT].split()).rstrip(".") or type(told).__name__
+    return "".join(each if each.isprintable() else "?" for each in line)

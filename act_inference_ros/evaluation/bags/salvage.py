@@ -13,7 +13,7 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -55,7 +55,7 @@ class Salvage:
         """Yield them; ends at the damage."""
         for file in self._files:
             for raw in _sqlite_messages(file) if ".db3" in file.suffixes else _mcap_messages(file):
-                yield raw._replace(data=_zstd().decompress(raw.data)) if raw.data.startswith(_ZSTD_MAGIC) else raw
+                yield raw._replace(data=_unpacked(raw.data)) if raw.data.startswith(_ZSTD_MAGIC) else raw
 
     def _plain(self, file: Path) -> Path:
         """Unpack a file-compressed storage file as far as possible."""
@@ -67,6 +67,15 @@ class Salvage:
             while data := packed.read(_COPY_BYTES):
                 target.write(decompressor.decompress(data))  # zstd.open would withhold the last whole blocks
         return plain
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Return a message unpacked; as it is, if that is not possible, for it may only look like a packed one."""
+    try:
+        unpacked: bytes = _zstd().decompress(data)
+    except _zstd().ZstdError:
+        return data
+    return unpacked
 
 
 def _zstd() -> Any:
@@ -87,7 +96,7 @@ def _mcap_messages(file: Path) -> Iterator[RawMessage]:
         with contextlib.suppress(
             EOFError, ValueError, KeyError, OSError, struct.error, RuntimeError, _zstd().ZstdError
         ):
-            yield from reader.messages(stream)
+            yield from reader.messages(stream, len(MCAP_MAGIC))
 
 
 class _McapRecords:
@@ -97,17 +106,19 @@ class _McapRecords:
         self._schemas: dict[int, str] = {}
         self._channels: dict[int, tuple[str, str]] = {}
 
-    def messages(self, stream: BinaryIO) -> Iterator[RawMessage]:
-        """Yield the messages of `stream`, those of a chunk in the order of their time."""
+    def messages(self, stream: BinaryIO, start: int = 0) -> Iterator[RawMessage]:
+        """Yield the messages of `stream`, those of a chunk sorted by time. Raises EOFError at the damage."""
+        end = stream.seek(0, SEEK_END)
+        stream.seek(start)
         while head := stream.read(9):
             if len(head) < 9:
                 raise EOFError
             kind, size = head[0], int.from_bytes(head[1:], "little")
             if kind == _DATA_END:
                 return
-            body = stream.read(size)
-            if len(body) < size:
+            if size > end - stream.tell():
                 raise EOFError
+            body = stream.read(size)
             if kind == _SCHEMA:
                 self._schemas[int.from_bytes(body[:2], "little")] = _string(body, 2)[0]
             elif kind == _CHANNEL:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError
 from act_inference_ros.evaluation.bags.bag import Bag, find_bags
-from act_inference_ros.evaluation.bags.bag_options import BagProgress
 from act_inference_ros.evaluation.bags.status_topic import ran_unseen, status_topics
 from act_inference_ros.evaluation.cli.arguments import add_namespace
+from act_inference_ros.evaluation.cli.bag_progress import shown
 from act_inference_ros.evaluation.comparison.who_commanded import OPERATOR, POLICY
 from act_inference_ros.evaluation.conversion.bag_conversion import BagReport, Marking, convert_bags
 from act_inference_ros.evaluation.conversion.dataset_writer import ACTION, DatasetWriter
@@ -76,12 +76,7 @@ def convert(options: argparse.Namespace, check: Callable[[], None]) -> int:
         writer = DatasetWriter(directory, spec, _names(spec, configuration), fps, options.task, marking.marked)
         try:
             with progress_bar(PROGRAM, "bags", say) as progress:
-
-                def report(at: BagProgress) -> None:
-                    where = f"{at.name} ({at.index + 1}/{at.episodes})"
-                    progress(at.index + at.fraction, at.episodes, f"{where}, {at.speed:.1f} times real time")
-
-                reports = convert_bags(bags, configuration, spec, fps, writer, marking, report, check)
+                reports = convert_bags(bags, configuration, spec, fps, writer, marking, shown(progress), check)
             print_reports(reports, fps)
             if not writer.episodes:
                 raise _NoEpisodeError("no bag gave an episode; nothing was written")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.bags.bag import METADATA, STORAGE_SUFFIXES, storage_files
+from act_inference_ros.evaluation.cli.bag_progress import shown
 from act_inference_ros.evaluation.cli.runners import (
     Say,
     client_arguments,
@@ -16,7 +17,6 @@ from act_inference_ros.evaluation.cli.runners import (
     opened,
     policy_name,
     run_settings,
-    shown,
     watched,
 )
 from act_inference_ros.evaluation.datasets.dataset_evaluation import evaluate_dataset

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.evaluation.bags.bag_evaluation import BagProgress, EvaluationOptions, evaluate_bags
+from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, evaluate_bags
 from act_inference_ros.evaluation.cli.arguments import MEASURED
+from act_inference_ros.evaluation.cli.bag_progress import shown
 from act_inference_ros.evaluation.episodes import demo_policy
 from act_inference_ros.evaluation.episodes.bag_recorder import BagRecorder
 from act_inference_ros.evaluation.episodes.closed_loop import (
@@ -28,7 +29,6 @@ from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, exp
 from act_inference_ros.evaluation.episodes.film import film
 from act_inference_ros.evaluation.export.directory import EpisodeFiles
 from act_inference_ros.evaluation.report.report_data import failures_first, outcome
-from act_inference_ros.evaluation.report.summary import figure
 from act_inference_ros.evaluation.results import RunSettings
 from act_inference_ros.evaluation.runs import Film, Run, simulation_result
 from act_inference_ros.evaluation.watch import WatchEpisode, nobody
@@ -36,7 +36,7 @@ from act_inference_ros.inference.backend import DEVICE, ENGINE, PRECISION, PRECI
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.triton.options import DEFAULT_MODEL, DEFAULT_SERVER
 from act_inference_ros.interfaces import THREAD
-from act_inference_ros.program.progress import Progress, progress_bar
+from act_inference_ros.program.progress import progress_bar
 from act_inference_ros.program.version import package_version
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.parameter_file import read_parameters, unit_texts
@@ -135,16 +135,6 @@ def evaluation_options(options: argparse.Namespace) -> EvaluationOptions:
         unmarked=options.unmarked,
         merges=options.merges,
     )
-
-
-def shown(progress: Progress) -> Callable[[BagProgress], None]:
-    """Return a function that shows an evaluation's progress and speed in a bar."""
-
-    def report(at: BagProgress) -> None:
-        where = f"{at.name} ({at.index + 1}/{at.episodes})"
-        progress(at.index + at.fraction, at.episodes, f"{where}, {figure(at.speed)} times real time")
-
-    return report
 
 
 def watched(

@@ -7,7 +7,6 @@ The layouts are those of `utils.py` and `dataset_metadata.py` in LeRobot's folde
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,7 +131,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _fps(path: Path, fps: Any) -> float:
     number = isinstance(fps, (int, float)) and not isinstance(fps, bool)
-    if not number or not math.isfinite(fps) or not LOWEST_FPS <= fps <= HIGHEST_FPS:
+    if not number or not LOWEST_FPS <= fps <= HIGHEST_FPS:
         raise dataset_error(f"{path}: fps", f"a number from {LOWEST_FPS:g} to {HIGHEST_FPS:g}", repr(fps))
     return float(fps)
 

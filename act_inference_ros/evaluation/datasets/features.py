@@ -77,25 +77,31 @@ def _feature(path: Path, key: str, given: Any) -> Feature:
         # Old data sets have the channels first; the names of the dimensions say so.
         channels_last = not (isinstance(names, list) and len(names) == 3 and names[0] in _CHANNELS)
         return Feature(key, dtype, tuple(shape), channels_last=channels_last)
-    return Feature(key, dtype, tuple(shape), _names(key, names, shape[0]) if len(shape) == 1 else ())
+    if len(shape) != 1:
+        return Feature(key, dtype, tuple(shape))
+    named = vector_names(names, shape[0]) or tuple(f"{key}[{place}]" for place in range(shape[0]))
+    return Feature(key, dtype, tuple(shape), named)
 
 
 def _is_length(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_LENGTH
 
 
-def _names(key: str, given: Any, length: int) -> tuple[str, ...]:
-    """The names of a vector's numbers: a list (or one in a list), lists by kind, or name -> place."""
+def vector_names(given: Any, length: int) -> tuple[str, ...]:
+    """Return the names of a vector's numbers from `names` of info.json; empty if they are no `length` unique names.
+
+    LeRobot writes a list (or one in a list), lists by kind, or name -> place.
+    """
     if isinstance(given, dict) and sorted(given.values(), key=str) == sorted(range(length), key=str):
         given = sorted(given, key=lambda name: given[name])
     elif isinstance(given, dict):
         given = [name for part in given.values() if isinstance(part, list) for name in part]
     elif isinstance(given, list) and len(given) == 1 and isinstance(given[0], list):
         given = given[0]
-    usable = (
+    named = (
         isinstance(given, list)
         and len(given) == length
         and all(isinstance(name, str) and 0 < len(name) <= MAX_KEY and name.isprintable() for name in given)
         and len(set(given)) == length
     )
-    return tuple(given) if usable else tuple(f"{key}[{place}]" for place in range(length))
+    return tuple(given) if named else ()

@@ -116,4 +116,6 @@ class EpisodeFrames:
 
 def _tolerance_s(timestamp: float) -> float:
     """LeRobot keeps timestamps as float32, which are coarser than its tolerance after a quarter of an hour."""
-    return TOLERANCE_S + float(np.spacing(np.float32(abs(timestamp)))) if np.isfinite(timestamp) else TOLERANCE_S
+    if not abs(timestamp) < np.finfo(np.float32).max:
+        return TOLERANCE_S
+    return TOLERANCE_S + float(np.spacing(np.float32(abs(timestamp))))

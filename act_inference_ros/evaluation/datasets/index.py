@@ -7,7 +7,6 @@ meta/episodes/chunk-*/file-*.parquet; one file of data or video holds many episo
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -165,7 +164,7 @@ class _Row:
 
     def _seconds(self, name: str) -> float:
         value = self._given.get(name)
-        if not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0.0):
+        if not isinstance(value, (int, float)) or not 0.0 <= value < MOST_FRAMES:
             raise dataset_error(f"{self._where}: {name}", "seconds from 0", repr(value))
         return float(value)
 

@@ -37,6 +37,7 @@ def pyav() -> Any:
     return av
 
 
-def one_line(error: BaseException) -> str:
-    """Return a library's error message as one line of bounded length."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def one_line(told: BaseException | str) -> str:
+    """Return a library's error message, or a text out of a file, as one printable line of bounded length."""
+    line = " ".join(str(told).split())[:200] or type(told).__name__
+    return "".join(each if each.isprintable() else "?" for each in line)

@@ -18,7 +18,7 @@ from act_inference_ros.evaluation.datasets.features import INTERVENTION, VIDEO, 
 from act_inference_ros.interfaces import BY_RECEIPT, COMPRESSED, RAW
 from act_inference_ros.joints import Joint, JointBinding, StateBinding
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.robot.parameters import raise_problems
+from act_inference_ros.robot.given_parameters import raise_problems
 from act_inference_ros.spec import STATE_KEY, PolicySpec
 
 ACTION_KEY = "action"

@@ -43,9 +43,13 @@ def episode_rows(path: Path, episode: int, vectors: Sequence[Feature], images: S
     try:
         # No read-ahead and no memory map: memory is a few pages for files of any size.
         with parquet.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as table:
-            missing = [name for name in columns if name not in table.schema_arrow.names]
+            there = table.schema_arrow.names
+            missing = [name for name in columns if name not in there]
             if missing:
-                raise Unreadable(f"{path}: no column {missing[0]}; it has {', '.join(table.schema_arrow.names)}")
+                raise Unreadable(f"{path}: no column {missing[0]}; it has {one_line(', '.join(there))}")
+            repeated = [name for name in columns if there.count(name) > 1]
+            if repeated:
+                raise Unreadable(f"{path}: {there.count(repeated[0])} columns {repeated[0]}")
             batches = table.iter_batches(
                 batch_size=ROWS_WITH_IMAGES_AT_ONCE if images else ROWS_AT_ONCE,
                 row_groups=_row_groups(table.metadata, episode),

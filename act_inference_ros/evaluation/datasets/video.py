@@ -35,6 +35,8 @@ class VideoFrames:
             if not self._container.streams.video:
                 raise Unreadable(f"{path}: no video in it")
             stream = self._container.streams.video[0]
+            if stream.codec_context is None:
+                raise Unreadable(f"{path}: a video that nothing here can decode")
             self._check_size(stream.codec_context.height, stream.codec_context.width)
             self._second = stream.time_base
             if from_s > 0.0:  # seek to the key frame before it

@@ -25,7 +25,7 @@ from act_inference_ros.evaluation.episodes.messages import (
     image_message,
     trajectory_message,
 )
-from act_inference_ros.evaluation.episodes.said_status import NODE, SaidStatus
+from act_inference_ros.evaluation.episodes.said_status import SaidStatus
 from act_inference_ros.evaluation.episodes.setpoints import EpisodeSetpoints
 from act_inference_ros.evaluation.metrics.smoothness import SmoothnessSums
 from act_inference_ros.evaluation.results import Splice
@@ -37,6 +37,7 @@ from act_inference_ros.interfaces import NANOSECONDS
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.observation.refusal import ObservationRefused
 from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.topic_names import DEFAULT_NODE
 from act_inference_ros.simulation.command_inputs import DEMO_INTERFACES
 from act_inference_ros.simulation.scene import JOINT_STATE_ORDER, DemoArm
 from act_inference_ros.simulation.success import LIFT_HOLD_S
@@ -53,7 +54,7 @@ START_NS = 1 * NANOSECONDS
 DEFAULT_LIMIT_S = 8.0
 DEFAULT_LATENCY_S = 0.05
 
-CHUNK_TOPIC = f"{NODE}/action_chunk"
+CHUNK_TOPIC = f"{DEFAULT_NODE}/action_chunk"
 
 Floats = npt.NDArray[np.float64]
 Publish = Callable[[str, Message, int], None]

@@ -8,9 +8,9 @@ from act_inference_ros.evaluation.episodes.messages import DiagnosticStatus, Key
 from act_inference_ros.execution.states import SINCE, WHO_COMMANDS, Standing
 from act_inference_ros.execution.supervisor import Supervisor
 from act_inference_ros.interfaces import NANOSECONDS
+from act_inference_ros.robot.topic_names import DEFAULT_NODE
 
-NODE = "/policy_node"
-TOPIC = f"{NODE}/status"
+TOPIC = f"{DEFAULT_NODE}/status"
 PERIOD_S = 0.5
 
 
@@ -35,5 +35,5 @@ class SaidStatus:
             WHO_COMMANDS: supervisor.who_commands,
         }
         pairs = [KeyValue(key, value) for key, value in values.items()]
-        message = DiagnosticStatus(f"{NODE}: status", standing.state.value, pairs)
+        message = DiagnosticStatus(f"{DEFAULT_NODE}: status", standing.state.value, pairs)
         self._publish(TOPIC, message, round(now * NANOSECONDS))

@@ -7,8 +7,8 @@ from typing import Any
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.robot.configuration import RobotConfiguration
+from act_inference_ros.robot.given_parameters import check_change
 from act_inference_ros.robot.parameter_file import parameter_file_text
-from act_inference_ros.robot.parameters import check_change
 from act_inference_ros.ros import declared_parameters as parameters
 from act_inference_ros.ros.policy.session import PolicySession
 

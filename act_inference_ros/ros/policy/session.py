@@ -13,9 +13,6 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from act_inference_ros.control.commander import Commander
@@ -25,12 +22,12 @@ from act_inference_ros.execution.controller_state import ControllerState
 from act_inference_ros.execution.pipeline import Pipeline
 from act_inference_ros.execution.states import Answer, Standing, State
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.interfaces import TRANSPORTS, Command, duration, stamp
+from act_inference_ros.interfaces import Command, duration, stamp
 from act_inference_ros.observation import optional
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import Controller
-from act_inference_ros.ros.messages import make_message, message_class
+from act_inference_ros.ros.messages import make_message
 from act_inference_ros.ros.policy.black_box import BlackBox
 from act_inference_ros.ros.policy.clock_watch import ClockWatch
 from act_inference_ros.ros.policy.command_graph import CommandGraph
@@ -39,16 +36,17 @@ from act_inference_ros.ros.policy.controller_check import ControllerCheck
 from act_inference_ros.ros.policy.controller_states import ControllerStates
 from act_inference_ros.ros.policy.diagnostics import DiagnosticReport, policy_values
 from act_inference_ros.ros.policy.input_graph import InputGraph, expected_inputs
+from act_inference_ros.ros.policy.input_subscriptions import ENABLING_QOS, SENSOR_QOS, InputSubscriptions
 from act_inference_ros.ros.policy.outlets import make_outlet
 from act_inference_ros.ros.policy.state_log import StateLog
 from act_inference_ros.ros.policy.status import status_message
 from act_inference_ros.ros.policy.worker import InferenceWorker
 from act_inference_ros.spec import Chunk, shown_id
 
-SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-ENABLING_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 REST_S = 0.5
 """How long the braking may take when commanding ends; wall time, because simulated time may stand still."""
+FLUSHES = 3
+"""How often in a row the commands that take the place of late ones are published at once; else the next event does."""
 ACKNOWLEDGE_S = 2.0
 """How long all controllers together may take to acknowledge the last command when commanding ends.
 If the node ended sooner, the command would be lost: DDS drops undelivered messages of a publisher that is gone."""
@@ -80,7 +78,7 @@ class PolicySession:
         self._worker: InferenceWorker | None = None
         self._check: ControllerCheck | None = None
         self._states: ControllerStates | None = None
-        self._subscriptions: list[Any] = []
+        self._subscriptions: InputSubscriptions | None = None
         self._timer: Any = None
         self._clock = ClockWatch(node)
         self._outlets: dict[str, Outlet] = {}
@@ -127,7 +125,15 @@ class PolicySession:
         )
         self._worker = worker
         self._clock.ticked()
-        self._subscribe(worker)
+        self._subscriptions = InputSubscriptions(
+            self._node,
+            self.configuration,
+            self._pipeline,
+            self._deciding,
+            worker.notify,
+            self.black_box,
+            environment=self._client.spec.environment_state_dim is not None,
+        )
         if not self.configuration.shadow:
             note = self.black_box.message
             self._states = ControllerStates(self._node, self.configuration, self._on_controller_state, note)
@@ -137,8 +143,7 @@ class PolicySession:
             for heard in self._graph.look():
                 self._pipeline.supervisor.heard(*heard, now)
         worker.start()
-        inputs = ", ".join(subscription.topic_name for subscription in self._subscriptions)
-        self._node.get_logger().info(f"active: waiting for {inputs}")
+        self._node.get_logger().info(f"active: waiting for {', '.join(self._subscriptions.topics)}")
 
     def stop(self, reason: str) -> None:
         """Hold and stop commanding; returns when the controllers have the last command (or after ACKNOWLEDGE_S).
@@ -166,12 +171,12 @@ class PolicySession:
     def _come_to_rest(self, reason: str) -> None:
         """End the motion; this method sends the braking targets of streams, since no further tick may come."""
         with self._deciding() as now:
-            unfinished = self._pipeline.supervisor.brake(now, reason)
+            self._pipeline.supervisor.brake(now, reason)
         until = time.monotonic() + REST_S
-        while unfinished and time.monotonic() < until:
+        while self._pipeline.supervisor.unfinished and time.monotonic() < until:
             time.sleep(self.configuration.tick_period_s)
             with self._deciding() as now:
-                unfinished = self._pipeline.supervisor.finish(now)
+                self._pipeline.supervisor.finish(now)
 
     def deactivate(self) -> None:
         """Stop, and release the inputs even if stopping fails."""
@@ -188,9 +193,8 @@ class PolicySession:
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
             self._timer = None
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        if self._subscriptions is not None:
+            self._subscriptions.close()
 
     def close_client(self) -> None:
         """Release the client; may wait for a chunk that is being computed."""
@@ -293,7 +297,7 @@ class PolicySession:
         return float(self._node.get_clock().now().nanoseconds) * 1e-9
 
     def _make_commander(self, controller: Controller) -> Commander:
-        outlet = make_outlet(self._node, controller, self.configuration.shadow)
+        outlet = make_outlet(self._node, controller, self.configuration.shadow, self._now)
         self._outlets[controller.name] = outlet
         send: Callable[[Command], None] = outlet.send
         if isinstance(outlet, CommandOutlet):
@@ -312,7 +316,23 @@ class PolicySession:
         self._node.destroy_publisher(self._chunk_publisher)
 
     def _flush(self) -> None:
-        """Publish the commands. If publishing one fails, the others are published before the error is raised."""
+        """Publish the commands; those that are too late are given back to the supervisor, which makes others.
+
+        If publishing one fails, the others are published before the error is raised.
+        """
+        self._publish()
+        for _ in range(FLUSHES):
+            if not any(outlet.is_late for outlet in self._outlets.values()):
+                return
+            with self._lock:
+                now = self._now()
+                for name, outlet in self._outlets.items():
+                    late = outlet.take_late()
+                    if late is not None:
+                        self._pipeline.supervisor.not_published(name, late, now)
+            self._publish()
+
+    def _publish(self) -> None:
         failed: Exception | None = None
         for outlet in self._outlets.values():
             try:
@@ -328,48 +348,6 @@ class PolicySession:
                     outlet.flush()
             raise failed
 
-    def _subscribe(self, worker: InferenceWorker) -> None:
-        wanted: list[tuple[Any, str, Any]] = [
-            self._noted(JointState, topic, functools.partial(self._on_state, topic))
-            for topic in self.configuration.state_topics
-        ]
-        for camera in self.configuration.cameras:
-            callback = functools.partial(self._on_image, worker, camera.name)
-            wanted.append((message_class(TRANSPORTS[camera.transport]), camera.topic, callback))
-        if self._client.spec.environment_state_dim is not None:
-            topic = self.configuration.environment_state_topic
-            wanted.append(self._noted(Float64MultiArray, topic, self._on_environment_state))
-        self._subscriptions = [
-            self._node.create_subscription(kind, topic, callback, SENSOR_QOS) for kind, topic, callback in wanted
-        ]
-        if self.configuration.enable_topic:
-            enabling = self._noted(Bool, self.configuration.enable_topic, self._on_enable)
-            self._subscriptions.append(self._node.create_subscription(*enabling, ENABLING_QOS))
-
-    def _noted(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> tuple[Any, str, Callable[[Any], None]]:
-        """Return the subscription with a callback that first passes each message to the black box."""
-        name = self.black_box.resolved(topic)
-
-        def told(message: Any) -> None:
-            self.black_box.message(name, message)
-            callback(message)
-
-        return kind, topic, told
-
-    def _on_image(self, worker: InferenceWorker, camera: str, message: Any) -> None:
-        self.black_box.arrival(camera, message.header)
-        with self._deciding() as now:
-            self._pipeline.image(camera, message, now)
-        worker.notify()
-
-    def _on_state(self, topic: str, message: JointState) -> None:
-        with self._deciding() as now:
-            self._pipeline.state(message, now, topic)
-
-    def _on_environment_state(self, message: Float64MultiArray) -> None:
-        with self._deciding() as now:
-            self._pipeline.environment_state(message, now)
-
     def _on_shown(self, controller: str, forbids: str | None, fills_speed: bool) -> None:
         if fills_speed and self._states is not None:
             self._states.fills_speed(controller)
@@ -379,10 +357,6 @@ class PolicySession:
     def _on_controller_state(self, controller: str, state: ControllerState) -> None:
         with self._deciding() as now:
             self._pipeline.controller_state(controller, state, now)
-
-    def _on_enable(self, message: Bool) -> None:
-        with self._deciding() as now:
-            self._pipeline.supervisor.enable(message.data, now)
 
     def _tick(self) -> None:
         self._clock.ticked()

@@ -18,14 +18,12 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
 from act_inference_ros.evaluation.episodes.bag_writer import BagWriter
 from act_inference_ros.program.exit_status import FAULT, MISTAKE, OK
 from act_inference_ros.program.signals import StopSignals
-from act_inference_ros.ros.command_line import readable_ros_errors
+from act_inference_ros.ros.command_line import initialise_rclpy, options_in, readable_ros_errors
 from act_inference_ros.ros.messages import message_class
 
 NODE_NAME = "record_topics"
@@ -73,9 +71,9 @@ def main(args: list[str] | None = None) -> int:
     arguments = [NODE_NAME, *(sys.argv[1:] if args is None else args)]
     signals = StopSignals()
     try:
+        options = options_in(arguments, _parser())
+        initialise_rclpy(arguments)
         with readable_ros_errors():
-            options = _parser().parse_args(remove_ros_args(arguments)[1:])
-            rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
             node = rclpy.create_node(NODE_NAME)
         executor = SingleThreadedExecutor()
         executor.add_node(node)

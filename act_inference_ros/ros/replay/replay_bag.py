@@ -14,8 +14,6 @@ import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
 from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
@@ -23,7 +21,7 @@ from act_inference_ros.evaluation.bags.serialized import BagSource, Topic
 from act_inference_ros.program.exit_status import MISTAKE, OK
 from act_inference_ros.program.installed_files import share_directory
 from act_inference_ros.program.signals import StoppedBySignal, StopSignals
-from act_inference_ros.ros.command_line import readable_ros_errors
+from act_inference_ros.ros.command_line import initialise_rclpy, options_in, readable_ros_errors
 from act_inference_ros.ros.messages import message_class
 from act_inference_ros.ros.replay.replay_qos import offered_qos
 
@@ -131,13 +129,12 @@ def main(args: list[str] | None = None) -> int:
     arguments = [NODE_NAME, *(sys.argv[1:] if args is None else args)]
     signals = StopSignals()
     try:
-        with readable_ros_errors():
-            options = _parser().parse_args(remove_ros_args(arguments)[1:])
+        options = options_in(arguments, _parser())
         with BagSource(options.bag) as source:
             topics = source.chosen(options.topics)
             _use_transport_profile()
+            initialise_rclpy(arguments)
             with readable_ros_errors():
-                rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
                 node = rclpy.create_node(NODE_NAME)
             replay = Replay(node, source, topics, options.rate, options.clock, signals)
             return _replay(replay, source, topics, options)

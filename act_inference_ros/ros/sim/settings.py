@@ -7,7 +7,8 @@ from typing import Any
 
 from rclpy.node import Node
 
-from act_inference_ros.robot.parameters import Parameter, complete
+from act_inference_ros.robot.given_parameters import complete
+from act_inference_ros.robot.parameters import Parameter
 from act_inference_ros.ros import declared_parameters as parameters
 from act_inference_ros.simulation.command_inputs import DEMO_INTERFACES
 from act_inference_ros.simulation.trajectory_controller import DISTROS, JAZZY

@@ -1,0 +1,47 @@
+"""Refuses YAML of which a few bytes ask for any amount of time or memory, before it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from act_inference_ros.errors import MissingDependencyError
+
+DEEPEST = 32
+"""Most levels, of the document and all that is in it. A parameter file has six, the metadata of a bag seven."""
+
+
+class NotPlain(ValueError):
+    """The message says where and what was expected."""
+
+
+def check_plain(text: str, aliases: bool = False) -> None:
+    """Raise NotPlain for a text that is nested too deeply, or in which one thing stands for many.
+
+    `aliases`: whether there may be aliases at all; never in what has an anchor, where they multiply, or are endless.
+    Raises PyYAML's YAMLError for a text that is no YAML, and MissingDependencyError without PyYAML.
+    """
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("reading YAML needs PyYAML: pip install pyyaml") from error
+    # libyaml, which ROS uses, is ten times faster; but not each PyYAML has it.
+    _check_events(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), aliases)
+
+
+def _check_events(events: Iterable[Any], aliases: bool) -> None:
+    anchored: list[bool] = []
+    """For each level whether it, or one around it, has an anchor."""
+    for event in events:
+        kind = type(event).__name__
+        where = f"line {event.start_mark.line + 1}: "
+        if kind == "AliasEvent" and not (aliases and not any(anchored)):
+            raise NotPlain(
+                f"{where}expected no alias{' in what has an anchor' if aliases else ''}, got *{event.anchor}"
+            )
+        if kind.endswith("StartEvent"):
+            anchored.append(getattr(event, "anchor", None) is not None)
+            if len(anchored) > DEEPEST:
+                raise NotPlain(f"{where}expected at most {DEEPEST} levels, got more")
+        elif kind.endswith("EndEvent"):
+            anchored.pop()
