@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from act_inference_ros.control.commander import Commander
+from act_inference_ros.control.limiter.braking import LONGEST_BRAKING_S
 from act_inference_ros.execution import reasons
 from act_inference_ros.execution.following import Following, Measured
 from act_inference_ros.execution.overlap import Overlap
@@ -101,8 +102,10 @@ class Transitions:
     def forget(self, not_before: float = -math.inf) -> None:
         """Forget plan, inputs, commanded motion, and all running inferences. The state stays.
 
-        An observation taken at `not_before` or earlier does not begin a motion, even if it arrives later.
+        An observation taken at `not_before` or earlier does not begin a motion, even if it arrives later; nor does one
+        of an arm that still brakes, because a motion would start at rest where it was measured.
         """
+        braking_until = min(self._motion.rests_from, not_before + LONGEST_BRAKING_S)
         self.generation += 1
         self._motion.forget()
         self._inputs.clear()
@@ -110,7 +113,7 @@ class Transitions:
         self.overlap.forget()
         self._start_pose = self._held_since = None
         self._free = self._has_moved = False
-        self._not_before = not_before
+        self._not_before = max(not_before, braking_until)
 
     def _why_not(self, now: float) -> tuple[State, str, str] | None:
         """Return the state, reason and detail that the rules require now, or None if the arm may be commanded."""
@@ -145,7 +148,9 @@ class Transitions:
         return False
 
     def _begin(self, now: float) -> None:
-        self._motion.begin(now, self.measured(now), self._free)
+        places = self._fresh_places(now).values() if self._closed_loop else ()
+        measured_at = min((each.time for each in places), default=None)
+        self._motion.begin(now, self.measured(now), self._free, measured_at)
         self._free, self._held_since, self._has_moved = False, None, True
         self.following.restart()
 
