@@ -147,16 +147,24 @@ class Commander(ABC):
         far = np.array([apart.get(name, 0.0) for name in self.joint_names]) > near
         return not (far & self._smooth).any()
 
-    def begin(self, now: float, measured: Mapping[str, float], was_free: bool = False) -> None:
+    def begin(
+        self,
+        now: float,
+        measured: Mapping[str, float],
+        was_free: bool = False,
+        measured_at: float | None = None,
+    ) -> None:
         """Choose where the next motion starts, after a hold or for the first time.
 
+        `measured_at` is when the joints were measured, s; None for now: a joint that was measured while it still braked
+        is compared with where it was told to be then.
         The motion continues from the commanded position if the joints were measured near it (see `agrees`); otherwise
         it starts at the measured position: a setpoint may jump towards the arm, never away from it. Joints that are not
         smooth always start at their commanded position. Raises KeyError for a joint that has neither a commanded nor a
         measured position.
         """
         self.found_following()
-        if not self._told.known or not self.agrees(measured, now, was_free):
+        if not self._told.known or not self.agrees(measured, now if measured_at is None else measured_at, was_free):
             self.start_at(now, measured)
 
     def start_at(self, now: float, here: Mapping[str, float]) -> None:

@@ -100,15 +100,22 @@ class PlannedMotion:
         row = min(len(chunk) - 1, max(0, round((now - t_obs) * self._fps)))
         self._timeline.add(self._action.on_nearest_turn(chunk, row, here), t_obs, now + self._lead_s)
 
-    def begin(self, now: float, measured: Mapping[str, float], was_free: bool = False) -> None:
+    def begin(
+        self,
+        now: float,
+        measured: Mapping[str, float],
+        was_free: bool = False,
+        measured_at: float | None = None,
+    ) -> None:
         """Let every controller's next motion start from where it is to start; see `Commander.begin`.
 
         Where a controller says where it wants its joints, that counts more than where they are measured.
         """
         self._forgets_at_rest = False
         for name, commander in self._commander_of.items():
-            self.overlap.begins(name)
-            commander.begin(now, {**measured, **self.overlap.place(name, now)}, was_free)
+            self.overlap.begins(name, now)
+            wanted = self.overlap.place(name, now)
+            commander.begin(now, {**measured, **wanted}, was_free, None if wanted else measured_at)
 
     def follow(self, now: float, until: float, here: Mapping[str, Measured]) -> None:
         """Tell the plan to every controller, nothing that would still move after `until`."""
@@ -127,6 +134,12 @@ class PlannedMotion:
         commander = self._commander_of[name]
         overlap = self.overlap.allows(name, commander, now, here).overlap
         commander.follow(timeline, now, until, overlap)
+
+    @property
+    def rests_from(self) -> float:
+        """When all controllers that were told something have come to rest; minus infinity if none was."""
+        motions = [commander.motion for commander in self.commanders]
+        return max((motion.rests_from for motion in motions if motion is not None), default=-math.inf)
 
     def tick(self, now: float) -> None:
         """Give the controllers that stream their targets for now."""
@@ -208,18 +221,13 @@ class PlannedMotion:
         """
         self.clear()
         self._forgets_at_rest = True
-        rests_from = max(now, self._rests_from)
+        rests_from = max(now, self.rests_from)
         self._forget_if_at_rest(now)
         return rests_from
 
     def _forget_if_at_rest(self, now: float) -> None:
-        if self._forgets_at_rest and now >= self._rests_from and not self.unfinished:
+        if self._forgets_at_rest and now >= self.rests_from and not self.unfinished:
             self.forget()
-
-    @property
-    def _rests_from(self) -> float:
-        motions = [commander.motion for commander in self.commanders]
-        return max((motion.rests_from for motion in motions if motion is not None), default=-math.inf)
 
     def forget_told(self, controller: str) -> None:
         """Forget what one controller was told; the plan and the other controllers go on."""

@@ -108,13 +108,10 @@ class Transitions:
                 self._measured[name] = Measured(float(position), time)
                 self.overlap.measured(name, float(position), time)
 
-    def forget(self, not_before: float = -math.inf) -> None:
-        """Forget plan, inputs, commanded motion, and all running inferences. The state stays.
-
-        An observation taken at `not_before` or earlier does not begin a motion, even if it arrives later.
-        """
+    def forget(self) -> None:
+        """Forget plan, inputs, commanded motion, and all running inferences. The state stays."""
         self._motion.forget()
-        self._forget_inputs(not_before)
+        self._forget_inputs(-math.inf)
 
     def reset(self, now: float) -> None:
         """Forget plan, inputs and all running inferences, and the commanded motion once it is at rest. The state stays.
@@ -167,7 +164,9 @@ class Transitions:
         return False
 
     def _begin(self, now: float) -> None:
-        self._motion.begin(now, self.measured(now), self._free)
+        places = self._fresh_places(now).values() if self._closed_loop else ()
+        measured_at = min((each.time for each in places), default=None)
+        self._motion.begin(now, self.measured(now), self._free, measured_at)
         self._free, self._held_since, self._has_moved = False, None, True
         self.following.restart()
 
