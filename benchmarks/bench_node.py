@@ -142,7 +142,6 @@ def play_node(cameras: int, samples: int) -> None:
 
     from act_inference_ros.inference import client
     from act_inference_ros.ros.policy import policy_node
-    from act_inference_ros.ros.policy.node import PolicyNode
     from act_inference_ros.spec import ImageSpec, PolicySpec
 
     watch = Stopwatch(samples, on_done=lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -158,7 +157,7 @@ def play_node(cameras: int, samples: int) -> None:
         watch.inference_s = time.perf_counter() - began
         return chunk
 
-    class TimedNode(PolicyNode):
+    class TimedNode(policy_node.PolicyNode):
         def create_subscription(self, kind: Any, topic: str, callback: Any, *rest: Any, **options: Any) -> Any:
             def timed(message: Any, info: Any) -> None:
                 watch.arrived(message, info["received_timestamp"])
@@ -174,7 +173,7 @@ def play_node(cameras: int, samples: int) -> None:
             return publisher
 
     client.BACKENDS["local"] = lambda _options: InstantPolicy(spec, answer)  # type: ignore[index]
-    policy_node.PolicyNode = TimedNode  # type: ignore[attr-defined]  # `main` makes one of these
+    policy_node.PolicyNode = TimedNode  # type: ignore[misc]
     sys.exit(policy_node.main(node_arguments(node_parameters(cameras, len(JOINTS), fps=FPS))))
 
 

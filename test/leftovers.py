@@ -20,7 +20,7 @@ DEADLINE_S = 10.0
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _TRITONS = Path("/tmp")  # noqa: S108  # Triton's Python backend knows no other directory
-_FOR_EVER = (
+FOR_EVER = (
     "lttng-ust-wait-",  # ROS's tracing makes these once for each user of a machine, and never removes them
     # Fast DDS's ports below 7400 are those of all domains: one participant that was killed, and they stay.
     "fastdds_port70",
@@ -101,7 +101,7 @@ class Leftovers:
         memory = {
             f"{_SHARED_MEMORY}/{name}"
             for name in _entries(_SHARED_MEMORY) - self._before - self._foreign
-            if not name.startswith(_FOR_EVER) and not _stem(name) & self._foreign
+            if not name.startswith(FOR_EVER) and not _stem(name) & self._foreign
         }
         temporary = {str(path) for path in self._directory.iterdir() if not path.name.startswith(_CACHES)}
         # Without a Triton of another run: with one, nobody knows whose these are.

@@ -12,7 +12,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_srvs.srv import Trigger
 
-from act_inference_ros.ros.policy.node import PolicyNode
+from act_inference_ros.ros.policy.policy_node import PolicyNode
 from test.ros.policy_node_stand import Stand, robot_parameters, running_policy_node
 from test.ros.policy_stand_in import Behaviour
 from test.ros.ros_helpers import wait_until

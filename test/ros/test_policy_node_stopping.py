@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from act_inference_ros.program import shared_memory
+from test.leftovers import FOR_EVER
 from test.ros.policy_node_stand import Stand, running_policy_node
 from test.ros.policy_stand_in import Behaviour, Options
 from test.ros.robot_stand_in import ends_at, is_hold, seconds, told_at
@@ -148,8 +149,9 @@ def test_a_signal_while_the_policy_is_being_loaded_leaves_nothing_in_shared_memo
 
 
 def own_shared_memory(stand: Stand) -> set[str]:
-    """Names in /dev/shm that the node uses and this process does not."""
-    return shared_memory.in_use_by(stand.node._process.pid) - shared_memory.in_use_by(os.getpid())
+    """Names in /dev/shm that the node uses, but neither this process nor participants of other programs."""
+    used = shared_memory.in_use_by(stand.node._process.pid) - shared_memory.in_use_by(os.getpid())
+    return {name for name in used if not name.startswith(FOR_EVER)}
 
 
 def at_rest(hold: Any) -> float:

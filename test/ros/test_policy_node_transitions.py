@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
 
-from act_inference_ros.ros.policy.node import PolicyNode
+from act_inference_ros.ros.policy.policy_node import PolicyNode
 from act_inference_ros.ros.policy.status import NOT_ACTIVE, status_message
 from test.ros.ros_helpers import Participant
 
