@@ -63,9 +63,9 @@ def why_nothing_applies(path: str | PathLike[str], node: str) -> str | None:
     keys = [names for names, _ in _sections(content)] if isinstance(content, dict) else []
     if not keys or any(_matches(names, tuple(node.strip("/").split("/"))) for names in keys):
         return None
-    others = ", ".join("/".join(("", *names) if names[0].startswith("*") else names) for names in keys)
+    others = ", ".join(_shown_key(names) for names in keys)
     return (
-        f"parameter file {path} has nothing for this node, {node}, only for {others}; "
+        f"parameter file {path} has nothing for this node, {node}, only for {_one_line(others)}; "
         f"write `/**/{node.rpartition('/')[2]}:` there, or start the node under that name"
     )
 
@@ -140,6 +140,13 @@ def _sections(
             yield names, value
         else:
             yield from _sections(value, (*names, *str(key).strip("/").split("/")))
+
+
+def _shown_key(names: tuple[str, ...]) -> str:
+    """Return the key of a section as the file has it."""
+    if not names:
+        return f"no node, because {PARAMETERS_KEY} stands below no name"
+    return "/".join(("", *names) if names[0].startswith("*") else names)
 
 
 def _is_ours(names: tuple[str, ...]) -> bool:
