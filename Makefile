@@ -3,6 +3,7 @@
 # make test    colcon build, colcon test, test results; fails when a test fails
 # make lint    ruff, mypy, import-linter
 # make matrix  every fault on real nodes, judged from the topics; the table in docs/reliability.md
+# make fuzz    hostile files and messages for every reader; what breaks a bound is written into .fuzz
 # make bench   benchmarks; JSON in benchmarks/results
 # make docs    the documentation as a site, in site/; fails when a link leads nowhere
 # make build   colcon build alone, into build and install
@@ -16,6 +17,7 @@ FILM_ARGS ?= --episodes 1 2
 TEST_ARGS ?=
 BENCH_ARGS ?=
 MATRIX_ARGS ?=
+FUZZ_ARGS ?=
 
 SHELL := /bin/bash
 # The wheels do not set AMENT_PREFIX_PATH; without it colcon's environment hides the message packages.
@@ -23,11 +25,11 @@ ACTIVATE = source .venv/bin/activate && export AMENT_PREFIX_PATH=$${AMENT_PREFIX
 COLCON_TEST = colcon test --event-handlers console_direct+ --return-code-on-test-failure \
   --packages-select act_inference_ros --base-paths . --pytest-args -p no:cacheprovider $(TEST_ARGS)
 
-.PHONY: demo film test lint matrix bench docs build clean
+.PHONY: demo film test lint matrix fuzz bench docs build clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \?//p' Makefile | head -10
+	@sed -n '/^#/!q; s/^# \?//p' Makefile
 
 demo:
 	@bash deploy/setup_environment.sh $(if $(filter triton,$(MODE)),triton,run)
@@ -54,6 +56,10 @@ matrix:
 	@bash deploy/setup_environment.sh dev
 	@$(ACTIVATE) && python -m test.witness.matrix --write $(MATRIX_ARGS)
 
+fuzz:
+	@bash deploy/setup_environment.sh dev
+	@$(ACTIVATE) && python -m test.fuzz $(FUZZ_ARGS)
+
 bench:
 	@bash deploy/setup_environment.sh dev
 	@$(ACTIVATE) && python -m benchmarks $(BENCH_ARGS)
@@ -64,4 +70,4 @@ docs:
 	  && NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict && echo "the site is in site/: open site/index.html"
 
 clean:
-	rm -rf build install log .demo .site_pages site benchmarks/results
+	rm -rf build install log .demo .fuzz .site_pages site benchmarks/results

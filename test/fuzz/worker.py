@@ -166,8 +166,8 @@ def _guided(args: argparse.Namespace) -> None:
         if run.one(data):
             os._exit(0)
 
-    options = [*_OF_LIBFUZZER, f"-max_len={LONGEST_INPUT}", f"-seed={args.seed % 2**31}"]
-    atheris.Setup([sys.argv[0], *options, str(seeds)], one, custom_mutator=mutate)
+    options = [f"-max_len={LONGEST_INPUT}", f"-seed={args.seed % 2**31}", f"-artifact_prefix={args.directory}/"]
+    atheris.Setup([sys.argv[0], *_OF_LIBFUZZER, *options, str(seeds)], one, custom_mutator=mutate)
     atheris.Fuzz()
 
 

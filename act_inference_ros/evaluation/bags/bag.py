@@ -159,6 +159,8 @@ class Bag:
                     packing.unpack_file(file, None)
             reader = self._rosbag2.Reader(self.path)
             reader.open()
+        except MissingDependencyError:
+            raise
         except Exception as error:  # the parser of a damaged file may raise anything
             if _OTHER_FORMAT in str(error):
                 self.problems.append(f"not a bag of ROS 2's own format, cdr: {_text(error)}")
@@ -180,7 +182,7 @@ class Bag:
         for storage in storages_of(reader):
             packing.check_chunks(getattr(storage, "chunks", ()))
         metadata = getattr(reader.storage, "metadata", None)
-        if getattr(metadata, "compression_mode", None) == "message":
+        if metadata is not None and getattr(metadata, "compression_mode", None) == "message":
             self._packed_messages = True  # rosbags would unpack them without a limit
             reader.storage.metadata = metadata._replace(compression_mode=None)
         if reader.message_count:
