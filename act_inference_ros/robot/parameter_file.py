@@ -12,13 +12,13 @@ from typing import Any
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.robot.plain_yaml import NotPlain, check_plain
+from act_inference_ros.robot.plain_yaml import NotPlain, read_plain
 from act_inference_ros.robot.topic_names import DEFAULT_NODE
 
 NODE_NAME = "policy_node"
 PARAMETERS_KEY = "ros__parameters"
 MOST_BYTES = 2**16
-"""Largest parameter file. That of a robot with two arms has about six kilobytes; PyYAML takes 10 us for a byte."""
+"""Largest parameter file. That of a robot with two arms has about six kilobytes."""
 _LONGEST_TEXT = 500
 _OF_RCLPY = ("use_sim_time", "qos_overrides.", "start_type_description_service")
 _SCIENTIFIC = re.compile(r"[-+]?\d+(?:_\d+)*(?:\.\d*)?[eE][-+]?\d+")
@@ -113,8 +113,7 @@ def _load(path: Path) -> Any:
     if len(content) > MOST_BYTES:
         raise ConfigurationError(f"parameter file {path}: expected at most {MOST_BYTES} bytes, got more")
     try:
-        check_plain(text)  # ROS refuses aliases, too
-        return yaml.safe_load(text)
+        return read_plain(text)  # ROS refuses aliases, too
     except NotPlain as error:
         raise ConfigurationError(f"parameter file {path}: {_one_line(error)}") from error
     except yaml.YAMLError as error:

@@ -35,6 +35,10 @@ from act_inference_ros.joints import DEFAULT_MAX_ACCELERATION, DEFAULT_MAX_VELOC
 Value: TypeAlias = bool | int | float | str | list[str] | list[float]
 
 INFINITY = float("inf")
+MOST_ENTRIES = 512
+"""Most entries of a list. A humanoid with two hands has about a hundred joints."""
+MOST_PROBLEMS, LONGEST_PROBLEM = 50, 1000
+"""Most problems that one message shows, and most characters of each."""
 UNSET = float("nan")
 """Default of a number that is taken from another source if the user gives none; a file spells it `.nan`."""
 
@@ -62,9 +66,11 @@ class Parameter:
     def converted(self, value: Any) -> Value:
         """Return `value` in the parameter's type (an integer is accepted for a float), or raise ConfigurationError."""
         if isinstance(self.default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            value = _double(value)
         if isinstance(self.default, list) and isinstance(value, (list, tuple)):
-            value = [float(v) if self.numbers and type(v) in (int, float) else v for v in value]
+            if len(value) > MOST_ENTRIES:
+                raise ConfigurationError(f"{self.name}: expected at most {MOST_ENTRIES} entries, got {len(value)}")
+            value = [_double(v) if self.numbers and type(v) in (int, float) else v for v in value]
         wanted_type = float if self.numbers else str
         if type(value) is not type(self.default) or (
             isinstance(value, list) and not all(type(v) is wanted_type for v in value)
@@ -363,9 +369,26 @@ def raise_problems(what: str, problems: Iterable[str]) -> None:
     """Raise one ConfigurationError that lists the problems, if there are any."""
     found = list(dict.fromkeys(problems))
     if len(found) == 1:
-        raise ConfigurationError(f"{what}: {found[0]}")
+        raise ConfigurationError(f"{what}: {_shortened(found[0])}")
     if found:
-        raise ConfigurationError(f"{what}: {len(found)} problems" + "".join(f"\n  - {problem}" for problem in found))
+        shown = [_shortened(problem) for problem in found[:MOST_PROBLEMS]]
+        more = [f"and {len(found) - MOST_PROBLEMS} more"] if len(found) > MOST_PROBLEMS else []
+        listed = "".join(f"\n  - {problem}" for problem in [*shown, *more])
+        raise ConfigurationError(f"{what}: {len(found)} problems{listed}")
+
+
+def _shortened(problem: str) -> str:
+    if len(problem) <= LONGEST_PROBLEM:
+        return problem
+    return f"{problem[:LONGEST_PROBLEM]} ... ({len(problem)} characters)"
+
+
+def _double(number: float) -> float:
+    """The number as a float, infinite beyond its range, as ROS reads it."""
+    try:
+        return float(number)
+    except OverflowError:
+        return INFINITY if number > 0 else -INFINITY
 
 
 def _to_fill_in(given: Mapping[str, Any], concrete: Mapping[str, Parameter]) -> list[str]:
@@ -383,7 +406,8 @@ def _to_fill_in(given: Mapping[str, Any], concrete: Mapping[str, Parameter]) -> 
 def _names(given: Mapping[str, Any], lists: tuple[str, ...]) -> list[str]:
     named = [(name, thing) for name in lists if isinstance(given.get(name), (list, tuple)) for thing in given[name]]
     words = [(name, thing) for name, thing in named if isinstance(thing, str)]
-    return list(dict.fromkeys(joint_and_field(thing)[0] if name == "state.joints" else thing for name, thing in words))
+    things = [joint_and_field(thing)[0] if name == "state.joints" else thing for name, thing in words]
+    return list(dict.fromkeys(things))[: 2 * MOST_ENTRIES]
 
 
 def _unknown(given: Iterable[str], concrete: Mapping[str, Parameter], values: Mapping[str, Any]) -> list[str]:
@@ -401,7 +425,7 @@ def _unknown(given: Iterable[str], concrete: Mapping[str, Parameter], values: Ma
         if prefix and not any(known.startswith(prefix.split("<")[0] + thing + ".") for known in concrete):
             unlisted.setdefault((prefix, thing), []).append(name)
             continue
-        near = difflib.get_close_matches(name, concrete, n=1, cutoff=0.7)
+        near = difflib.get_close_matches(name, concrete, n=1, cutoff=0.7) if len(problems) < MOST_PROBLEMS else []
         problems.append(f"{name}: no such parameter" + (f"; did you mean {near[0]}?" if near else ""))
     for (prefix, thing), names in unlisted.items():
         if any(not isinstance(values.get(name, []), (list, tuple)) for name in _NAMED_BY[prefix]):
