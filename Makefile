@@ -4,6 +4,7 @@
 # make lint    ruff, mypy, import-linter
 # make matrix  every fault on real nodes, judged from the topics; the table in docs/reliability.md
 # make chaos   faults at random on real nodes, two at once: make chaos DURATION=600 SEED=1
+# make fuzz    hostile files and messages for every reader; what breaks a bound is written into .fuzz
 # make bench   benchmarks; JSON in benchmarks/results
 # make soak    does anything grow in an hour at full rate? MINUTES=60; JSON in benchmarks/results; outside CI
 # make docs    the documentation as a site, in site/; fails when a link leads nowhere
@@ -23,6 +24,7 @@ SEED ?= 1
 CHAOS_ARGS ?=
 MINUTES ?= 60
 SOAK_ARGS ?=
+FUZZ_ARGS ?=
 
 SHELL := /bin/bash
 # The wheels do not set AMENT_PREFIX_PATH; without it colcon's environment hides the message packages.
@@ -30,7 +32,7 @@ ACTIVATE = source .venv/bin/activate && export AMENT_PREFIX_PATH=$${AMENT_PREFIX
 COLCON_TEST = colcon test --event-handlers console_direct+ --return-code-on-test-failure \
   --packages-select act_inference_ros --base-paths . --pytest-args -p no:cacheprovider $(TEST_ARGS)
 
-.PHONY: demo film test lint matrix chaos bench soak docs build clean
+.PHONY: demo film test lint matrix chaos fuzz bench soak docs build clean
 .DEFAULT_GOAL := help
 
 help:
@@ -65,6 +67,10 @@ chaos:
 	@bash deploy/setup_environment.sh dev
 	@$(ACTIVATE) && exec python -m test.witness.chaos_run --duration $(DURATION) --seed $(SEED) $(CHAOS_ARGS)
 
+fuzz:
+	@bash deploy/setup_environment.sh dev
+	@$(ACTIVATE) && python -m test.fuzz $(FUZZ_ARGS)
+
 bench:
 	@bash deploy/setup_environment.sh dev
 	@$(ACTIVATE) && python -m benchmarks $(BENCH_ARGS)
@@ -79,4 +85,4 @@ docs:
 	  && NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict && echo "the site is in site/: open site/index.html"
 
 clean:
-	rm -rf build install log .demo .chaos .site_pages site benchmarks/results
+	rm -rf build install log .demo .chaos .fuzz .site_pages site benchmarks/results

@@ -35,6 +35,7 @@ setup(
     install_requires=["setuptools", "numpy", "defusedxml"],
     extras_require={
         "test": ["pytest", "hypothesis"],  # the name by which colcon finds out that pytest runs the tests
+        "fuzz": ["atheris"],  # python -m test.fuzz works without it, but then nothing guides it
         "local": ["torch>=2.1", "safetensors>=0.4"],
         "onnxruntime": ["onnxruntime>=1.17"],  # of an exported repository; onnxruntime-gpu or -openvino will do, too
         "hub": ["huggingface_hub"],

@@ -6,6 +6,7 @@ datasets/v30/convert_dataset_v21_to_v30.py.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -21,12 +22,15 @@ from act_inference_ros.evaluation.datasets.description import INFO, is_dataset
 from act_inference_ros.evaluation.datasets.features import vector_names
 from act_inference_ros.policy import bounds
 from act_inference_ros.policy.json_files import read_json
+from act_inference_ros.policy.refusals import shown
 
 STATS, EPISODES_STATS = "meta/stats.json", "meta/episodes_stats.jsonl"
 TRAIN_CONFIG = "train_config.json"
 MOST_EPISODES = 50
 """Most episodes whose first frame is read; later episodes begin alike."""
 MOST_LINES = 100_000
+MOST_FPS = 1000.0
+"""Largest rate, as for the node's parameter `fps`."""
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
 
@@ -38,15 +42,24 @@ def find_dataset(checkpoint: Path) -> tuple[Path | None, str]:
     settings = read_json(file).get("dataset")
     settings = settings if isinstance(settings, dict) else {}
     root, repository = settings.get("root"), settings.get("repo_id")
-    places = [Path(root).expanduser()] if isinstance(root, str) and root else []
+    places = [_home_resolved(root)] if isinstance(root, str) and root else []
     if isinstance(repository, str) and _REPOSITORY.fullmatch(repository) and ".." not in repository:
         cache = os.environ.get("HF_LEROBOT_HOME") or "~/.cache/huggingface/lerobot"
         places.append(Path(cache).expanduser() / repository)
     for place in places:
-        if is_dataset(place):
-            return place, ""
+        with contextlib.suppress(OSError):  # a name that no file can have
+            if is_dataset(place):
+                return place, ""
     named = " or ".join(str(place) for place in places) or repository or "none"
-    return None, f"{TRAIN_CONFIG} names {named}, which is not on this machine"
+    return None, f"{TRAIN_CONFIG} names {shown(named)}, which is not on this machine"
+
+
+def _home_resolved(path: str) -> Path:
+    """The path with the user's directory for `~`; as it is, if there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def read_dataset_facts(directory: Path, state_dim: int | None) -> DataSetFacts:
@@ -75,9 +88,16 @@ def read_dataset_facts(directory: Path, state_dim: int | None) -> DataSetFacts:
         without = "" if starts else "its episodes could not be found in data/"
     except ModuleNotFoundError:
         without = "reading its episodes needs pyarrow: pip install pyarrow"
-    except (OSError, ValueError, LookupError, NotImplementedError) as error:  # pyarrow's errors are of these kinds
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        NotImplementedError,
+    ) as error:  # pyarrow's, too
         without = f"its episodes cannot be read: {' '.join(str(error).split())[:200]}"
-    number = float(fps) if isinstance(fps, (int, float)) and not isinstance(fps, bool) and fps > 0 else None
+    number = float(fps) if isinstance(fps, (int, float)) and not isinstance(fps, bool) and 0 < fps <= MOST_FPS else None
     return DataSetFacts(directory.resolve().name, number, joints, ranges, starts, without)
 
 

@@ -9,7 +9,10 @@ from typing import Any
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.joints import POSITION, joint_and_field
-from act_inference_ros.robot.parameters import PARAMETERS, UNKNOWN, Parameter, Value
+from act_inference_ros.robot.parameters import MOST_ENTRIES, PARAMETERS, UNKNOWN, Parameter, Value
+
+MOST_PROBLEMS, LONGEST_PROBLEM = 50, 1000
+"""Most problems that one message shows, and most characters of each."""
 
 # Which list parameter names the things that a template stands for. Joints come from two lists; in one of them a joint
 # may be followed by a field, as in `lift/velocity`.
@@ -81,9 +84,18 @@ def raise_problems(what: str, problems: Iterable[str]) -> None:
     """Raise one ConfigurationError that lists the problems, if there are any."""
     found = list(dict.fromkeys(problems))
     if len(found) == 1:
-        raise ConfigurationError(f"{what}: {found[0]}")
+        raise ConfigurationError(f"{what}: {_shortened(found[0])}")
     if found:
-        raise ConfigurationError(f"{what}: {len(found)} problems" + "".join(f"\n  - {problem}" for problem in found))
+        shown = [_shortened(problem) for problem in found[:MOST_PROBLEMS]]
+        more = [f"and {len(found) - MOST_PROBLEMS} more"] if len(found) > MOST_PROBLEMS else []
+        listed = "".join(f"\n  - {problem}" for problem in [*shown, *more])
+        raise ConfigurationError(f"{what}: {len(found)} problems{listed}")
+
+
+def _shortened(problem: str) -> str:
+    if len(problem) <= LONGEST_PROBLEM:
+        return problem
+    return f"{problem[:LONGEST_PROBLEM]} ... ({len(problem)} characters)"
 
 
 def _to_fill_in(given: Mapping[str, Any], concrete: Mapping[str, Parameter]) -> list[str]:
@@ -101,7 +113,8 @@ def _to_fill_in(given: Mapping[str, Any], concrete: Mapping[str, Parameter]) -> 
 def _names(given: Mapping[str, Any], lists: tuple[str, ...]) -> list[str]:
     named = [(name, thing) for name in lists if isinstance(given.get(name), (list, tuple)) for thing in given[name]]
     words = [(name, thing) for name, thing in named if isinstance(thing, str)]
-    return list(dict.fromkeys(joint_and_field(thing)[0] if name == "state.joints" else thing for name, thing in words))
+    things = [joint_and_field(thing)[0] if name == "state.joints" else thing for name, thing in words]
+    return list(dict.fromkeys(things))[: 2 * MOST_ENTRIES]
 
 
 def _unknown(given: Iterable[str], concrete: Mapping[str, Parameter], values: Mapping[str, Any]) -> list[str]:
@@ -111,7 +124,7 @@ def _unknown(given: Iterable[str], concrete: Mapping[str, Parameter], values: Ma
     """
     listed = {kind: _names(values, lists) for kind, lists in _NAMED_BY.items()}
     unlisted: dict[tuple[str, str], list[str]] = {}
-    problems = []
+    problems: list[str] = []
     for name in given:
         if name in concrete:
             continue
@@ -119,7 +132,7 @@ def _unknown(given: Iterable[str], concrete: Mapping[str, Parameter], values: Ma
         if prefix and not any(known.startswith(prefix.split("<")[0] + thing + ".") for known in concrete):
             unlisted.setdefault((prefix, thing), []).append(name)
             continue
-        near = difflib.get_close_matches(name, concrete, n=1, cutoff=0.7)
+        near = difflib.get_close_matches(name, concrete, n=1, cutoff=0.7) if len(problems) < MOST_PROBLEMS else []
         problems.append(f"{name}: no such parameter" + (f"; did you mean {near[0]}?" if near else ""))
     for (prefix, thing), names in unlisted.items():
         if any(not isinstance(values.get(name, []), (list, tuple)) for name in _NAMED_BY[prefix]):

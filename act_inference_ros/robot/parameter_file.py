@@ -12,12 +12,12 @@ from typing import Any
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.robot.plain_yaml import NotPlain, check_plain
+from act_inference_ros.robot.plain_yaml import NotPlain, read_plain
 from act_inference_ros.robot.topic_names import DEFAULT_NODE, NODE_NAME
 
 PARAMETERS_KEY = "ros__parameters"
 MOST_BYTES = 2**16
-"""Largest parameter file. That of a robot with two arms has about six kilobytes; PyYAML takes 10 us for a byte."""
+"""Largest parameter file. That of a robot with two arms has about six kilobytes."""
 _LONGEST_TEXT = 500
 _OF_RCLPY = ("use_sim_time", "qos_overrides.", "start_type_description_service")
 _SCIENTIFIC = re.compile(r"[-+]?\d+(?:_\d+)*(?:\.\d*)?[eE][-+]?\d+")
@@ -62,9 +62,9 @@ def why_nothing_applies(path: str | PathLike[str], node: str) -> str | None:
     keys = [names for names, _ in _sections(content)] if isinstance(content, dict) else []
     if not keys or any(_matches(names, tuple(node.strip("/").split("/"))) for names in keys):
         return None
-    others = ", ".join("/".join(("", *names) if names[0].startswith("*") else names) for names in keys)
+    others = ", ".join(_shown_key(names) for names in keys)
     return (
-        f"parameter file {path} has nothing for this node, {node}, only for {others}; "
+        f"parameter file {path} has nothing for this node, {node}, only for {_one_line(others)}; "
         f"write `/**/{node.rpartition('/')[2]}:` there, or start the node under that name"
     )
 
@@ -112,8 +112,7 @@ def _load(path: Path) -> Any:
     if len(content) > MOST_BYTES:
         raise ConfigurationError(f"parameter file {path}: expected at most {MOST_BYTES} bytes, got more")
     try:
-        check_plain(text)  # ROS refuses aliases, too
-        return yaml.safe_load(text)
+        return read_plain(text)  # ROS refuses aliases, too
     except NotPlain as error:
         raise ConfigurationError(f"parameter file {path}: {_one_line(error)}") from error
     except yaml.YAMLError as error:
@@ -139,6 +138,13 @@ def _sections(
             yield names, value
         else:
             yield from _sections(value, (*names, *str(key).strip("/").split("/")))
+
+
+def _shown_key(names: tuple[str, ...]) -> str:
+    """Return the key of a section as the file has it."""
+    if not names:
+        return f"no node, because {PARAMETERS_KEY} stands below no name"
+    return "/".join(("", *names) if names[0].startswith("*") else names)
 
 
 def _is_ours(names: tuple[str, ...]) -> bool:

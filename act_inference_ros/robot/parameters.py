@@ -33,11 +33,21 @@ from act_inference_ros.joints import DEFAULT_MAX_ACCELERATION, DEFAULT_MAX_VELOC
 Value: TypeAlias = bool | int | float | str | list[str] | list[float]
 
 INFINITY = float("inf")
+MOST_ENTRIES = 512
+"""Most entries of a list. A humanoid with two hands has about a hundred joints."""
 UNSET = float("nan")
 """Default of a number that is taken from another source if the user gives none; a file spells it `.nan`."""
 
 UNKNOWN = "???"
 """Marks what a person must fill in, in a drafted file; alone or before a name: `???`, `???left.j0`."""
+
+
+def _double(number: float) -> float:
+    """The number as a float, infinite beyond its range, as ROS reads it."""
+    try:
+        return float(number)
+    except OverflowError:
+        return INFINITY if number > 0 else -INFINITY
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,11 @@ class Parameter:
     def converted(self, value: Any) -> Value:
         """Return `value` in the parameter's type (an integer is accepted for a float), or raise ConfigurationError."""
         if isinstance(self.default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            value = _double(value)
         if isinstance(self.default, list) and isinstance(value, (list, tuple)):
-            value = [float(v) if self.numbers and type(v) in (int, float) else v for v in value]
+            if len(value) > MOST_ENTRIES:
+                raise ConfigurationError(f"{self.name}: expected at most {MOST_ENTRIES} entries, got {len(value)}")
+            value = [_double(v) if self.numbers and type(v) in (int, float) else v for v in value]
         wanted_type = float if self.numbers else str
         if type(value) is not type(self.default) or (
             isinstance(value, list) and not all(type(v) is wanted_type for v in value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import TypeVar, cast
@@ -260,5 +261,5 @@ def coverage_problems(action_joints: list[str], controllers: tuple[Controller, .
 
 def duplicates(name: str, values: list[str]) -> list[str]:
     """Return one problem that names the repeated values of the list called `name`; empty if there are none."""
-    twice = sorted({value for value in values if values.count(value) > 1})
+    twice = sorted(value for value, count in Counter(values).items() if count > 1)
     return [f"{name}: {', '.join(twice)} named more than once"] if twice else []

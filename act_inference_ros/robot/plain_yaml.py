@@ -15,18 +15,38 @@ class NotPlain(ValueError):
     """The message says where and what was expected."""
 
 
+def read_plain(text: str) -> Any:
+    """Return what the one document of a text says, as PyYAML's safe_load does. Raises as `check_plain`.
+
+    A value whose tag says what it is not, such as a date of month 99, may raise other errors of PyYAML's.
+    """
+    check_plain(text)
+    loader = _safe_loader()(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
 def check_plain(text: str, aliases: bool = False) -> None:
     """Raise NotPlain for a text that is nested too deeply, or in which one thing stands for many.
 
     `aliases`: whether there may be aliases at all; never in what has an anchor, where they multiply, or are endless.
     Raises PyYAML's YAMLError for a text that is no YAML, and MissingDependencyError without PyYAML.
     """
+    loader = _safe_loader()
+    import yaml
+
+    _check_events(yaml.parse(text, Loader=loader), aliases)
+
+
+def _safe_loader() -> Any:
+    """PyYAML's loader that makes plain values only: that of libyaml, which is ten times faster, if there is one."""
     try:
         import yaml
     except ModuleNotFoundError as error:
         raise MissingDependencyError("reading YAML needs PyYAML: pip install pyyaml") from error
-    # libyaml, which ROS uses, is ten times faster; but not each PyYAML has it.
-    _check_events(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), aliases)
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _check_events(events: Iterable[Any], aliases: bool) -> None:

@@ -29,7 +29,7 @@ _POOL = 2000
 """Mutated inputs that are mutated again, where coverage does not choose them."""
 _OPEN_FILES = 256
 _OF_LIBFUZZER = (
-    *(f"-{limit}=0" for limit in ("timeout", "rss_limit_mb", "malloc_limit_mb")),  # ours are in watch.py
+    "-timeout=1000000", "-rss_limit_mb=0", "-malloc_limit_mb=0",  # the limits are in watch.py
     *(f"-handle_{name}=0" for name in ("segv", "abrt", "bus", "fpe", "ill")),  # the process shall end
     "-len_control=0", "-verbosity=0", "-print_final_stats=0",
 )  # fmt: skip
@@ -166,8 +166,8 @@ def _guided(args: argparse.Namespace) -> None:
         if run.one(data):
             os._exit(0)
 
-    options = [*_OF_LIBFUZZER, f"-max_len={LONGEST_INPUT}", f"-seed={args.seed % 2**31}"]
-    atheris.Setup([sys.argv[0], *options, str(seeds)], one, custom_mutator=mutate)
+    options = [f"-max_len={LONGEST_INPUT}", f"-seed={args.seed % 2**31}", f"-artifact_prefix={args.directory}/"]
+    atheris.Setup([sys.argv[0], *_OF_LIBFUZZER, *options, str(seeds)], one, custom_mutator=mutate)
     atheris.Fuzz()
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError
-from act_inference_ros.evaluation.bags import salvage
-from act_inference_ros.evaluation.bags.connections import connections_on
+from act_inference_ros.evaluation.bags import packing, salvage
+from act_inference_ros.evaluation.bags.connections import connections_on, storages_of
 from act_inference_ros.evaluation.bags.salvage import RawMessage
 from act_inference_ros.robot.plain_yaml import check_plain
 
@@ -100,9 +100,11 @@ class Bag:
         self.counts: Counter[str] = Counter()
         self.start_s = self.end_s = 0.0
         self._rosbag2, typesys = _rosbags()
+        packing.bound_rosbags()
         self._types_from_msg = typesys.get_types_from_msg
         self._typestore = typesys.get_typestore(typesys.Stores.LATEST)
         self._reader: Any = None
+        self._packed_messages = False
         self._salvaged: salvage.Salvage | None = None
         self.undecodable: Counter[str] = Counter()
         self._open()
@@ -152,8 +154,13 @@ class Bag:
     def _open(self) -> None:
         try:
             _check_metadata(self.path)
+            for file in self._files():
+                if file.suffix == ".zstd":
+                    packing.unpack_file(file, None)
             reader = self._rosbag2.Reader(self.path)
             reader.open()
+        except MissingDependencyError:
+            raise
         except Exception as error:  # the parser of a damaged file may raise anything
             if _OTHER_FORMAT in str(error):
                 self.problems.append(f"not a bag of ROS 2's own format, cdr: {_text(error)}")
@@ -172,13 +179,21 @@ class Bag:
                 raise ValueError(f"expected names of topics and types, got {connection.topic!r}")
             self.types.setdefault(connection.topic, set()).add(connection.msgtype)
             self.counts[connection.topic] += connection.msgcount
+        for storage in storages_of(reader):
+            packing.check_chunks(getattr(storage, "chunks", ()))
+        metadata = getattr(reader.storage, "metadata", None)
+        if metadata is not None and getattr(metadata, "compression_mode", None) == "message":
+            self._packed_messages = True  # rosbags would unpack them without a limit
+            reader.storage.metadata = metadata._replace(compression_mode=None)
         if reader.message_count:
             self.start_s, self.end_s = reader.start_time * 1e-9, (reader.end_time - 1) * 1e-9
         self._reader = reader
 
+    def _files(self) -> list[Path]:
+        return [self.path] if self.path.is_file() else storage_files(self.path)
+
     def _salvage(self, problem: str) -> None:
-        files = [self.path] if self.path.is_file() else storage_files(self.path)
-        self._salvaged = salvage.Salvage(files)
+        self._salvaged = salvage.Salvage(self._files())
         self.types, self.counts = self._salvaged.types, self._salvaged.counts
         self.start_s, self.end_s = self._salvaged.start_ns * 1e-9, self._salvaged.end_ns * 1e-9
         rescued = sum(self.counts.values())
@@ -201,6 +216,7 @@ class Bag:
         while True:
             try:
                 connection, time_ns, data = next(messages)
+                data = packing.unpacked_zstd(data) if self._packed_messages else data
             except StopIteration:
                 self.problems += [
                     f"damaged: {count} of {self.counts[topic]} messages on {_text(topic)} cannot be read"

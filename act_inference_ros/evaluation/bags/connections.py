@@ -13,6 +13,11 @@ def connections_on(reader: Any, topics: Collection[str]) -> list[Any]:
     including the QoS. If the files differ (converted or older bags), it would find no message at all. So the
     connections of the files are included, too.
     """
-    storages = getattr(getattr(reader, "storage", None), "storages", ())
-    known = [*reader.connections, *(each for storage in storages for each in storage.connections)]
+    known = [*reader.connections, *(each for storage in storages_of(reader) for each in storage.connections)]
     return [connection for connection in known if connection.topic in topics]
+
+
+def storages_of(reader: Any) -> list[Any]:
+    """Return what reads the storage files of an open rosbags reader."""
+    storage = getattr(reader, "storage", None)
+    return list(getattr(storage, "storages", [storage]))

@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from io import SEEK_END, BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
+
+from act_inference_ros.evaluation.bags.packing import unpack_file, unpacked_lz4, unpacked_zstd, zstd
 
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0F
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_COPY_BYTES = 1 << 20
 
 
 class RawMessage(NamedTuple):
@@ -62,29 +63,18 @@ class Salvage:
         if file.suffix != ".zstd":
             return file
         plain = Path(self._unpacked.name, file.stem)
-        with contextlib.suppress(OSError, _zstd().ZstdError), plain.open("wb") as target, file.open("rb") as packed:
-            decompressor = _zstd().ZstdDecompressor()
-            while data := packed.read(_COPY_BYTES):
-                target.write(decompressor.decompress(data))  # zstd.open would withhold the last whole blocks
+        plain.touch()
+        with contextlib.suppress(OSError, ValueError, zstd().ZstdError):
+            unpack_file(file, plain)  # zstd.open would withhold the last whole blocks
         return plain
 
 
 def _unpacked(data: bytes) -> bytes:
     """Return a message unpacked; as it is, if that is not possible, for it may only look like a packed one."""
     try:
-        unpacked: bytes = _zstd().decompress(data)
-    except _zstd().ZstdError:
+        return unpacked_zstd(data)
+    except ValueError:
         return data
-    return unpacked
-
-
-def _zstd() -> Any:
-    """The zstd of the standard library, or the backport that rosbags brings."""
-    try:
-        from compression import zstd
-    except ModuleNotFoundError:
-        from backports import zstd
-    return zstd
 
 
 def _mcap_messages(file: Path) -> Iterator[RawMessage]:
@@ -93,9 +83,7 @@ def _mcap_messages(file: Path) -> Iterator[RawMessage]:
             return
         reader = _McapRecords()
         # The parser of a damaged record may raise anything.
-        with contextlib.suppress(
-            EOFError, ValueError, KeyError, OSError, struct.error, RuntimeError, _zstd().ZstdError
-        ):
+        with contextlib.suppress(EOFError, ValueError, KeyError, OSError, struct.error, RuntimeError):
             yield from reader.messages(stream, len(MCAP_MAGIC))
 
 
@@ -137,11 +125,9 @@ def _chunk(body: bytes) -> bytes:
     packing, place = _string(body, 28)
     packed = body[place + 8 :]
     if packing == "zstd":
-        packed = _zstd().decompress(packed)
+        packed = unpacked_zstd(packed)
     elif packing == "lz4":
-        from lz4.frame import decompress
-
-        packed = decompress(packed)
+        packed = unpacked_lz4(packed)
     if len(packed) != size or (checksum and zlib.crc32(packed) != checksum):
         raise ValueError("chunk does not check")
     return packed

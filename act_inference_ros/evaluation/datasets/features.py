@@ -16,6 +16,8 @@ INTERVENTION = "intervention"
 """Mark of a frame: true if a person commanded, false if a policy did; as in LeRobot 0.6.1's dagger.py (rollout)."""
 MOST_FEATURES = 1000
 MOST_DIMENSIONS = 8
+MOST_NUMBERS = 2**18
+"""Most numbers of all vectors together; each has a name."""
 _NUMBERS = ("float", "int", "uint", "bool")
 _CHANNELS = ("channel", "channels")
 
@@ -58,7 +60,14 @@ def read_features(path: Path, given: Any) -> Mapping[str, Feature]:
     """Check `features` of info.json, which is at `path`. Raises ConfigurationError."""
     if not isinstance(given, dict) or not 1 <= len(given) <= MOST_FEATURES:
         raise dataset_error(f"{path}: features", f"an object of 1 to {MOST_FEATURES} features", type(given).__name__)
-    return {key: _feature(path, key, value) for key, value in given.items()}
+    read: dict[str, Feature] = {}
+    numbers = 0
+    for key, value in given.items():
+        read[key] = _feature(path, key, value)
+        numbers += len(read[key].names)
+        if numbers > MOST_NUMBERS:
+            raise dataset_error(f"{path}: features", f"vectors of at most {MOST_NUMBERS} numbers together", "more")
+    return read
 
 
 def _feature(path: Path, key: str, given: Any) -> Feature:

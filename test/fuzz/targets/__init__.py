@@ -24,6 +24,7 @@ MODULES = {
     "dataset_info": "datasets",
     "dataset_table": "datasets",
     "dataset_video": "datasets",
+    "draft": "drafts",
     "results": "written_files",
 }
 """Target -> the module here that makes it."""

@@ -65,7 +65,7 @@ def bag_mcap(directory: Path) -> Target:
         b"\1" + whole.read_bytes(),
     ]
     seeds.append(b"\0" + _without_summary((plain / "plain.mcap").read_bytes()))
-    mutate = one_of(_mcap_mutation, _mcap_mutation, _mcap_mutation, bytes_mutation)
+    mutate = one_of(mcap_mutation, mcap_mutation, mcap_mutation, bytes_mutation)
     return _target("bag_mcap", (lone, whole), (lone, packed), seeds, (mutate, mutate))
 
 
@@ -145,7 +145,7 @@ def _without_summary(data: bytes) -> bytes:
     return _MAGIC + _packed([*records[: end + 1], (_FOOTER, bytes(20))]) + _MAGIC
 
 
-def _mcap_mutation(data: bytes, random: random.Random) -> bytes:
+def mcap_mutation(data: bytes, random: random.Random) -> bytes:
     """Something wrong in a record, also of a chunk; mostly without the summary, whose offsets are wrong then."""
     if not data.startswith(_MAGIC):
         return bytes_mutation(data, random)

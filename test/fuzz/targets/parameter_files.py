@@ -10,6 +10,7 @@ import yaml
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.robot.parameter_file import parameter_file_text, read_configuration, why_nothing_applies
+from act_inference_ros.robot.plain_yaml import check_plain
 from test.fuzz.mutation import bytes_mutation, json_mutation, one_of
 from test.fuzz.target import LONGEST_INPUT, Target
 
@@ -88,6 +89,7 @@ def _line_mutation(data: bytes, random: random.Random) -> bytes:
 def _structure_mutation(data: bytes, random: random.Random) -> bytes:
     """Another structure: as JSON, which is YAML, but for what JSON lacks."""
     try:
+        check_plain(data.decode())  # aliases would be written out
         text = json.dumps(yaml.safe_load(data), default=str)
     except Exception:  # hostile itself
         return bytes_mutation(data, random)
