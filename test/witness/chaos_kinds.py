@@ -137,7 +137,7 @@ def _of_server() -> Iterator[Kind]:
         Cell("network", STUCK, network(Weather(silent=True)), UNNOTICED_S, reasons=LATE_WORDS),
         Cell("network", GARBAGE, network(Weather(answers=garbage)), UNNOTICED_S, reasons=LATE_WORDS),
         Cell("network", WRONG, network(poor)),
-        Cell("network", SLOW, network(Weather(rate=20e3))),
+        Cell("network", SLOW, network(Weather(rate=100e3))),
         Cell("network", DELAYED, network(Weather(delay_s=0.3)), UNNOTICED_S, reasons=LATE_WORDS),
         Cell("network", INTERMITTENT, network(Weather(silent=True), Weather()), lasts_s=2.2),
     ):

@@ -37,6 +37,8 @@ from test.witness.stage import INTERFACES, Stage
 
 AFTER_S = 0.3
 POLL_S = 0.02
+LATEST = 100
+"""Events that are looked at to see whether the witness hears anything."""
 
 
 @dataclass
@@ -72,6 +74,8 @@ def play(on: Stage, episode: Episode, opened: float) -> Window:
     except AssertionError as error:
         window.failures.append(str(error))
     window.closed = time.time()
+    if not any(event.time > opened for event in on.witness.recording.events[-LATEST:]):
+        window.failures.append("the witness hears nothing any more")
     window.over = window.over or window.closed
     window.down = [(begin, end or window.closed) for begin, end in on.extra["down"]]
     time.sleep(CHUNK_BEHIND_S)
@@ -139,7 +143,7 @@ def run_segment(run: Run, segment: Segment, out: Path) -> None:
     on: Stage | None = None
     with tempfile.TemporaryDirectory() as directory:
         try:
-            with chaos_stage(Path(directory), segment.mode, segment.interface) as on:
+            with chaos_stage(Path(directory), segment.mode, segment.interface, segment.shared_memory) as on:
                 bring_to_motion(on)
                 time.sleep(1.0)
                 begin = opened = time.time()

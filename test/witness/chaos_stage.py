@@ -59,10 +59,11 @@ class TritonPythonModel:
 
 
 @contextlib.contextmanager
-def chaos_stage(directory: Path, mode: str, interface: str) -> Iterator[Stage]:
-    """A node that is commanded to begin, as a supervisor starts one: paused.
+def chaos_stage(directory: Path, mode: str, interface: str, shared_memory: str = "off") -> Iterator[Stage]:
+    """A node that is started as a supervisor does it: paused.
 
-    In triton mode `extra` has the `server` and the `network` to it. Skips (pytest) where there is no Triton.
+    In triton mode `extra` has the `server` and the `network` to it; `shared_memory` says how images go there. Skips
+    (pytest) where there is no Triton.
     """
     if mode == LOCAL:
         with stage(directory, interface, start_paused=True) as on:
@@ -73,6 +74,7 @@ def chaos_stage(directory: Path, mode: str, interface: str) -> Iterator[Stage]:
     explicit = ("--model-control-mode=explicit", "--load-model=*")
     with RunningTriton(repository, *explicit) as server, BadNetwork(server.wait_ready().address) as network:
         changes: dict[str, Any] = {"mode": "triton", "server": network.address, "request_timeout": REQUEST_TIMEOUT_S}
+        changes["shared_memory"] = shared_memory
         with stage(directory, interface, policy=directory, start_paused=True, **changes) as on:
             on.extra |= {"server": server, "network": network}
             yield on
