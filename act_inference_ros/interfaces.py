@@ -66,6 +66,7 @@ class Command(NamedTuple):
     `velocities` (n, joints), per s: nan for a point without velocity, None if no point has one. A trajectory has one or
     more points and ends at rest; a stream's command is one position for its stamp. Read back from a message, `stamp`
     is 0.0 where the message carries none. `max_effort`, N or Nm, is for grippers; None leaves it to the driver.
+    `publish_by`: published after this time, s, it would move the joints in a way that it was not made for.
     """
 
     stamp: float
@@ -73,6 +74,7 @@ class Command(NamedTuple):
     positions: Positions
     velocities: Positions | None = None
     max_effort: float | None = None
+    publish_by: float = math.inf
 
 
 class GoalResult(NamedTuple):

@@ -37,6 +37,11 @@ AGREEMENT_SHARE = 1.0 / 3.0
 AGREEMENT_IF_FREE = 0.02
 """This distance applies instead after somebody else may have moved the arm: the motion then starts where it is."""
 
+SOON_S = 0.02
+"""A command may always be published so long after it was made: a machine that is not busy needs some milliseconds."""
+COMMANDS_UNDER_WAY = 64
+"""So many commands may wait to be published; that are far more than a node's two threads can make before one does."""
+
 FEWEST_ROWS = 3
 """If the plan rests for less than this, it is also sampled between its steps."""
 SHORTEST_PLAN_S = 0.01
@@ -61,6 +66,8 @@ class Commander(ABC):
     """
 
     streams: bool
+    behind = False
+    """Whether a part of the motion has not reached the controller, so that plan or hold must be told again."""
     _lost: Array
 
     def __init__(
@@ -140,16 +147,24 @@ class Commander(ABC):
         far = np.array([apart.get(name, 0.0) for name in self.joint_names]) > near
         return not (far & self._smooth).any()
 
-    def begin(self, now: float, measured: Mapping[str, float], was_free: bool = False) -> None:
+    def begin(
+        self,
+        now: float,
+        measured: Mapping[str, float],
+        was_free: bool = False,
+        measured_at: float | None = None,
+    ) -> None:
         """Choose where the next motion starts, after a hold or for the first time.
 
+        `measured_at` is when the joints were measured, s; None for now: a joint that was measured while it still braked
+        is compared with where it was told to be then.
         The motion continues from the commanded position if the joints were measured near it (see `agrees`); otherwise
         it starts at the measured position: a setpoint may jump towards the arm, never away from it. Joints that are not
         smooth always start at their commanded position. Raises KeyError for a joint that has neither a commanded nor a
         measured position.
         """
         self.found_following()
-        if not self._told.known or not self.agrees(measured, now, was_free):
+        if not self._told.known or not self.agrees(measured, now if measured_at is None else measured_at, was_free):
             self.start_at(now, measured)
 
     def start_at(self, now: float, here: Mapping[str, float]) -> None:
@@ -272,6 +287,14 @@ class Commander(ABC):
         self._told.stay(now, position)
         rows = np.vstack([position] * (1 + len(HOLD_POINTS_S)))
         self._tell(Cubic(time, np.r_[0.0, HOLD_POINTS_S], rows, np.zeros_like(rows)), now, overlap=False)
+
+    @abstractmethod
+    def take_back(self, command: Command) -> bool:
+        """Note that `command` and all that were sent after it have never been published.
+
+        What was told is again what was published, and the commander is `behind`. Returns whether the controller is
+        under way, so that `follow` and `hold` go on from there; if not, the motion has not begun, and `begin` must.
+        """
 
     def forget(self) -> None:
         """Forget the commanded motion: somebody else may have moved the joints or commanded the controller."""

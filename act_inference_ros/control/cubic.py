@@ -59,6 +59,11 @@ class Cubic:
         """The motion that stays at `position` (joints,) and is known from `time` on."""
         return cls(time, np.zeros(1), np.array(position, dtype=np.float64)[None], np.zeros((1, len(position))))
 
+    @classmethod
+    def straight(cls, time: float, position: Array, velocity: Array) -> Cubic:
+        """The motion from `position` on at an even `velocity` (joints,) for one second."""
+        return cls(time, np.array([0.0, 1.0]), np.stack([position, position + velocity]), np.stack([velocity] * 2))
+
     @property
     def begin(self) -> float:
         """Time of the first knot."""

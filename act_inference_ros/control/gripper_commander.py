@@ -44,9 +44,15 @@ class GripperCommander(StreamCommander):
         self._begins = True
         super().__init__(joints, action, lead_s, command_rate, send)
 
-    def begin(self, now: float, measured: Mapping[str, float], was_free: bool = False) -> None:
+    def begin(
+        self,
+        now: float,
+        measured: Mapping[str, float],
+        was_free: bool = False,
+        measured_at: float | None = None,
+    ) -> None:
         """Choose where the next motion starts; its first target is always sent."""
-        super().begin(now, measured, was_free)
+        super().begin(now, measured, was_free, measured_at)
         self._begins = True
 
     def hold(self, now: float, in_any_case: bool = False, overlap: bool = False) -> None:
@@ -78,7 +84,7 @@ class GripperCommander(StreamCommander):
         self._told.stay(now, position)
         self._sent_at, self._sent = now, position
 
-    def _give(self, now: float, position: Array) -> None:
+    def _give(self, now: float, position: Array, before: tuple[float, Array | None]) -> None:
         if self._is_worth_a_goal(now, position):
             self._send_goal(now, position)
 

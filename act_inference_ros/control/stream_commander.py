@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from act_inference_ros.control.commander import Commander
+from act_inference_ros.control.commander import COMMANDS_UNDER_WAY, SOON_S, Commander, Send
 from act_inference_ros.control.cubic import Array, Cubic
+from act_inference_ros.control.limiter.braking import brake
 from act_inference_ros.interfaces import Command
-from act_inference_ros.joints import Joint
+from act_inference_ros.joints import Joint, JointBinding
 from act_inference_ros.robot.configuration import ticks_per_command
 
 ROUNDING = 1e-6
 """The share by which a step may exceed what the velocity limit allows."""
+BISECTIONS = 20
+"""So often the interval is halved in which the largest step lies that is within reach."""
 
 
 class StreamCommander(Commander):
-    """Samples the commanded motion at each tick, or every few ticks if `command_rate` is lower than the tick rate."""
+    """Samples the commanded motion at each tick, or every few ticks if `command_rate` is lower than the tick rate.
+
+    It is `behind` where a tick came so late that a part of the motion was missed; the stream then brakes.
+    """
 
     streams = True
     _sent_at = -math.inf
     _sent: Array | None = None
+
+    def __init__(
+        self, joints: Sequence[str], action: JointBinding, lead_s: float, command_rate: float, send: Send
+    ) -> None:
+        super().__init__(joints, action, lead_s, command_rate, send)
+        self._before: deque[tuple[Command, float, Array | None]] = deque(maxlen=COMMANDS_UNDER_WAY)
+        """The newest commands, and what was sent before each of them."""
 
     def configure(self, action_joints: Sequence[Joint], lead_s: float, command_rate: float) -> None:
         """Take new limits and rate while running."""
@@ -49,59 +63,86 @@ class StreamCommander(Commander):
 
     def start_at(self, now: float, here: Mapping[str, float]) -> None:
         """Let the next motion start at rest at the positions `here`."""
-        self._make_up_for_lateness(now)
-        self._sent = None
+        self._give_up_what_is_missed(now)
+        self._sent, self.behind = None, False
         super().start_at(now, here)
 
     def hold(self, now: float, in_any_case: bool = False, overlap: bool = False) -> None:
         """Tell the controller to come to rest; `finish` sends the remaining targets."""
-        self._make_up_for_lateness(now)
+        self._give_up_what_is_missed(now)
         super().hold(now, in_any_case)
         self._send_target(now)
 
     def hold_at(self, now: float, measured: Mapping[str, float], overlap: bool = False) -> None:
         """Tell the controller to stay where its joints are measured; `finish` sends the targets that lead there."""
-        self._make_up_for_lateness(now)
-        self._sent = None
+        self._give_up_what_is_missed(now)
+        self._sent, self.behind = None, False
         super().hold_at(now, measured)
         self._send_target(now)
+
+    def take_back(self, command: Command) -> bool:
+        """Note that nothing was published from `command` on; the next tick is one that comes late."""
+        while self._before:
+            sent, self._sent_at, self._sent = self._before.pop()
+            if sent is command:
+                break
+        return self._sent is not None
 
     def forget(self) -> None:
         """Forget the commanded motion."""
         super().forget()
-        self._sent_at, self._sent = -math.inf, None
+        self._sent_at, self._sent, self.behind = -math.inf, None, False
 
     def restart_clock(self, before: float, now: float) -> None:
         """The clock jumped from `before` to `now`: forget the past, and stay at the position commanded for `before`."""
-        self._make_up_for_lateness(before)
+        self._give_up_what_is_missed(before)
         super().restart_clock(before, now)
         self._sent_at = now  # at rest at the commanded position: there is nothing to finish
 
     def _tell(self, motion: Cubic, now: float, overlap: bool) -> None:
         """Remember the motion; `tick` sends its targets."""
+        self.behind = False
         self._told.set(motion)
 
     def _send_target(self, now: float) -> None:
-        self._make_up_for_lateness(now)
+        self._give_up_what_is_missed(now)
         position = self._told.position_at(now)
         if position is not None:
+            before = self._sent_at, self._sent
             self._sent_at, self._sent = now, position
-            self._give(now, position)
+            self._give(now, position, before)
 
-    def _give(self, now: float, position: Array) -> None:
-        """Send the target (joints,) for now."""
-        self._send(Command(now, np.zeros(1), position[None]))
+    def _give(self, now: float, position: Array, before: tuple[float, Array | None]) -> None:
+        """Send the target (joints,) for now; `before`: when the target before it was sent, and that target."""
+        publish_by = now + max(SOON_S, 1.0 / self._command_rate)
+        command = Command(now, np.zeros(1), position[None], publish_by=publish_by)
+        self._before.append((command, *before))
+        self._send(command)
 
-    def _make_up_for_lateness(self, now: float) -> None:
-        """Delay the rest of the motion if a late tick would cause too big a step.
+    def _give_up_what_is_missed(self, now: float) -> None:
+        """Slow down where a tick comes so late that the next step would be too big.
 
         The controller jumps to every target, so no step may be larger than the velocity limit allows for a tick that is
-        on time.
+        on time. Such a step was made in a longer time, so the joints were slower than they were told to be: from that
+        speed the stream brakes, until `follow` or `hold` tells how to go on.
         """
-        position, period_s = self._told.position_at(now), 1.0 / self._command_rate
-        late = now - self._sent_at - period_s
-        if position is None or self._sent is None or late <= 0.0:
+        motion, sent, gap = self._told.motion, self._sent, now - self._sent_at
+        if motion is None or sent is None or gap <= 1.0 / self._command_rate or self._within_reach(motion, sent, now):
             return
-        reach = self._limiter.limits.max_velocity * period_s * (1.0 + ROUNDING)
-        if (np.abs(position - self._sent) > reach).any():
-            self._told.delay(self._sent_at, late)
+        lowest, highest = 1.0 / self._command_rate, gap
+        for _ in range(BISECTIONS):
+            middle = (lowest + highest) / 2.0
+            if self._within_reach(motion, sent, self._sent_at + middle):
+                lowest = middle
+            else:
+                highest = middle
+        reached = motion.at(self._sent_at + lowest)
+        slowed = Cubic.straight(now, reached.position, reached.velocity * (lowest / gap))
+        self._limiter.clear()
+        self._told.go_on(self._sent_at, brake(slowed, now, self._limiter.limits, ~self._smooth))
+        self.behind = True
+
+    def _within_reach(self, motion: Cubic, sent: Array, time: float) -> bool:
+        """Whether no joint would make too big a step from what was `sent` to its position at `time`."""
+        reach = self._limiter.limits.max_velocity / self._command_rate * (1.0 + ROUNDING)
+        return bool((np.abs(motion.at(time).position - sent) <= reach).all())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from act_inference_ros.control.cubic import Array, Cubic, MotionPoint
@@ -34,16 +32,22 @@ class ToldMotion:
             motion = before.then(motion)
         self._motion = motion
 
+    def put_back(self, motion: Cubic | None) -> None:
+        """Know again what was known before: `motion`, or nothing if that is None."""
+        self._motion = motion
+
     def stay(self, time: float, position: Array) -> None:
         """Tell the joints to stay at `position` (joints,) from `time` on."""
         self.set(Cubic.at_rest(time, position))
 
-    def delay(self, time: float, by: float) -> None:
-        """Stay for `by` s at the commanded position of `time`, and then continue with the rest of the motion."""
-        if self._motion is not None:
-            rest = self._motion.since(time)
-            if rest.begin <= time:
-                self._motion = self._motion.until(time).then(replace(rest, origin=rest.origin + by))
+    def go_on(self, since: float, motion: Cubic) -> None:
+        """Stay at the commanded position of `since` until the begin of `motion`, and then go on with it.
+
+        This replaces what was told for the time between: nobody was told that.
+        """
+        if self._motion is not None and self._motion.begin <= since:
+            self._motion = self._motion.until(since)
+        self.set(motion)
 
     def restart(self, time: float, position: Array) -> None:
         """Forget the past, whose times have lost their meaning; from `time` on the joints stay at `position`."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
+
 import numpy as np
 
-from act_inference_ros.control.commander import Commander
+from act_inference_ros.control.commander import COMMANDS_UNDER_WAY, SOON_S, Commander, Send
 from act_inference_ros.control.cubic import Cubic
 from act_inference_ros.interfaces import Command
+from act_inference_ros.joints import JointBinding
 
 OVERLAP_S = 0.3
 """An overlapping message begins this long ago, so that it still covers the controller's now when it arrives late."""
@@ -26,24 +30,72 @@ class TrajectoryCommander(Commander):
     if the motion begins at the measured position, so that the first point can repeat that position, otherwise by the
     whole lead. It has no point at its stamp, because distributions of joint_trajectory_controller treat such a point
     differently.
+
+    It is `behind` where a message was taken back because it had not been published in time.
     """
 
     streams = False
+
+    def __init__(
+        self, joints: Sequence[str], action: JointBinding, lead_s: float, command_rate: float, send: Send
+    ) -> None:
+        super().__init__(joints, action, lead_s, command_rate, send)
+        self._sent: Cubic | None = None
+        """What the controller knows if all that was sent was published."""
+        self._before: deque[tuple[Command, Cubic | None]] = deque(maxlen=COMMANDS_UNDER_WAY)
+        """The newest commands, and what the controller knew before each of them."""
+
+    def hold(self, now: float, in_any_case: bool = False, overlap: bool = False) -> None:
+        """Tell the controller to come to rest, if it is not at rest before; see `Commander.hold`."""
+        super().hold(now, in_any_case, overlap)
+        self.behind = False
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the controller has not been told yet to come to rest."""
+        return self.behind
+
+    def take_back(self, command: Command) -> bool:
+        """Note that nothing was published from `command` on: the controller goes on with what it was told before."""
+        while self._before:
+            sent, self._sent = self._before.pop()
+            if sent is command:
+                break
+        self._told.put_back(self._sent)
+        self.behind = True
+        return self._sent is not None and self._told.moving_at(command.publish_by)
+
+    def forget(self) -> None:
+        """Forget the commanded motion, but not while the controller must still be told to come to rest."""
+        if not self.behind:
+            super().forget()
+
+    def restart_clock(self, before: float, now: float) -> None:
+        """The clock jumped from `before` to `now`: forget the past, and stay at the position commanded for `before`."""
+        super().restart_clock(before, now)
+        self._before.clear()
+        self._sent = self._told.motion
 
     def _takes_over(self, now: float) -> float:
         return now + self.lead_s
 
     def _tell(self, motion: Cubic, now: float, overlap: bool) -> None:
         self._told.set(motion)
+        # Later it would begin with a step, because what it begins with is not what the controller is doing by then.
+        command = self._message(motion, now, overlap)._replace(publish_by=now + max(self.lead_s, SOON_S))
+        self._before.append((command, self._sent))
+        self._sent, self.behind = self._told.motion, False
+        self._send(command)
+
+    def _message(self, motion: Cubic, now: float, overlap: bool) -> Command:
         whole = self._told.again(now - OVERLAP_S)
         starts = whole is None or whole.begin >= now
         if overlap and whole is not None and not starts:
-            self._send(_command(whole))
-        elif starts and not motion.velocities[0].any() and self.lead_s >= SHORTEST_LEAD_S:
+            return _command(whole)
+        if starts and not motion.velocities[0].any() and self.lead_s >= SHORTEST_LEAD_S:
             # At the measured position: the controller must not move until the motion takes over.
-            self._send(_command(motion.relative_to(motion.origin - self.lead_s / 2.0)))
-        else:
-            self._send(_command(motion, since=SHORTEST_SEGMENT_S))
+            return _command(motion.relative_to(motion.origin - self.lead_s / 2.0))
+        return _command(motion, since=SHORTEST_SEGMENT_S)
 
 
 def _command(motion: Cubic, since: float = 0.0) -> Command:

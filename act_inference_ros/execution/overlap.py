@@ -82,6 +82,8 @@ class Overlap:
         self._history: dict[str, deque[Measured]] = {}
         self._found_following: set[str] = set()
         """The controllers whose joints have followed in this motion, since its last restart."""
+        self._began: dict[str, float] = {}
+        """Controller -> when its motion began; it may have begun with a jump to where the joints were measured."""
         self._started_anew: dict[str, float] = {}
         """Controller -> when its motion was restarted last; what was told before that was given up."""
         self.configure(configuration)
@@ -140,8 +142,9 @@ class Overlap:
         reference = self._fresh_reference(controller, now)
         return {} if reference is None else dict(reference.positions)
 
-    def begins(self, controller: str) -> None:
+    def begins(self, controller: str, now: float) -> None:
         """Note that a motion begins: whether the controller's joints follow is not known yet."""
+        self._began[controller] = now
         self._found_following.discard(controller)
         self._started_anew.pop(controller, None)
 
@@ -230,9 +233,10 @@ class Overlap:
             return None
         began = self._started_anew.get(controller)
         patience = AT_FIRST if began is None else IN_DOUBT
+        not_before = self._began.get(controller) if began is None else began
         still = None
         for name, each in known.items():
-            moved = self._moved(name, each, began)
+            moved = self._moved(name, each, not_before)
             if moved is None:
                 continue
             (since, span), until = moved, each.time - patience.dead_time_s

@@ -13,6 +13,7 @@ from act_inference_ros.control.cubic import Array
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.execution.following import Measured
 from act_inference_ros.execution.overlap import Overlap
+from act_inference_ros.interfaces import Command
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import Chunk
 
@@ -32,6 +33,8 @@ class PlannedMotion:
         self._timeline = ActionTimeline(
             configuration.fps, configuration.merge, configuration.blend_time, configuration.ensemble_coeff
         )
+        self._stays_where_measured = False
+        """Whether the newest hold was to stay where the joints were measured."""
         self.configure(configuration)
 
     def configure(self, configuration: RobotConfiguration) -> None:
@@ -97,15 +100,22 @@ class PlannedMotion:
         row = min(len(chunk) - 1, max(0, round((now - t_obs) * self._fps)))
         self._timeline.add(self._action.on_nearest_turn(chunk, row, here), t_obs, now + self._lead_s)
 
-    def begin(self, now: float, measured: Mapping[str, float], was_free: bool = False) -> None:
+    def begin(
+        self,
+        now: float,
+        measured: Mapping[str, float],
+        was_free: bool = False,
+        measured_at: float | None = None,
+    ) -> None:
         """Let every controller's next motion start from where it is to start; see `Commander.begin`.
 
         Where a controller says where it wants its joints, that counts more than where they are measured.
         """
         self._forgets_at_rest = False
         for name, commander in self._commander_of.items():
-            self.overlap.begins(name)
-            commander.begin(now, {**measured, **self.overlap.place(name, now)}, was_free)
+            self.overlap.begins(name, now)
+            wanted = self.overlap.place(name, now)
+            commander.begin(now, {**measured, **wanted}, was_free, None if wanted else measured_at)
 
     def follow(self, now: float, until: float, here: Mapping[str, Measured]) -> None:
         """Tell the plan to every controller, nothing that would still move after `until`."""
@@ -115,21 +125,45 @@ class PlannedMotion:
 
     def follow_timeline(self, timeline: ActionTimeline, now: float, until: float, here: Mapping[str, Measured]) -> None:
         """Tell another plan than the policy's; `here` has where joints were measured."""
-        for name, commander in self._commander_of.items():
-            overlap = self.overlap.allows(name, commander, now, here).overlap
-            commander.follow(timeline, now, until, overlap)
+        for name in self._commander_of:
+            self._follow(name, timeline, now, until, here)
+
+    def _follow(
+        self, name: str, timeline: ActionTimeline, now: float, until: float, here: Mapping[str, Measured]
+    ) -> None:
+        commander = self._commander_of[name]
+        overlap = self.overlap.allows(name, commander, now, here).overlap
+        commander.follow(timeline, now, until, overlap)
+
+    @property
+    def rests_from(self) -> float:
+        """When all controllers that were told something have come to rest; minus infinity if none was."""
+        motions = [commander.motion for commander in self.commanders]
+        return max((motion.rests_from for motion in motions if motion is not None), default=-math.inf)
 
     def tick(self, now: float) -> None:
         """Give the controllers that stream their targets for now."""
         for commander in self.commanders:
             commander.tick(now)
 
-    def finish(self, now: float) -> None:
-        """Give the controllers that stream their targets for now, until they have been told to be at rest."""
-        for commander in self.commanders:
+    def catch_up(
+        self, now: float, until: float, here: Mapping[str, Measured], plan: ActionTimeline | None = None
+    ) -> None:
+        """Tell the plan again to the controllers that are behind; it is the policy's, or another `plan`."""
+        for name, commander in self._commander_of.items():
+            if commander.behind:
+                self._follow(name, self._timeline if plan is None else plan, now, until, here)
+
+    def finish(self, now: float, here: Mapping[str, Measured]) -> None:
+        """Give the controllers that stream their targets for now, until they have been told to be at rest.
+
+        A controller whose hold was taken back is told to hold again.
+        """
+        for name, commander in self._commander_of.items():
+            if commander.behind and not commander.streams:
+                self._hold(name, now, here)
             commander.finish(now)
-        if self._forgets_at_rest and now >= self._rests_from and not self.unfinished:
-            self.forget()
+        self._forget_if_at_rest(now)
 
     @property
     def unfinished(self) -> bool:
@@ -138,15 +172,27 @@ class PlannedMotion:
 
     def hold(self, now: float, here: Mapping[str, Measured]) -> None:
         """Tell every controller to come to rest, on from what it has been told, and to stay there."""
-        for name, commander in self._commander_of.items():
-            start = self.overlap.allows(name, commander, now, here)
-            commander.hold(now, in_any_case=start.anew, overlap=start.overlap)
+        self._stays_where_measured = False
+        for name in self._commander_of:
+            self._hold(name, now, here)
 
     def hold_at(self, now: float, here: Mapping[str, Measured]) -> None:
         """Tell every controller to stay where its joints are measured; see `Commander.hold_at`."""
-        for name, commander in self._commander_of.items():
-            start = self.overlap.allows(name, commander, now, here)
+        self._stays_where_measured = True
+        for name in self._commander_of:
+            self._hold(name, now, here)
+
+    def _hold(self, name: str, now: float, here: Mapping[str, Measured]) -> None:
+        commander = self._commander_of[name]
+        start = self.overlap.allows(name, commander, now, here)
+        if self._stays_where_measured:
             commander.hold_at(now, {each: here[each].position for each in here}, start.overlap)
+        else:
+            commander.hold(now, in_any_case=start.anew, overlap=start.overlap)
+
+    def take_back(self, controller: str, command: Command) -> bool:
+        """Note that a controller's `command` and those after it were never published; see `Commander.take_back`."""
+        return self._commander_of[controller].take_back(command)
 
     def hold_whatever_happens(self, now: float, here: Mapping[str, Measured]) -> None:
         """Tell every controller that can be told, although something unforeseen has happened. Never raises."""
@@ -174,14 +220,13 @@ class PlannedMotion:
         Whoever forgets while the arm brakes would begin the next motion at rest in the middle of it.
         """
         self.clear()
-        self._forgets_at_rest = True
-        self.finish(now)
-        return max(now, self._rests_from)
+        self._forgets_at_rest, rests_from = True, max(now, self.rests_from)
+        self._forget_if_at_rest(now)
+        return rests_from
 
-    @property
-    def _rests_from(self) -> float:
-        motions = [commander.motion for commander in self.commanders]
-        return max((motion.rests_from for motion in motions if motion is not None), default=-math.inf)
+    def _forget_if_at_rest(self, now: float) -> None:
+        if self._forgets_at_rest and now >= self.rests_from and not self.unfinished:
+            self.forget()
 
     def forget_told(self, controller: str) -> None:
         """Forget what one controller was told; the plan and the other controllers go on."""

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.execution import reasons
+from act_inference_ros.execution.late_command import LateCommand
 from act_inference_ros.execution.plan_age import automatic_plan_age
 from act_inference_ros.execution.start_pose import StartPose
 from act_inference_ros.execution.states import RUNNING, State
@@ -63,6 +64,8 @@ class Supervisor(Transitions):
         stop."""
         self._other_policy = ""
         self._let_one_pass = False
+        self.published_late: Counter[str] = Counter()
+        """Controller -> how often its commands were not published because they were too late."""
         self._take(configuration)
 
     def configure(self, configuration: RobotConfiguration, now: float) -> None:
@@ -157,8 +160,13 @@ class Supervisor(Transitions):
         self.forget()
         self._enter(State.INACTIVE, now, reason)
 
-    def brake(self, now: float, reason: str) -> bool:
-        """End the motion, and command only the rest of its way to a standstill; return whether `finish` must send that.
+    @property
+    def unfinished(self) -> bool:
+        """Whether `finish` still has something to send."""
+        return self._motion.unfinished
+
+    def brake(self, now: float, reason: str) -> None:
+        """End the motion, and command only the rest of its way to a standstill, which `finish` must send.
 
         For callers that have the time to let the arm come to rest before `deactivate`, which ends every motion at once.
         """
@@ -166,14 +174,12 @@ class Supervisor(Transitions):
             self.look_at_clock(now)
             self._end_motion(now, reason or State.INACTIVE.value)
         self._enter(State.INACTIVE, now, reason)
-        return self._motion.unfinished
 
-    def finish(self, now: float) -> bool:
-        """Send what is left of the way to rest; return whether there is more."""
+    def finish(self, now: float) -> None:
+        """Send what is left of the way to rest."""
         with self._guarded(now):
             if not self.look_at_clock(now):
-                self._motion.finish(now)
-        return self._motion.unfinished
+                self._motion.finish(now, self._fresh_places(now))
 
     def accept(self, chunk: Chunk, t_obs: float, now: float, generation: int) -> bool:
         """Add a chunk to the plan and command it; False if it is not used (`standing` says why, if that matters)."""
@@ -196,7 +202,7 @@ class Supervisor(Transitions):
                 if not self._paused_by_a_long_hold(now) and allowed and self.state is State.COMMANDING:
                     self._tick_commanding(now)
                     return
-            self._motion.finish(now)  # a hold takes a while
+            self._motion.finish(now, self._fresh_places(now))  # a hold takes a while
 
     def fail(self, now: float, detail: str) -> None:
         """Hold because no chunk could be computed."""
@@ -205,6 +211,22 @@ class Supervisor(Transitions):
                 return
             if self._judge(now):
                 self._hold(now, reasons.INFERENCE_FAILED, detail)
+
+    def not_published(self, controller: str, late: LateCommand, now: float) -> None:
+        """Note that a controller's command, and those after it, were not published because they were too late.
+
+        The controller goes on with what it was told before. At the next tick the plan, or the hold, is told again from
+        there, for the time that it is then. A motion that had not begun, or commands that are late again and again, end
+        in a hold.
+        """
+        with self._guarded(now):
+            if self.look_at_clock(now):
+                return
+            self.published_late[controller] += 1
+            under_way = self._motion.take_back(controller, late.command)
+            if self.state is State.COMMANDING and (late.again_and_again or not under_way):
+                self._hold(now, reasons.PUBLISHED_LATE, f"{controller}: {late.text}")
+                self._free = self._free or not under_way
 
     def found_another_policy(self, now: float, t_obs: float, policy_id: str, detail: str) -> None:
         """Stop because the inference backend has another policy than before: a person has to check it first.
@@ -314,6 +336,7 @@ class Supervisor(Transitions):
             self._hold(now, *self._why_over(now))
         else:
             self._motion.tick(now)
+            self._motion.catch_up(now, self._until, self._fresh_places(now))
 
     def _tick_start_pose(self, pose: StartPose, now: float) -> None:
         told = self._motion.told(now)
@@ -327,6 +350,7 @@ class Supervisor(Transitions):
         if pose.renew(told, now, self.max_plan_age):
             self._motion.follow_timeline(pose.timeline, now, now + self.max_plan_age, self._fresh_places(now))
         self._motion.tick(now)
+        self._motion.catch_up(now, now + self.max_plan_age, self._fresh_places(now), pose.timeline)
 
     @property
     def _until(self) -> float:

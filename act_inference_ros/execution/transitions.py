@@ -160,7 +160,9 @@ class Transitions:
         return False
 
     def _begin(self, now: float) -> None:
-        self._motion.begin(now, self.measured(now), self._free)
+        places = self._fresh_places(now).values() if self._closed_loop else ()
+        measured_at = min((each.time for each in places), default=None)
+        self._motion.begin(now, self.measured(now), self._free, measured_at)
         self._free, self._held_since, self._has_moved = False, None, True
         self.following.restart()
 

@@ -4,11 +4,14 @@ Its chunk starts at the observed state and moves every joint by `speed` a second
 `Behaviour` makes it misbehave. POLICY_STAND_IN holds the options of `Options` as JSON.
 """
 
+import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -24,7 +27,8 @@ from act_inference_ros.inference import client
 from act_inference_ros.inference.local.isolation.backend import IsolatedBackend
 from act_inference_ros.inference.local.options import LocalOptions
 from act_inference_ros.inference.options import ClientOptions
-from act_inference_ros.ros.policy import policy_node
+from act_inference_ros.ros.messages import make_message
+from act_inference_ros.ros.policy import commands, policy_node
 from act_inference_ros.spec import ImageSpec, PolicySpec
 
 
@@ -61,6 +65,8 @@ class Options:
     """Be slow as a network is, in torch's own code, rather than asleep."""
     isolated: bool = False
     """Compute in a process of its own."""
+    pause_s: float = 0.0
+    """After each SIGUSR1 the thread that makes the next command's message has to wait so long, as on a busy machine."""
     controller_states: bool = False
     """There is a control_msgs, whose JointTrajectoryControllerState is a JointTrajectory: its first point is both where
     the controller wants its joints and where it measured them."""
@@ -156,8 +162,23 @@ def install_controller_states() -> None:
     sys.modules.update({package.__name__: package, messages.__name__: messages})
 
 
+def install_pauses(pause_s: float) -> None:
+    """Wait between decision and message, once for each SIGUSR1."""
+    pauses: deque[float] = deque()
+    signal.signal(signal.SIGUSR1, lambda *_: pauses.append(pause_s))
+
+    def make_message_later(message_type: str, **fields: Any) -> Any:
+        with contextlib.suppress(IndexError):
+            time.sleep(pauses.popleft())
+        return make_message(message_type, **fields)
+
+    vars(commands)["make_message"] = make_message_later
+
+
 if __name__ == "__main__":
     if chosen_options().controller_states:
         install_controller_states()
+    if chosen_options().pause_s:
+        install_pauses(chosen_options().pause_s)
     client.BACKENDS["local"] = open_local  # type: ignore[index]  # a dict
     sys.exit(policy_node.main())

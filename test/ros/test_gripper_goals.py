@@ -1,6 +1,7 @@
 """Goals go out without waiting, the newest wins, nothing piles up, and what came of the last one can be read."""
 
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -288,10 +289,10 @@ def test_an_interface_makes_its_outlet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlets_module, "ActionClient", Server)
     node = parity.FakeNode()
     controllers = configured("gripper_action").controllers
-    arm, hand = (make_outlet(node, each, shadow=False) for each in controllers)
+    arm, hand = (make_outlet(node, each, False, time.time) for each in controllers)
     assert isinstance(arm, CommandOutlet)
     assert isinstance(hand, GoalOutlet)
-    rehearsed = make_outlet(node, controllers[1], shadow=True)
+    rehearsed = make_outlet(node, controllers[1], True, time.time)
     assert rehearsed.topic_name == "~/shadow/hand"
     rehearsed.send(Command(0.0, np.zeros(1), np.array([[0.02]])))
     rehearsed.flush()
@@ -335,7 +336,7 @@ def test_a_session_commands_a_gripper_by_goals_and_tells_what_came_of_them(monke
     monkeypatch.setattr(outlets_module, "ActionClient", Server)
     # A rehearsal, so that no controller need be there, but the gripper's goals go out.
     monkeypatch.setattr(
-        session_module, "make_outlet", lambda node, each, _: make_outlet(node, each, each.name != "gripper")
+        session_module, "make_outlet", lambda node, each, _, now: make_outlet(node, each, each.name != "gripper", now)
     )
     world = parity.NodeWorld(with_gripper_goals(parity.draw(4)), watch)
     outlet = world.session._outlets["gripper"]

@@ -105,6 +105,7 @@ class DiagnosticReport:
             "plan beyond position limits": supervisor.clamped,
             "plan smoothed": _counted(supervisor.smoothed),
             "plan bridged": _counted(supervisor.bridged),
+            "commands not published, too late": _counted(supervisor.published_late),
             "reconnects": client.reconnects,
             "refused observations": refused,
             "last inference error": self._last_error(statistics.last_error),

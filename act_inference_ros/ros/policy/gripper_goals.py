@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from rclpy.node import Node
 
+from act_inference_ros.execution.late_command import LateCommand
 from act_inference_ros.interfaces import Command, GoalAction, GoalResult
 from act_inference_ros.robot.devices import Controller
 from act_inference_ros.ros.messages import make_message
@@ -82,6 +83,12 @@ class GoalOutlet:
             overdue = self._clock() - self._asked_at > PATIENCE_S
             if self._asked is None or overdue:
                 self._ask()
+
+    is_late = False
+
+    def take_late(self) -> LateCommand | None:
+        """Return None: a gripper moves to its goal at its own speed, whenever the goal comes."""
+        return None
 
     @property
     def listeners(self) -> int:

@@ -49,6 +49,8 @@ SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 ENABLING_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 REST_S = 0.5
 """How long the braking may take when commanding ends; wall time, because simulated time may stand still."""
+FLUSHES = 3
+"""How often in a row the commands that take the place of late ones are published at once; else the next event does."""
 ACKNOWLEDGE_S = 2.0
 """How long all controllers together may take to acknowledge the last command when commanding ends.
 If the node ended sooner, the command would be lost: DDS drops undelivered messages of a publisher that is gone."""
@@ -166,12 +168,12 @@ class PolicySession:
     def _come_to_rest(self, reason: str) -> None:
         """End the motion; this method sends the braking targets of streams, since no further tick may come."""
         with self._deciding() as now:
-            unfinished = self._pipeline.supervisor.brake(now, reason)
+            self._pipeline.supervisor.brake(now, reason)
         until = time.monotonic() + REST_S
-        while unfinished and time.monotonic() < until:
+        while self._pipeline.supervisor.unfinished and time.monotonic() < until:
             time.sleep(self.configuration.tick_period_s)
             with self._deciding() as now:
-                unfinished = self._pipeline.supervisor.finish(now)
+                self._pipeline.supervisor.finish(now)
 
     def deactivate(self) -> None:
         """Stop, and release the inputs even if stopping fails."""
@@ -296,7 +298,7 @@ class PolicySession:
         return float(self._node.get_clock().now().nanoseconds) * 1e-9
 
     def _make_commander(self, controller: Controller) -> Commander:
-        outlet = make_outlet(self._node, controller, self.configuration.shadow)
+        outlet = make_outlet(self._node, controller, self.configuration.shadow, self._now)
         self._outlets[controller.name] = outlet
         send: Callable[[Command], None] = outlet.send
         if isinstance(outlet, CommandOutlet):
@@ -315,7 +317,23 @@ class PolicySession:
         self._node.destroy_publisher(self._chunk_publisher)
 
     def _flush(self) -> None:
-        """Publish the commands. If publishing one fails, the others are published before the error is raised."""
+        """Publish the commands; those that are too late are given back to the supervisor, which makes others.
+
+        If publishing one fails, the others are published before the error is raised.
+        """
+        self._publish()
+        for _ in range(FLUSHES):
+            if not any(outlet.is_late for outlet in self._outlets.values()):
+                return
+            with self._lock:
+                now = self._now()
+                for name, outlet in self._outlets.items():
+                    late = outlet.take_late()
+                    if late is not None:
+                        self._pipeline.supervisor.not_published(name, late, now)
+            self._publish()
+
+    def _publish(self) -> None:
         failed: Exception | None = None
         for outlet in self._outlets.values():
             try:
