@@ -53,11 +53,6 @@ class Segment:
     """How many segments of its mode there are."""
     seed: int
 
-    @property
-    def shared_memory(self) -> str:
-        """How images go to the server: over the network, or, in each second segment, in shared memory."""
-        return "off" if self.number % 2 == 0 else "auto"
-
     def episodes(self) -> Iterator[Episode]:
         """The same each time."""
         rng = random.Random(f"{self.seed} {self.mode} {self.number}")

@@ -34,6 +34,7 @@ from test.witness.chaos_stage import (
 )
 from test.witness.rules import CHUNK_BEHIND_S
 from test.witness.stage import INTERFACES, Stage
+from test.witness.triton_stage import SERVER
 
 AFTER_S = 0.3
 POLL_S = 0.02
@@ -112,7 +113,7 @@ def _make(on: Stage, episode: Episode, window: Window) -> None:
 
 def _all_there_again(on: Stage, window: Window) -> float:
     """Wait until all that had failed is there again; a restarted node is told to go on. Gives the time."""
-    server: RunningTriton | None = on.extra.get("server")
+    server: RunningTriton | None = on.extra.get(SERVER)
     if server is not None and any(past.kind.cell.what == "server" for past in window.past):
         server.wait_ready(deadline_s=60.0)
     if on.extra["started"]:
@@ -143,7 +144,7 @@ def run_segment(run: Run, segment: Segment, out: Path) -> None:
     on: Stage | None = None
     with tempfile.TemporaryDirectory() as directory:
         try:
-            with chaos_stage(Path(directory), segment.mode, segment.interface, segment.shared_memory) as on:
+            with chaos_stage(Path(directory), segment.mode, segment.interface) as on:
                 bring_to_motion(on)
                 time.sleep(1.0)
                 begin = opened = time.time()

@@ -1,4 +1,4 @@
-"""The fault matrix: `python -m test.witness.matrix` tries every cell on a real node.
+"""The fault matrix: `python -m test.witness.matrix` tries every cell on a real node, in each mode, for each interface.
 
 Each cell is judged by the witness from the messages alone, with an allowance for the machine: 0.05 s and how late a
 thread of this process woke meanwhile, at worst.
@@ -7,6 +7,7 @@ thread of this process woke meanwhile, at worst.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
@@ -18,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from test.witness import table
-from test.witness.cells import Cell, cells, wait_for_chunk
+from test.witness.cells import Cell, wait_for_chunk
 from test.witness.motion import seconds
 from test.witness.recording import CHUNK, COMMAND, STATUS, Event, Fault, Recording
 from test.witness.rules import CHUNK_BEHIND_S, UNSAFE, Breach, Evidence, judge, words_of
-from test.witness.stage import INTERFACES, Stage, stage
+from test.witness.setups import LOCAL, MODES, SETUPS
+from test.witness.stage import INTERFACES, Stage
 
 AFTER_S, BEFORE_S = 0.3, 0.4
 ALLOWANCE_S = 0.05
@@ -46,13 +48,14 @@ class Result:
     rest_s: float | None
     back_s: float | None
     allowance_s: float
+    mode: str = LOCAL
 
     @property
     def unsafe(self) -> list[Breach]:
         return [breach for breach in self.breaches if breach.rule in UNSAFE]
 
 
-def attempt(on: Stage, interface: str, cell: Cell) -> Result:
+def attempt(on: Stage, interface: str, cell: Cell, mode: str = LOCAL) -> Result:
     """Make the fault on a node that commands, and judge what came of it."""
     on.settle()
     time.sleep(BEFORE_S)
@@ -90,6 +93,7 @@ def attempt(on: Stage, interface: str, cell: Cell) -> Result:
         None if cell.rest_s is None or moved is None else moved - begin,
         None if cell.back_s is None or not len(first) else float(first[0]) - ended,
         late,
+        mode,
     )
 
 
@@ -113,29 +117,31 @@ def _near(part: Recording, time: float) -> list[str]:
     return lines
 
 
-def run(interfaces: Iterable[str], only: str = "", parts: bool = True, write: bool = False) -> list[Result]:
-    """Try the cells of local mode whose names contain `only`; the page is written after each of them."""
+def run(modes: Iterable[str], interfaces: Iterable[str], only: str = "", write: bool = False) -> list[Result]:
+    """Try the cells whose names contain `only`; the page is written after each of them."""
     results = []
-    for interface in interfaces:
-        for in_parts in (False, True) if parts else (False,):
-            chosen = [cell for cell in cells(in_parts) if only in cell.name]
-            if not chosen or (in_parts and interface != "joint_trajectory"):
-                continue
-            with tempfile.TemporaryDirectory() as directory, stage(Path(directory), interface, in_parts) as on:
-                on.settle(60.0)
-                time.sleep(2.0)
-                for cell in chosen:
-                    results.append(attempt(on, interface, cell))
-                    _tell(results[-1])
-                    if write:
-                        table.write(results)
+    for mode, interface, setup in itertools.product(modes, interfaces, SETUPS):
+        chosen = [cell for cell in setup.cells() if only in cell.name]
+        if not chosen or mode != setup.mode or interface not in setup.interfaces:
+            continue
+        with tempfile.TemporaryDirectory() as directory, setup.stage(Path(directory), interface) as on:
+            on.settle(60.0)
+            time.sleep(2.0)
+            for cell in chosen:
+                results.append(attempt(on, interface, cell, mode))
+                _tell(results[-1])
+                if write:
+                    table.write(results)
     return results
 
 
 def _tell(result: Result) -> None:
     rest = "" if result.rest_s is None else f"rest {result.rest_s:.2f}"
     back = "" if result.back_s is None else f"back {result.back_s:.2f}"
-    print(f"{result.interface:18} {result.cell.name:45} {rest:10} {back:10} allowed +{result.allowance_s:.2f}")
+    print(
+        f"{result.mode:6} {result.interface:16} {result.cell.name:45} {rest:10} {back:10} "
+        f"allowed +{result.allowance_s:.2f}"
+    )
     for breach in result.breaches[:6]:
         print(f"    {breach.rule}: {breach.detail}")
     for line in result.near:
@@ -151,11 +157,12 @@ def quantiles(values: Sequence[float]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; the exit status is 1 if a rule was broken."""
     parser = argparse.ArgumentParser(description="Try every fault on a real node; the witness judges.")
+    parser.add_argument("--modes", nargs="*", default=list(MODES), choices=list(MODES))
     parser.add_argument("--interfaces", nargs="*", default=list(INTERFACES), choices=list(INTERFACES))
     parser.add_argument("--only", default="", help="only the cells whose names contain this")
     parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     given = parser.parse_args(arguments)
-    results = run(given.interfaces, given.only, write=given.write)
+    results = run(given.modes, given.interfaces, given.only, given.write)
     broken = [result for result in results if result.breaches]
     rests = [result.rest_s for result in results if result.rest_s is not None]
     backs = [result.back_s for result in results if result.back_s is not None]

@@ -6,9 +6,12 @@ import pytest
 
 from test.witness import table
 from test.witness.cells import WAYS, Cell, cells
+from test.witness.cells_triton import triton_cells
 from test.witness.matrix import Result, attempt, main
 from test.witness.rules import Breach
+from test.witness.setups import SETUPS, every_cell
 from test.witness.stage import stage
+from test.witness.triton_stage import triton_stage
 
 SAFETY = ("well_formed", "position", "plan_age", "backed", "fresh", "silent", "rest")
 """Rules that hold however busy the machine is; `in_time` says when it is too busy for the others."""
@@ -25,8 +28,17 @@ def test_faults_of_every_kind_leave_the_arm_at_rest_and_it_goes_on(tmp_path: Pat
             assert result.rest_s is not None, "the arm did not move when the fault began"
 
 
+def test_a_network_that_stalls_leaves_the_arm_at_rest_and_it_goes_on(tmp_path: Path) -> None:
+    chosen = [cell for cell in triton_cells() if cell.name == "network: stuck"]
+    with triton_stage(tmp_path, "position_stream") as on:
+        for cell in chosen:
+            result = attempt(on, "position_stream", cell, "triton")
+            assert [breach for breach in result.breaches if breach.rule in SAFETY] == []
+    assert len(chosen) == 1
+
+
 def test_every_combination_is_tried_or_has_a_reason() -> None:
-    tried = {(cell.what, cell.way.split(" ")[0]) for parts in (False, True) for cell in cells(parts)}
+    tried = {(cell.what, cell.way.split(" ")[0]) for cell in every_cell()}
     for what in {what for what, _ in tried} | {what for what, _ in table.NO_SENSE}:
         for way in WAYS:
             assert ((what, way) in tried) != ((what, way) in table.NO_SENSE), f"{what}: {way}"
@@ -56,6 +68,7 @@ def test_an_unknown_interface_is_refused() -> None:
 
 
 def test_cells_have_names_of_their_own() -> None:
-    names = [cell.name for cell in cells(parts=False)]
-    assert len(set(names)) == len(names)
-    assert all(isinstance(cell, Cell) and cell.lasts_s > 1.0 for cell in cells(parts=True))
+    for setup in SETUPS:
+        names = [cell.name for cell in setup.cells()]
+        assert len(set(names)) == len(names)
+    assert all(isinstance(cell, Cell) and cell.lasts_s > 1.0 for cell in every_cell())

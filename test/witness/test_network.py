@@ -1,4 +1,4 @@
-"""The bad network does to connections what its weather says, and passes them on unchanged when it is fine."""
+"""The network that can fail does to connections what its fault says, and passes them on unchanged without one."""
 
 import socket
 import threading
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from test.witness.bad_network import FINE, BadNetwork, Weather, garbage
+from test.witness import network as network_module
+from test.witness.network import CUT, DELAYED, GARBLED, LOSSY, SLOW, STALLED, WORKS, Network
 
 DEADLINE_S = 20.0
 
@@ -25,15 +26,16 @@ def echo(listener: socket.socket) -> None:
 
 
 @pytest.fixture
-def network() -> Iterator[BadNetwork]:
+def network() -> Iterator[Network]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=echo, args=(listener,), daemon=True).start()
-        with BadNetwork(f"127.0.0.1:{listener.getsockname()[1]}") as network:
+        network = Network(f"127.0.0.1:{listener.getsockname()[1]}")
+        with network:
             yield network
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def connect(network: BadNetwork) -> socket.socket:
+def connect(network: Network) -> socket.socket:
     host, port = network.address.split(":")
     return socket.create_connection((host, int(port)), timeout=DEADLINE_S)
 
@@ -54,46 +56,49 @@ def is_ended(connection: socket.socket) -> bool:
         return True
 
 
-def test_in_fine_weather_all_is_passed_on(network: BadNetwork) -> None:
+def test_without_a_fault_all_is_passed_on(network: Network) -> None:
     with connect(network) as connection:
         assert ask(connection, bytes(300_000)) == bytes(300_000)
 
 
-def test_a_network_that_refuses_ends_connections_and_takes_none_until_it_is_fine(network: BadNetwork) -> None:
+def test_a_cut_network_ends_connections_and_takes_none_until_it_works(network: Network) -> None:
     with connect(network) as connection:
         assert ask(connection) == b"hello"
-        network.weather = Weather(refusing=True)
+        network.fault = CUT
+        network.cut()
         assert connection.recv(1) == b""
     with connect(network) as another:
         assert is_ended(another)
-    network.weather = FINE
+    network.fault = WORKS
     with connect(network) as connection:
         assert ask(connection) == b"hello"
 
 
-def test_what_is_sent_into_silence_comes_later(network: BadNetwork) -> None:
+def test_what_is_sent_into_silence_comes_later(network: Network) -> None:
     with connect(network) as connection:
-        network.weather = Weather(silent=True)
+        network.fault = STALLED
         connection.sendall(b"hello")
         connection.settimeout(0.3)
         with pytest.raises(TimeoutError):
             connection.recv(5)
-        network.weather = FINE
+        network.fault = WORKS
         connection.settimeout(DEADLINE_S)
         assert connection.recv(5) == b"hello"
 
 
-@pytest.mark.parametrize("weather", [Weather(delay_s=0.2), Weather(loss=1.0), Weather(rate=25.0)])
-def test_a_late_network_loses_nothing(network: BadNetwork, weather: Weather) -> None:
-    network.weather = weather
+@pytest.mark.parametrize("fault", [DELAYED, LOSSY, SLOW])
+def test_a_late_network_loses_nothing(network: Network, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_module, "LOST", 1.0)
+    monkeypatch.setattr(network_module, "RATE", 25.0)
+    network.fault = fault
     with connect(network) as connection:
         begin = time.monotonic()
         assert ask(connection) == b"hello"
-        assert time.monotonic() - begin >= 0.4  # there and back
+        assert time.monotonic() - begin >= 0.4 - 1e-3  # there and back
 
 
-def test_garbage_is_as_long_as_the_answer(network: BadNetwork) -> None:
-    network.weather = Weather(answers=garbage)
+def test_garbage_is_as_long_as_the_answer(network: Network) -> None:
+    network.fault = GARBLED
     with connect(network) as connection:
         answer = ask(connection)
         assert answer != b"hello"
@@ -101,5 +106,6 @@ def test_garbage_is_as_long_as_the_answer(network: BadNetwork) -> None:
 
 
 def test_without_a_server_connections_end() -> None:
-    with BadNetwork("127.0.0.1:1") as nobody, connect(nobody) as connection:
+    nobody = Network("127.0.0.1:1")
+    with nobody, connect(nobody) as connection:
         assert is_ended(connection)
