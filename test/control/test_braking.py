@@ -42,6 +42,15 @@ def test_no_hold_is_shorter_than_a_tenth_of_a_second(velocity: float) -> None:
     assert not hold.velocities[-1].any()
 
 
+@pytest.mark.parametrize("velocity", [0.0, 0.01])
+def test_a_hold_at_the_limits_of_all_joints_is_no_shorter(velocity: float) -> None:
+    beyond = 1.0 + 1e-12  # what was told ends there, but for rounding
+    hold = brake(moving([beyond, beyond], [velocity, velocity]), NOW, LIMITS)
+    # A controller refuses a trajectory whose end has passed when it comes.
+    assert hold.end - hold.begin == pytest.approx(0.1, abs=1e-6)
+    assert hold.rests_from - hold.begin < 0.01
+
+
 def test_a_joint_near_its_limit_brakes_harder_so_that_it_stays_within() -> None:
     hold = brake(moving([0.95, 0.97], [0.6, 0.6]), NOW, LIMITS)
     np.testing.assert_allclose(hold.positions[-1], [0.95 + 0.36 / 8.0, 0.97 + 0.36 / 20.0])

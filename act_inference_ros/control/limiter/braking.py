@@ -35,7 +35,8 @@ def brake(told: Cubic, time: float, limits: MotionLimits, at_once: Bools | None 
     if at_once is not None:
         takes = np.where(at_once, CORNER_S, takes)
     takes = next_on_grid(takes)  # rounded down, a deceleration would be above the limit
-    times = knot_times([takes])
+    # Never a shorter motion: a controller refuses a trajectory whose end has passed when it comes.
+    times = knot_times([takes, next_on_grid(np.array([common]))])
     passed = np.minimum(times[:, None], takes)
     left = 1.0 - passed / takes
     positions = start.position + start.velocity * passed * (1.0 + left) / 2.0
