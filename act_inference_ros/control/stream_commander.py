@@ -30,6 +30,8 @@ class StreamCommander(Commander):
     streams = True
     _sent_at = -math.inf
     _sent: Array | None = None
+    _begun: Cubic | None = None
+    """What was told where the motion began, until a hold."""
 
     def __init__(
         self, joints: Sequence[str], action: JointBinding, lead_s: float, command_rate: float, send: Send
@@ -66,11 +68,13 @@ class StreamCommander(Commander):
         self._give_up_what_is_missed(now)
         self._sent, self.behind = None, False
         super().start_at(now, here)
+        self._begun = self._told.motion
 
     def hold(self, now: float, in_any_case: bool = False, overlap: bool = False) -> None:
         """Tell the controller to come to rest; `finish` sends the remaining targets."""
         self._give_up_what_is_missed(now)
         super().hold(now, in_any_case)
+        self._begun = None
         self._send_target(now)
 
     def hold_at(self, now: float, measured: Mapping[str, float], overlap: bool = False) -> None:
@@ -78,6 +82,7 @@ class StreamCommander(Commander):
         self._give_up_what_is_missed(now)
         self._sent, self.behind = None, False
         super().hold_at(now, measured)
+        self._begun = None
         self._send_target(now)
 
     def take_back(self, command: Command) -> bool:
@@ -86,6 +91,8 @@ class StreamCommander(Commander):
             sent, self._sent_at, self._sent = self._before.pop()
             if sent is command:
                 break
+        if self._sent is None and self._begun is not None:
+            self._told.put_back(self._begun)
         return self._sent is not None
 
     def forget(self) -> None:

@@ -106,6 +106,21 @@ def test_a_motion_whose_first_command_came_too_late_has_not_begun() -> None:
     assert rig.trajectories[-1].positions[0] == pytest.approx([0.04, 0.05], abs=0.01)
 
 
+def test_a_stream_whose_first_target_came_too_late_has_not_moved() -> None:
+    rig = Rig()
+    rig.obeys = False
+    rig.positions |= {"grip": 0.3}
+    rig.feed()
+    assert rig.rows(PLAN + np.float32(0.3))
+    lose(rig, "gripper")
+    assert (rig.state, rig.reason) == (State.HOLDING, reasons.PUBLISHED_LATE)
+    assert rig.targets == [0.3]
+    rig.wait(0.1)
+    assert set(rig.targets) == {0.3}
+    assert rig.rows(PLAN + np.float32(0.3))
+    assert rig.targets[-1] == 0.3
+
+
 def test_commands_that_are_late_again_and_again_end_in_a_hold() -> None:
     rig = commanding()
     published = rig.trajectories[-1]

@@ -156,10 +156,16 @@ class Participant:
         self._thread.start()
 
     def _spin(self) -> None:
+        from rclpy._rclpy_pybind11 import InvalidHandle
         from rclpy.executors import ExternalShutdownException
 
         with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
+            while True:
+                try:
+                    self._executor.spin()
+                    return
+                except InvalidHandle:  # the test has destroyed a publisher or subscription just now
+                    continue
 
     def another_node(self, name: str) -> Any:
         """Another node of the same process, which spins with the first."""

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,10 +22,10 @@ from test.inference.triton_process import RunningTriton
 from test.ros.policy_node_stand import TRANSITIONS
 from test.ros.robot_stand_in import silent
 from test.ros.ros_helpers import wait_until
-from test.witness.bad_network import FINE, BadNetwork, Weather
 from test.witness.cells import Act, distorted
 from test.witness.distortions import every, now_and_then
 from test.witness.stage import CAMERAS, Stage, delayed_by
+from test.witness.triton_stage import SERVER
 
 SENSES = (*CAMERAS, "state", "environment", "enable")
 """All that the robot tells the node."""
@@ -111,7 +110,7 @@ def lossy(share: float) -> Callable[[], Callable[[Any], Any]]:
     return lambda: lambda message: None if random.random() < share else message
 
 
-NOTHING, LATE, RARE, BY_TURNS = (
+NOTHING, OVERDUE, RARE, BY_TURNS = (
     everything(lambda: silent),
     everything(lambda: delayed_by(0.6)),
     everything(every(24)),
@@ -148,27 +147,20 @@ def _send(stage: Stage, kind: Any, name: str, request: Any) -> None:
 
 
 def server_of(stage: Stage) -> RunningTriton:
-    server: RunningTriton = stage.extra["server"]
+    server: RunningTriton = stage.extra[SERVER]
     return server
 
 
-def server_ended_by(number: signal.Signals) -> Act:
-    """The server gets a signal that ends it, and a supervisor starts it again when the block ends."""
-
-    @contextlib.contextmanager
-    def act(stage: Stage) -> Iterator[None]:
-        process = server_of(stage)._server
-        assert process is not None
-        if number == signal.SIGKILL:
-            server_of(stage).send(number)
-        else:
-            process.process.send_signal(number)
-        try:
-            yield
-        finally:
-            start_server(stage)
-
-    return act
+@contextlib.contextmanager
+def server_told_to_end(stage: Stage) -> Iterator[None]:
+    """The server is told to end, and a supervisor starts it again when the block ends."""
+    process = server_of(stage)._server
+    assert process is not None
+    process.process.send_signal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        start_server(stage)
 
 
 def start_server(stage: Stage) -> None:
@@ -178,15 +170,6 @@ def start_server(stage: Stage) -> None:
         stage.extra["logs"] = stage.extra.get("logs", "") + process._server.log()
     process.kill()
     process.start()
-
-
-@contextlib.contextmanager
-def server_frozen(stage: Stage) -> Iterator[None]:
-    server_of(stage).send(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        server_of(stage).send(signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -207,32 +190,3 @@ def model_unloaded(stage: Stage) -> Iterator[None]:
         yield
     finally:
         server_of(stage).load("act_policy")
-
-
-def network(*weathers: Weather, turn_s: float = 0.4) -> Act:
-    """The network between node and server has these weathers by turns."""
-
-    @contextlib.contextmanager
-    def act(stage: Stage) -> Iterator[None]:
-        proxy: BadNetwork = stage.extra["network"]
-        over = False
-
-        def turn() -> None:
-            place = 0
-            while not over:
-                proxy.weather = weathers[place % len(weathers)]
-                place += 1
-                until = time.monotonic() + turn_s
-                while not over and (time.monotonic() < until or len(weathers) == 1):
-                    time.sleep(0.01)
-
-        thread = threading.Thread(target=turn, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over = True
-            thread.join()
-            proxy.weather = FINE
-
-    return act

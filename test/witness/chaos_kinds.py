@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from test.witness import chaos_faults
-from test.witness.bad_network import Weather, garbage
 from test.witness.cells import (
     BRAKING_S,
     DELAYED,
@@ -16,27 +15,25 @@ from test.witness.cells import (
     NOTICED_S,
     OFF,
     SLOW,
-    STUCK,
     TICK_S,
     UNNOTICED_S,
     WRONG,
     Cell,
     cells,
 )
+from test.witness.cells_triton import LATE, failing, triton_cells
 from test.witness.chaos_faults import (
     BY_TURNS,
-    LATE,
     NOTHING,
+    OVERDUE,
     RARE,
     SENSES,
     ended_by,
     everything,
     lossy,
-    network,
     requests_nobody_waits_for,
-    server_ended_by,
-    server_frozen,
 )
+from test.witness.network import LOSSY
 
 LOCAL, TRITON = MODES = ("local", "triton")
 HOLDS = {
@@ -44,11 +41,12 @@ HOLDS = {
     "environment state": {"environment"}, "enabling topic": {"enable"}, "controller": {"controller"},
     "operator's services": {"node", "requests"}, "parameters": {"node", "requests"}, "lifecycle": {"node", "requests"},
     "requests": {"requests"}, "robot description": {"description"}, "node": {"node", "inference"},
+    "inference process": {"inference"},
     "robot's network": set(SENSES) | {"front"}, "server": {"server", "inference"}, "network": {"network"},
 }  # fmt: skip
 """What fails -> what its faults take hold of. Two faults at once have nothing in common there."""
 ORDERS = (GARBAGE, WRONG, SLOW, INTERMITTENT)
-"""Of the inference process: these are ordered through the picture of `front`."""
+"""Of the inference process, and of the server: these are ordered through the picture of `front`."""
 HIDES = {
     "operator's services: intermittent", "lifecycle: intermittent", "controller: stuck", "requests: intermittent",
     "node: stuck", "node: off (SIGKILL)", "node: off (SIGTERM)", "node: off (SIGINT)",
@@ -56,7 +54,6 @@ HIDES = {
 """While these last `~/status` may rightly say something else than why another fault lets the arm rest."""
 MAY_STOP = {"controller: stuck": "does not follow"}
 """An arm that does not follow may be stopped, until a person clears it; with which word."""
-LATE_WORDS = ("plan too old", "plan ran out", "chunk too late", "inference failed")
 ASKED_S = TICK_S + BRAKING_S + 0.05
 
 
@@ -83,7 +80,7 @@ class Kind:
 
         A wrong answer is noticed when there is one. Where the other fault prevents that, the plan's age is the bound.
         """
-        if self.cell.rest_s is not None and self.cell.what == "inference process":
+        if self.cell.rest_s is not None and _is_order(self.cell):
             return max(self.cell.rest_s, UNNOTICED_S)
         return self.cell.rest_s
 
@@ -98,8 +95,7 @@ def kinds(mode: str) -> list[Kind]:
         raise ValueError(f"mode {mode!r}: expected one of {MODES}")
     if mode == LOCAL:
         return list(_all())
-    beside = [kind for kind in _all() if kind.cell.what != "inference process" or _is_order(kind.cell)]
-    return [*beside, *_of_server()]
+    return [*(kind for kind in _all() if kind.cell.what != "inference process"), *_of_server()]
 
 
 def _all() -> Iterator[Kind]:
@@ -115,7 +111,7 @@ def _all() -> Iterator[Kind]:
     stale = ("stale", "missing", "not enabled")
     for cell in (
         Cell("robot's network", OFF, NOTHING, NOTICED_S, reasons=stale),
-        Cell("robot's network", DELAYED, LATE, NOTICED_S, reasons=stale),
+        Cell("robot's network", DELAYED, OVERDUE, NOTICED_S, reasons=stale),
         Cell("robot's network", SLOW, RARE, reasons=stale),
         Cell("robot's network", INTERMITTENT, BY_TURNS, reasons=stale, lasts_s=2.2),
         Cell("robot's network", "intermittent (a third is lost)", everything(lossy(0.33)), lasts_s=2.2),
@@ -125,30 +121,24 @@ def _all() -> Iterator[Kind]:
 
 
 def _of_server() -> Iterator[Kind]:
-    killed, told = server_ended_by(signal.SIGKILL), server_ended_by(signal.SIGTERM)
-    poor = Weather(delay_s=0.02, loss=0.1)
+    for cell in triton_cells():
+        if cell.what in ("server", "network"):
+            yield Kind(cell, _holds(cell))
     for cell in (
-        Cell("server", "off (SIGKILL)", killed, UNNOTICED_S, reasons=LATE_WORDS),
-        Cell("server", "off (SIGTERM)", told),
-        Cell("server", "off (its model's process)", chaos_faults.model_process_killed, UNNOTICED_S, reasons=LATE_WORDS),
-        Cell("server", "off (its model)", chaos_faults.model_unloaded, UNNOTICED_S, reasons=LATE_WORDS),
-        Cell("server", STUCK, server_frozen, UNNOTICED_S, reasons=LATE_WORDS),
-        Cell("network", OFF, network(Weather(refusing=True)), UNNOTICED_S, reasons=LATE_WORDS),
-        Cell("network", STUCK, network(Weather(silent=True)), UNNOTICED_S, reasons=LATE_WORDS),
-        Cell("network", GARBAGE, network(Weather(answers=garbage)), UNNOTICED_S, reasons=LATE_WORDS),
-        Cell("network", WRONG, network(poor)),
-        Cell("network", SLOW, network(Weather(rate=20e3))),
-        Cell("network", DELAYED, network(Weather(delay_s=0.3)), UNNOTICED_S, reasons=LATE_WORDS),
-        Cell("network", INTERMITTENT, network(Weather(silent=True), Weather()), lasts_s=2.2),
+        Cell("server", "off (SIGTERM)", chaos_faults.server_told_to_end),
+        Cell("server", "off (its model's process)", chaos_faults.model_process_killed, UNNOTICED_S, reasons=LATE),
+        Cell("server", "off (its model)", chaos_faults.model_unloaded, UNNOTICED_S, reasons=LATE),
+        Cell("network", "intermittent (a tenth is lost)", failing(LOSSY), lasts_s=2.2),
     ):
         yield Kind(cell, _holds(cell))
 
 
 def _is_order(cell: Cell) -> bool:
-    return cell.what == "inference process" and cell.way in ORDERS
+    """Whether the policy is ordered to answer badly, through the picture of `front`."""
+    return cell.what in ("inference process", "server") and cell.way in ORDERS
 
 
 def _holds(cell: Cell) -> frozenset[str]:
-    if cell.what == "inference process":
-        return frozenset({"front"} if _is_order(cell) else {"inference"})
+    if _is_order(cell):
+        return frozenset({"front"})
     return frozenset(HOLDS[cell.what])

@@ -34,9 +34,12 @@ from test.witness.chaos_stage import (
 )
 from test.witness.rules import CHUNK_BEHIND_S
 from test.witness.stage import INTERFACES, Stage
+from test.witness.triton_stage import SERVER
 
 AFTER_S = 0.3
 POLL_S = 0.02
+LATEST = 100
+"""Events that are looked at to see whether the witness hears anything."""
 
 
 @dataclass
@@ -72,6 +75,8 @@ def play(on: Stage, episode: Episode, opened: float) -> Window:
     except AssertionError as error:
         window.failures.append(str(error))
     window.closed = time.time()
+    if not any(event.time > opened for event in on.witness.recording.events[-LATEST:]):
+        window.failures.append("the witness hears nothing any more")
     window.over = window.over or window.closed
     window.down = [(begin, end or window.closed) for begin, end in on.extra["down"]]
     time.sleep(CHUNK_BEHIND_S)
@@ -108,7 +113,7 @@ def _make(on: Stage, episode: Episode, window: Window) -> None:
 
 def _all_there_again(on: Stage, window: Window) -> float:
     """Wait until all that had failed is there again; a restarted node is told to go on. Gives the time."""
-    server: RunningTriton | None = on.extra.get("server")
+    server: RunningTriton | None = on.extra.get(SERVER)
     if server is not None and any(past.kind.cell.what == "server" for past in window.past):
         server.wait_ready(deadline_s=60.0)
     if on.extra["started"]:

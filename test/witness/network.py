@@ -10,13 +10,15 @@ import time
 
 from test.inference.relay import Relay
 
-WORKS, CUT, STALLED, GARBLED, ECHOES, SLOW, DELAYED, BY_TURNS = (
-    "works", "cut", "stalled", "garbled", "echoes", "slow", "delayed", "by turns",
+WORKS, CUT, STALLED, GARBLED, ECHOES, SLOW, DELAYED, BY_TURNS, LOSSY = (
+    "works", "cut", "stalled", "garbled", "echoes", "slow", "delayed", "by turns", "lossy",
 )  # fmt: skip
 RATE = 40e3
 """Bytes/s of a slow network: the stage's two pictures take almost two seconds."""
 DELAY_S = 0.6
 TURN_S, STALLED_S = 0.9, 0.6
+LOST, SENT_AGAIN_S = 0.1, 0.2
+"""Which share of the data a lossy network loses; TCP sends it again, after 0.2 s at least."""
 LOOK_S = 0.01
 
 
@@ -68,6 +70,8 @@ class Network(Relay):
             time.sleep(DELAY_S)
         elif self.fault == SLOW:
             time.sleep(size / RATE)
+        elif self.fault == LOSSY and random.random() < LOST:
+            time.sleep(SENT_AGAIN_S)
         while self.fault == STALLED or (self.fault == BY_TURNS and time.monotonic() % TURN_S < STALLED_S):
             time.sleep(LOOK_S)
 

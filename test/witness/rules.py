@@ -218,7 +218,7 @@ def silent(evidence: Evidence) -> Found:
 
 def status_goes_on(evidence: Evidence) -> Found:
     """The status is repeated; a node that is gone says so by its silence, and commands nothing meanwhile."""
-    times = [event.time for event in evidence.recording.of(STATUS)]
+    times = [event.time for event in evidence.recording.of(STATUS)] or [evidence.begin]
     limit = STATUS_S + evidence.contract.allowance_s
     grace = 0.1 + evidence.contract.allowance_s  # a node that wakes up brakes first, and then says so
     for before, after in zip(times, [*times[1:], evidence.end], strict=True):

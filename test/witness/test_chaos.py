@@ -24,6 +24,7 @@ from test.witness.chaos_judge import BUSY, DOWN, Past, Window, judge_window
 from test.witness.chaos_kinds import MODES, Kind, kinds
 from test.witness.chaos_report import is_good, report
 from test.witness.chaos_run import Run, run_chaos
+from test.witness.chaos_show import lines as lines_of
 from test.witness.made_up import BEGIN, CONTRACT, END, SILENT_FROM, SILENT_UNTIL, made_up, status
 from test.witness.recording import STATUS, Event, Recording
 from test.witness.test_matrix import SAFETY
@@ -161,6 +162,9 @@ def test_a_breach_is_kept_with_the_messages_around_it(tmp_path: Path) -> None:
     assert (kept / "node.txt").read_text() == "what the node wrote"
     lines = [json.loads(line) for line in (kept / "messages.jsonl").read_text().splitlines()]
     assert {line["kind"] for line in lines} >= {"command", "input", "status"}
+    shown = list(lines_of(kept, before_s=5.0, after_s=5.0, inputs=True))
+    assert len(shown) > len(verdict.breaches) + 10
+    assert any("broken +0.000 acceleration" in line for line in shown)
     assert all(abs(line["time"] - breach.time) < 8.0 for line in lines for breach in verdict.breaches)
 
 

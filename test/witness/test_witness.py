@@ -165,6 +165,11 @@ def test_nothing_is_published_by_a_node_that_is_not_active(word: str) -> None:
     assert {breach.rule for breach in judge(recording, CONTRACT)} == {"silent", "reason"}
 
 
+def test_a_node_that_never_says_its_status_commands_nothing() -> None:
+    recording = changed(made_up(), STATUS, lambda _: None)
+    assert {breach.rule for breach in judge(recording, CONTRACT)} == {"status_goes_on", "reason"}
+
+
 def test_a_part_of_a_recording_is_judged_by_itself() -> None:
     part = made_up().between(BEGIN + 3.0, END)
     assert judge(part, CONTRACT) == []

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.inference.triton_models import write_model
@@ -60,14 +61,17 @@ def write_policy(repository: Path) -> Path:
 
 
 @contextlib.contextmanager
-def triton_stage(directory: Path, interface: str) -> Iterator[Stage]:
-    """A node of that interface that asks a server over a network, until the block ends."""
+def triton_stage(directory: Path, interface: str, *flags: str, **changes: Any) -> Iterator[Stage]:
+    """A node of that interface that asks a server over a network, until the block ends.
+
+    `flags` are the server's, `changes` the node's parameters.
+    """
     with (
-        RunningTriton(write_policy(directory / "models")) as server,
+        RunningTriton(write_policy(directory / "models"), *flags) as server,
         Network(server.wait_ready(deadline_s=120.0).address) as network,
         stage(
             directory, interface, policy=Options(), mode="triton", server=network.address, shared_memory="off",
-            request_timeout=TIMEOUT_S, checkpoint=None,
+            request_timeout=TIMEOUT_S, checkpoint=None, **changes,
         ) as on,
     ):  # fmt: skip
         on.extra |= {SERVER: server, NETWORK: network}
