@@ -91,7 +91,9 @@ def summary(measured: Measured) -> dict[str, Any]:
     for series in (measured.sizes, measured.python):
         values = {name: each for name, each in series.values.items() if name.endswith(JUDGED)}
         grown |= judgement.judge(series.times, values)
-    age = judgement.growth(measured.stream.times, measured.stream.of(AGE), judgement.LARGEST_AGE_GROWTH)
+    age = judgement.growth(
+        measured.stream.times, measured.stream.of(AGE), judgement.LARGEST_AGE_GROWTH, judgement.MIDDLE
+    )
     if age is not None:
         grown[AGE] = age
     begins = [event["at"] for event in measured.events if event["event"] == "activate"]

@@ -37,6 +37,8 @@ PATIENCE_S = 20.0
 """How long the person waits for the arm to be commanded again before they help."""
 LOOK_S = 0.05
 TRANSITIONS = {"deactivate": Transition.TRANSITION_DEACTIVATE, "activate": Transition.TRANSITION_ACTIVATE}
+ACTIVATE_EVERY = 5
+"""Cycles between two activations: each begins a new timer, whose drift is to be seen over some time."""
 LIVE = ("blend_time", 0.2, 0.25)
 """A live parameter, and the two values that it gets in turn."""
 
@@ -58,7 +60,6 @@ class Day:
             lambda: self._ask("dump"),
             self._start_pose,
             self._change_a_parameter,
-            self._activate_anew,
         )
 
     def live(self) -> None:
@@ -74,6 +75,8 @@ class Day:
                 except AssertionError as error:  # no answer, on a machine that is too busy
                     tell(event="no answer", detail=str(error))
                 self._see_it_commanded()
+            if self._cycles % ACTIVATE_EVERY == 0:
+                self._activate_anew()
             self._cycles += 1
 
     def _see_it_commanded(self) -> None:
@@ -120,8 +123,10 @@ class Day:
         tell(event=f"set {name}", detail=answer.result.reason)
 
     def _activate_anew(self) -> None:
-        self._transition("deactivate")
-        self._transition("activate")
+        with contextlib.suppress(AssertionError):
+            self._transition("deactivate")
+            self._transition("activate")
+        self._see_it_commanded()
 
     def _transition(self, name: str) -> None:
         request = ChangeState.Request(transition=Transition(id=TRANSITIONS[name]))

@@ -1,8 +1,9 @@
 """What counts as flat. Pure functions of the series that were measured; the rule is the same for everything.
 
 A run is judged after its warm-up, the first WARM_UP of it, or WARM_UP_S if that is longer. The rest is cut into four
-quarters. A size has grown if its median in the last quarter is LARGEST_GROWTH or more above its median in the first.
-For what is counted in small whole numbers, such as threads, this means that one more is too many.
+quarters. A size has grown if its STAYS-th percentile in the last quarter is LARGEST_GROWTH or more above that in the
+first: what a process needs now and then comes and goes, what it never gives back is seen where it holds least. For what
+is counted in small whole numbers, such as threads, one more is too many.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy.typing as npt
 WARM_UP, WARM_UP_S = 0.25, 120.0
 """The black box fills for 60 s, and the memory of a process only settles after some times of everything."""
 LARGEST_GROWTH = 0.01
+STAYS, MIDDLE = 10.0, 50.0
+"""Percentiles."""
 LARGEST_AGE_GROWTH = 0.1
 """For the age of the observation behind a command, in intervals between chunks: the machine is not always as fast."""
 LARGEST_DRIFT_S = 0.001
@@ -29,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Growth:
-    """The medians of the first and the last quarter, and by which part of the first the last is larger."""
+    """A percentile of the first and of the last quarter, and `most`, by which part of the first it may grow."""
 
     first: float
     last: float
@@ -48,14 +51,16 @@ class Growth:
         return self.share < self.most
 
 
-def growth(times: npt.ArrayLike, values: npt.ArrayLike, most: float = LARGEST_GROWTH) -> Growth | None:
+def growth(
+    times: npt.ArrayLike, values: npt.ArrayLike, most: float = LARGEST_GROWTH, percentile: float = STAYS
+) -> Growth | None:
     """Judge a series by the rule above; nan is no sample. None if there are too few samples after the warm-up."""
     at, sizes = np.array(times, float), np.array(values, float)
     at, sizes = at[np.isfinite(sizes)], sizes[np.isfinite(sizes)]
     if not len(at):
         return None
     begin = warm_from(at[0], at[-1])
-    first, last = quarters(at[at >= begin], sizes[at >= begin])
+    first, last = quarters(at[at >= begin], sizes[at >= begin], percentile)
     return None if first is None or last is None else Growth(first, last, most)
 
 
@@ -64,13 +69,13 @@ def warm_from(begin: float, end: float) -> float:
     return begin + max(WARM_UP_S, WARM_UP * (end - begin))
 
 
-def quarters(times: Floats, values: Floats) -> tuple[float, float] | tuple[None, None]:
-    """The medians of the first and of the last quarter of the time; None if there are too few samples."""
+def quarters(times: Floats, values: Floats, percentile: float) -> tuple[float, float] | tuple[None, None]:
+    """A percentile of the first and of the last quarter of the time; None if there are too few samples."""
     if len(times) < FEWEST:
         return None, None
     length = (times[-1] - times[0]) / 4.0
     first, last = values[times <= times[0] + length], values[times >= times[-1] - length]
-    return float(np.median(first)), float(np.median(last))
+    return float(np.percentile(first, percentile)), float(np.percentile(last, percentile))
 
 
 def drift_s(times: npt.ArrayLike, phases_s: npt.ArrayLike, period_s: float, begins: Sequence[float]) -> float:
@@ -85,7 +90,7 @@ def drift_s(times: npt.ArrayLike, phases_s: npt.ArrayLike, period_s: float, begi
     edges = [-np.inf, *begins, np.inf]
     for begin, end in pairwise(edges):
         inside = (at >= begin) & (at < end)
-        first, last = quarters(at[inside], np.unwrap(phases[inside], period=period_s))
+        first, last = quarters(at[inside], np.unwrap(phases[inside], period=period_s), MIDDLE)
         if first is not None and last is not None and abs(last - first) > abs(worst):
             worst = last - first
     return worst

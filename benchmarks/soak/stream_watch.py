@@ -12,6 +12,8 @@ from benchmarks.stream_figures import ages_s
 LARGEST_GAP = 10.0
 """In periods: a longer one is no late command, the arm was not commanded meanwhile."""
 CHUNKS_KEPT = 500
+ENOUGH, MOST_MISSED = 100, 0.1
+"""Fewer commands, or more that are missing among them, say nothing of the grid: all of them may be late."""
 EARLY = 10.0
 """Percentile of the phases that stands for the grid: a busy machine makes commands late, and none early."""
 
@@ -62,7 +64,8 @@ class StreamWatch:
         if len(periods):
             found["missed"] = int((np.rint(periods / self._period_s) - 1).clip(0).sum())
             found["period_p99_s"] = float(np.percentile(periods, 99))
-        found["phase_s"] = self._phase(commands - self._origin)
+        if len(commands) >= ENOUGH and found["missed"] <= MOST_MISSED * len(commands):
+            found["phase_s"] = self._phase(commands - self._origin)
         ages = ages_s(commands, chunks)
         if len(ages):
             found["age_p50_s"], found["age_p99_s"] = (float(each) for each in np.percentile(ages, (50, 99)))
