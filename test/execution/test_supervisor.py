@@ -674,6 +674,9 @@ def test_an_observation_from_before_a_reset_or_a_jump_does_not_go_on_although_it
     rig.operator.reset(rig.now)
     rig.wait(0.04)
     assert not rig.chunk(t_obs=rig.now - 0.05)
+    assert not rig.chunk(), "the arm still brakes"
+    rig.wait(0.2)
+    assert not rig.chunk(t_obs=rig.now - 0.25)
     assert rig.chunk()
     rig.now -= 1.0
     rig.feed()
