@@ -712,8 +712,11 @@ def test_an_observation_from_before_a_reset_or_a_jump_does_not_go_on_although_it
     rig.chunk()
     rig.wait(0.1)
     rig.operator.reset(rig.now)
+    rig.wait(0.04)
+    assert not rig.chunk(t_obs=rig.now - 0.05)
+    assert not rig.chunk(), "the arm still brakes"
     rig.wait(0.3)
-    assert not rig.chunk(t_obs=rig.now - 0.31)
+    assert not rig.chunk(t_obs=rig.now - 0.35)
     assert rig.chunk()
     rig.now -= 1.0
     rig.feed()
