@@ -131,7 +131,7 @@ def _change(
             value = _nearly(value, random)
             holder[key] = [holder[key][0], value] if is_pair else value
         case _:
-            value = random.choice(values)
+            value = copy.deepcopy(random.choice(values))  # it may be changed, too
             holder[key] = [holder[key][0], value] if is_pair else value
 
 

@@ -24,6 +24,10 @@ _INPUTS_PER_PEAK = 100
 """Inputs after which the peak is forgotten: the memory of the process may have become smaller."""
 
 
+_INTERRUPT = "interrupt"
+"""The function that raises TookTooLong; it is not the place where the time went."""
+
+
 class TookTooLong(BaseException):
     """An input was interrupted. No Exception, because readers of damaged files catch any Exception of their parser."""
 
@@ -101,7 +105,7 @@ def _bad_message(error: Exception, data: bytes) -> Breach | None:
 
 def _place(error: BaseException) -> str:
     """The innermost place in the package where an error was raised, without line numbers, which change."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if each.name != _INTERRUPT]
     ours = [each for each in frames if f"{os.sep}act_inference_ros{os.sep}" in each.filename] or list(frames)
     return f"{Path(ours[-1].filename).stem}.{ours[-1].name}" if ours else "nowhere"
 
@@ -110,7 +114,7 @@ def _place(error: BaseException) -> str:
 def _interrupted_after(seconds: float) -> Iterator[None]:
     """Raise TookTooLong in the block after this processor time; a loop outside of the interpreter goes on."""
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:  # _INTERRUPT
         raise TookTooLong
 
     before = signal.signal(signal.SIGVTALRM, interrupt)

@@ -17,7 +17,7 @@ from act_inference_ros.evaluation.bags.salvage import RawMessage
 from act_inference_ros.robot.plain_yaml import check_plain
 
 METADATA = "metadata.yaml"
-MOST_METADATA_BYTES = 2**22
+MOST_METADATA_BYTES = 2**20
 """Largest metadata.yaml. A topic takes about a kilobyte."""
 STORAGE_SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 _OTHER_FORMAT = "Serialization format"
