@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from test.fuzz.target import LONGEST_ON_BUSY_MACHINE_S
 from test.fuzz.targets import MODULES, make_target
 from test.fuzz.watch import Watch
 from test.fuzz.worker import by_chance
@@ -17,7 +18,7 @@ SEED = 20
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_inputs_that_are_made_by_chance_break_no_bound(name: str, tmp_path: Path) -> None:
-    watch = Watch(make_target(name, tmp_path))
+    watch = Watch(make_target(name, tmp_path), LONGEST_ON_BUSY_MACHINE_S)
     inputs = SLOW_INPUTS if name in SLOW else INPUTS
     for data in itertools.islice(by_chance(watch.target, SEED), inputs):
         watch.run(data)

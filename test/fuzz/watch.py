@@ -44,9 +44,13 @@ class Breach:
 
 @dataclass
 class Watch:
-    """Runs a target's inputs, and keeps the worst values and the first breach of each cause."""
+    """Runs a target's inputs, and keeps the worst values and the first breach of each cause.
+
+    An input may take `longest_s` of processor time, s.
+    """
 
     target: Target
+    longest_s: float = LONGEST_S
     inputs: int = 0
     refused: int = 0
     worst_s: float = 0.0
@@ -67,7 +71,7 @@ class Watch:
         self.inputs += 1
         self.worst_s = max(self.worst_s, took_s)
         self.worst_bytes = max(self.worst_bytes, grown)
-        if breach is None and took_s > LONGEST_S:
+        if breach is None and took_s > self.longest_s:
             breach = Breach("time", "", data, f"{took_s:.2f} s of processor time")
         if breach is None and grown > self.target.memory_bytes:
             breach = Breach("memory", "", data, f"{grown / 2**20:.0f} MiB more memory")
