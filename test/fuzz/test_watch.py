@@ -10,12 +10,12 @@ import pytest
 from act_inference_ros.errors import ConfigurationError
 from test.fuzz import watch as watching
 from test.fuzz.mutation import VALUES, bytes_mutation, json_mutation, json_text
-from test.fuzz.target import MIB, Target
+from test.fuzz.target import LONGEST_S, MIB, Target
 from test.fuzz.watch import Watch
 
 
-def watch_of(check: Callable[[bytes], object]) -> Watch:
-    return Watch(Target("test", check, [b""], bytes_mutation, (ConfigurationError,), 32 * MIB))
+def watch_of(check: Callable[[bytes], object], longest_s: float = LONGEST_S) -> Watch:
+    return Watch(Target("test", check, [b""], bytes_mutation, (ConfigurationError,), 32 * MIB), longest_s)
 
 
 def refuse(message: str) -> Callable[[bytes], object]:
@@ -66,7 +66,6 @@ def test_memory_beyond_the_bound_is_a_breach_also_if_it_is_given_back() -> None:
 
 
 def test_time_beyond_the_bound_is_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "LONGEST_S", 0.05)
     monkeypatch.setattr(watching, "GIVEN_UP_S", 0.2)
 
     def busy(data: bytes) -> None:
@@ -74,7 +73,7 @@ def test_time_beyond_the_bound_is_a_breach(monkeypatch: pytest.MonkeyPatch) -> N
         while time.process_time() < end:
             pass
 
-    watch = watch_of(busy)
+    watch = watch_of(busy, longest_s=0.05)
     assert watch.run(b"0.0") is None
     late, endless = watch.run(b"0.1"), watch.run(b"1000")
     assert late is not None
