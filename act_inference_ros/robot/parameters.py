@@ -417,7 +417,7 @@ def _unknown(given: Iterable[str], concrete: Mapping[str, Parameter], values: Ma
     """
     listed = {kind: _names(values, lists) for kind, lists in _NAMED_BY.items()}
     unlisted: dict[tuple[str, str], list[str]] = {}
-    problems = []
+    problems: list[str] = []
     for name in given:
         if name in concrete:
             continue
