@@ -59,9 +59,9 @@ def bound_rosbags() -> None:
     """Let rosbags unpack chunks with the functions above; its own have no limit."""
     from rosbags.rosbag2 import storage_mcap
 
-    storage_mcap.DECOMPRESSORS.update(
-        {"zstd": lambda data, _: unpacked_zstd(data), "lz4": lambda data, _: unpacked_lz4(data)}
-    )
+    # A rosbags without this table, older or newer, goes on without the limit.
+    table: dict[str, Any] = getattr(storage_mcap, "DECOMPRESSORS", {})
+    table.update(zstd=lambda data, _: unpacked_zstd(data), lz4=lambda data, _: unpacked_lz4(data))
 
 
 def check_chunks(chunks: Iterable[Any]) -> None:
