@@ -1,8 +1,10 @@
 """The package's exceptions. Each message says what was expected, what came, and what to do.
 
 Everything raised for a user's mistake or a fault outside this process derives from `ActInferenceError`;
-command-line programs print its message as one line and exit with status 2. Imports nothing.
+command-line programs print its message as one line and exit with status 2. Imports nothing of the package.
 """
+
+from collections.abc import Iterable
 
 
 class ActInferenceError(Exception):
@@ -71,3 +73,13 @@ class BadOutputError(InferenceError):
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, or the name of its class if there is no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+NAMES_SHOWN, LONGEST_NAME_SHOWN = 50, 100
+
+
+def shown_names(names: Iterable[str]) -> str:
+    """Return a message's list of names for an error: not all of them, nor whole, for anybody may send any message."""
+    told = [str(name) for name in names]
+    shown = [name[:LONGEST_NAME_SHOWN] for name in told[:NAMES_SHOWN]]
+    return f"{shown}{f' and {len(told) - NAMES_SHOWN} more' if len(told) > NAMES_SHOWN else ''}"

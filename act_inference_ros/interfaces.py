@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.errors import ConfigurationError, ObservationError
+from act_inference_ros.errors import ConfigurationError, ObservationError, shown_names
 
 MODES = ("local", "triton")
 """Where a policy is computed: on this machine, or on NVIDIA Triton."""
@@ -313,7 +313,7 @@ def _by_name(joints: Sequence[str], names: Sequence[str], positions: Sequence[fl
     places = {name: place for place, name in enumerate(names)}
     missing = [joint for joint in joints if joint not in places]
     if missing:
-        raise ObservationError(f"missing joints {missing}; the message has {list(names)}")
+        raise ObservationError(f"missing joints {missing}; the message has {shown_names(names)}")
     return _finite(joints, np.array([positions[places[joint]] for joint in joints], dtype=np.float64))
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.errors import BadOutputError, ConfigurationError, ObservationError
+from act_inference_ros.errors import BadOutputError, ConfigurationError, ObservationError, shown_names
 
 UNITS = {"rad": 1.0, "deg": 180.0 / math.pi, "m": 1.0, "cm": 100.0, "mm": 1000.0}
 """`unit:` shorthand -> `Joint.scale` of a policy that counts in that unit, where ROS counts in rad or m (REP 103)."""
@@ -207,13 +207,13 @@ class StateBinding:
         missing = [name for name in self._joints if name not in index]
         if missing:
             raise ObservationError(
-                f"joint state: missing {list(dict.fromkeys(missing))}; the message has {list(names)}"
+                f"joint state: missing {list(dict.fromkeys(missing))}; the message has {shown_names(names)}"
             )
         if len(index) != len(names):
             counted = list(names)
             repeated = [name for name in dict.fromkeys(self._joints) if counted.count(name) > 1]
             if repeated:
-                raise ObservationError(f"joint state: {repeated} more than once in {counted}")
+                raise ObservationError(f"joint state: {repeated} more than once in {shown_names(counted)}")
         if len(fields) == 1:
             picked = [values[index[name]] for name in self._joints]
         else:

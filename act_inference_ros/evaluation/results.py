@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -394,7 +395,8 @@ class EvaluationResult:
             raise ConfigurationError(f"not a metrics.json of eval_policy: {text[:80]!r}") from error
         if version != METRICS_VERSION:
             raise ConfigurationError(
-                f"metrics.json has version {version}, this eval_policy reads {METRICS_VERSION}; evaluate again"
+                f"metrics.json has version {reprlib.repr(version)}, this eval_policy reads {METRICS_VERSION}; "
+                "evaluate again"
             )
         return codec.from_plain(cls, plain)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.errors import ObservationError
+from act_inference_ros.errors import ObservationError, shown_names
 from act_inference_ros.joints import Joint, Places, StateBinding, StateEntry
 from act_inference_ros.observation.contract import STATE_INPUT, state_input_on
 from act_inference_ros.observation.history import VECTORS_KEPT, VECTORS_KEPT_S, StampedHistory
@@ -99,8 +99,9 @@ class StateParts(WholeState):
         if before is not None and stamp is not None and 0.0 <= stamp - before.stamp <= max_age:
             lost = [self._binding.names[i] for i in before.value.places if i not in places]
             if lost:
+                there = shown_names(message.name)
                 raise ObservationError(
-                    f"joint state: missing {lost}, which this topic had before; the message has {list(message.name)}"
+                    f"joint state: missing {lost}, which this topic had before; the message has {there}"
                 )
         return Part(places, self._binding.part(places).to_policy(message) if places else np.empty(0, np.float32))
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.policy.refusals import shown
 from act_inference_ros.spec import PolicySpec
 
 PARITY_FILE = "parity.json"
@@ -145,7 +146,7 @@ def _reference(fields: dict[str, Any]) -> Reference:
     images = _images(spec, int(kept["seed"]))
     count = len(images)
     if list(fields["observations"]) != list(images):
-        raise ValueError(f"its observations are {fields['observations']}, this version has {list(images)}")
+        raise ValueError(f"its observations are {shown(fields['observations'])}, this version has {list(images)}")
     vectors = {key: _decoded(kept["vectors"][key], (count, dim)) for key, dim in spec.vectors.items()}
     observations = {
         name: {**{key: rows[i : i + 1] for key, rows in vectors.items()}, **pixels}
@@ -158,7 +159,7 @@ def _reference(fields: dict[str, Any]) -> Reference:
     if ranges.shape != (spec.action_dim,) or not (ranges > 0).all() or not 0 < tolerance < 1:
         raise ValueError(f"expected {spec.action_dim} ranges above 0 and a tolerance between 0 and 1")
     if not re.fullmatch(r"[0-9a-f]{64}", spec.policy_id) or fields["policy_id"] != spec.policy_id:
-        raise ValueError(f"expected a policy_id of 64 hexadecimal digits, got {fields['policy_id']!r}")
+        raise ValueError(f"expected a policy_id of 64 hexadecimal digits, got {shown(repr(fields['policy_id']))}")
     return Reference(
         spec=spec,
         precision=str(fields["precision"]),

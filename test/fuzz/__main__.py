@@ -101,9 +101,9 @@ def _run_process(result: Result, directory: Path, inputs: int, seed: int) -> Bre
     told = json.loads(result_path.read_text()) if result_path.exists() else None
     if told is not None:
         result.add(told)
-        result.inputs += count + 1 - told["inputs"]
         if told["inputs"] >= inputs:
             return None
+    result.inputs += count + 1 - (0 if told is None else told["inputs"])
     if process.returncode > 0 or (told is None and not count):  # an error of its own, no signal
         raise RuntimeError(f"the target {result.target}: {said}")
     return Breach("hang" if hung else "crash", "" if hung else f"status {process.returncode}", data, said)

@@ -10,7 +10,7 @@ MOST_BYTES = 2**26
 """Largest message or chunk, unpacked: two raw images of a 4K camera. rosbag2's chunks have about a megabyte."""
 MOST_TOGETHER_BYTES = 2**28
 """Most bytes of chunks that overlap in time: they are in memory at once."""
-MOST_FILE_BYTES, MOST_FILE_RATIO = 2**30, 1000
+MOST_FILE_BYTES, MOST_FILE_RATIO = 2**28, 1000
 """A packed storage file is unpacked on the disk: it may have that many bytes, or that many times its own, unpacked."""
 _COPY_BYTES = 1 << 20
 
@@ -59,9 +59,9 @@ def bound_rosbags() -> None:
     """Let rosbags unpack chunks with the functions above; its own have no limit."""
     from rosbags.rosbag2 import storage_mcap
 
-    storage_mcap.DECOMPRESSORS.update(
-        {"zstd": lambda data, _: unpacked_zstd(data), "lz4": lambda data, _: unpacked_lz4(data)}
-    )
+    # A rosbags without this table, older or newer, goes on without the limit.
+    table: dict[str, Any] = getattr(storage_mcap, "DECOMPRESSORS", {})
+    table.update(zstd=lambda data, _: unpacked_zstd(data), lz4=lambda data, _: unpacked_lz4(data))
 
 
 def check_chunks(chunks: Iterable[Any]) -> None:

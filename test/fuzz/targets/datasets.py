@@ -153,7 +153,7 @@ def _footer_mutation(data: bytes, random: random.Random) -> bytes:
     """Something wrong in the footer, which says what lies where and how large it is unpacked; its length is right."""
     length = int.from_bytes(data[-8:-4], "little")
     start = len(data) - 8 - length
-    if not 0 < start < len(data):
+    if not length or not 0 < start < len(data):
         return bytes_mutation(data, random)
     changed = bytearray(data)
     for _ in range(random.randint(1, 4)):
