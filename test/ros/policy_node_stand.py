@@ -104,8 +104,7 @@ class Stand:
         """
         self.ask("clear_stop")
         self.ask("pause")
-        if positions is not None:
-            self.robot.wait_for_rest()  # otherwise the rest of the hold would move the arm away from there
+        self.robot.wait_for_rest()  # otherwise the rest of the hold would move the arm away from there
         self.robot.positions = dict(self.home if positions is None else positions)
         self.reset()
         at = time.time()

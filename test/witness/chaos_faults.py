@@ -106,8 +106,13 @@ def everything(make: Callable[[], Callable[[Any], Any]]) -> Act:
 
 
 def lossy(share: float) -> Callable[[], Callable[[Any], Any]]:
-    """A share of the messages is lost, whichever."""
-    return lambda: lambda message: None if random.random() < share else message
+    """A share of the messages is lost, whichever; each time the same."""
+
+    def make() -> Callable[[Any], Any]:
+        chosen = random.Random(0)
+        return lambda message: None if chosen.random() < share else message
+
+    return make
 
 
 NOTHING, OVERDUE, RARE, BY_TURNS = (
@@ -122,7 +127,7 @@ NOTHING, OVERDUE, RARE, BY_TURNS = (
 def requests_nobody_waits_for(stage: Stage) -> Iterator[None]:
     """Services, transitions, parameters at random, sent and not waited for; a person puts things right afterwards."""
     client = functools.partial(_send, stage)
-    chosen = random.Random(len(stage.witness.recording.events))
+    chosen = stage.extra["random"]
     for _ in range(8):
         service = chosen.choice(("pause", "resume", "stop", "clear_stop", "reset", "transition", "parameter"))
         if service == "transition":

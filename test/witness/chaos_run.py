@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import random
 import sys
 import tempfile
 import time
@@ -145,6 +146,7 @@ def run_segment(run: Run, segment: Segment, out: Path) -> None:
     with tempfile.TemporaryDirectory() as directory:
         try:
             with chaos_stage(Path(directory), segment.mode, segment.interface) as on:
+                on.extra["random"] = random.Random(f"{segment.seed} {segment.mode} {segment.number} requests")
                 bring_to_motion(on)
                 time.sleep(1.0)
                 begin = opened = time.time()
