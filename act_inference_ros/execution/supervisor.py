@@ -276,6 +276,8 @@ class Supervisor(Transitions):
         why = self._why_not(now)
         if why is not None:
             return f"{why[1]}: {why[2]}"
+        if now < self._not_before:
+            return "the arm is still coming to rest after a reset; ask again"
         lost = self._motion.joints_without(self.measured(now))
         if lost:
             return f"{reasons.NOT_MEASURED}: {', '.join(lost)}"

@@ -105,7 +105,7 @@ class Transitions:
         An observation taken at `not_before` or earlier does not begin a motion, even if it arrives later; nor does one
         of an arm that still brakes, because a motion would start at rest where it was measured.
         """
-        braking_until = min(self._motion.rests_from, not_before + LONGEST_BRAKING_S)
+        braking_until = min(max(self._motion.rests_from, self._not_before), not_before + LONGEST_BRAKING_S)
         self.generation += 1
         self._motion.forget()
         self._inputs.clear()
@@ -143,7 +143,10 @@ class Transitions:
         else:
             self._end_motion(now, reason)
             self._settle(now, state, reason, detail)
-            self._not_before, self._free = now, True  # from now on somebody else may move the arm
+            self._not_before, self._free = (
+                max(self._not_before, now),
+                True,
+            )  # from now on somebody else may move the arm
         self._blocked = True
         return False
 
@@ -177,7 +180,7 @@ class Transitions:
         self._blocked = False
         self._motion.clear()
         if state is not self.state:
-            self._not_before = now
+            self._not_before = max(self._not_before, now)
         self._enter(state, self.standing.since if state is self.state else now, reason, detail)
 
     def _paused_by_a_long_hold(self, now: float) -> bool:

@@ -74,6 +74,33 @@ def test_after_a_reset_no_motion_begins_before_the_arm_has_come_to_rest() -> Non
     assert motion.at(rig.now).position == pytest.approx([was["lift"], was["pan"]], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    "then", [("reset",), ("pause", "resume"), ("pause", "reset", "resume"), ("stop", "clear_stop", "resume")]
+)
+def test_what_an_operator_asks_for_after_a_reset_lets_no_motion_begin_sooner(then: tuple[str, ...]) -> None:
+    rig = commanding()
+    rig.operator.reset(rig.now)
+    hold = rig.trajectories[-1]
+    for request in then:
+        rig.wait(TICK_S)
+        getattr(rig.operator, request)(rig.now)
+    while rig.state is not State.COMMANDING:
+        rig.wait(TICK_S)
+        chunk(rig)
+    assert rig.now > hold.stamp + float(hold.times[-1])
+
+
+def test_the_way_to_the_start_pose_does_not_begin_while_the_arm_brakes_after_a_reset() -> None:
+    rig = commanding()
+    rig.operator.reset(rig.now)
+    rig.wait(TICK_S)
+    answer = rig.operator.go_to_start((0.0, 0.0, 0.0), rig.now)
+    assert not answer.accepted
+    assert "still coming to rest" in answer.message
+    rig.wait(0.5)
+    assert rig.operator.go_to_start((0.0, 0.0, 0.0), rig.now).accepted
+
+
 def test_where_an_arm_was_measured_while_it_braked_is_compared_with_what_it_was_told_then() -> None:
     rig = commanding()
     rig.operator.pause(rig.now)
