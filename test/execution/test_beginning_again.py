@@ -74,6 +74,22 @@ def test_after_a_reset_no_motion_begins_before_the_arm_has_come_to_rest() -> Non
     assert motion.at(rig.now).position == pytest.approx([was["lift"], was["pan"]], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    "then", [("reset",), ("pause", "resume"), ("pause", "reset", "resume"), ("stop", "clear_stop", "resume")]
+)
+def test_what_an_operator_asks_for_after_a_reset_lets_no_motion_begin_sooner(then: tuple[str, ...]) -> None:
+    rig = commanding()
+    rig.operator.reset(rig.now)
+    hold = rig.trajectories[-1]
+    for request in then:
+        rig.wait(TICK_S)
+        getattr(rig.operator, request)(rig.now)
+    while rig.state is not State.COMMANDING:
+        rig.wait(TICK_S)
+        chunk(rig)
+    assert rig.now > hold.stamp + float(hold.times[-1])
+
+
 def test_where_an_arm_was_measured_while_it_braked_is_compared_with_what_it_was_told_then() -> None:
     rig = commanding()
     rig.operator.pause(rig.now)
