@@ -31,7 +31,9 @@ def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, flo
 
 
 def success_line(successes: int, episodes: int) -> str:
-    """One line for people: `success: 19/20 (95 %, 95 % interval 76..99 %)`."""
+    """One line for people: `success: 19/20 (95 %, 95 % interval 76..99 %)`; without episodes it has no rate."""
     low, high = wilson_interval(successes, episodes)
-    rate = successes / episodes if episodes else 0.0
+    if episodes == 0:
+        return "success: 0/0 (no episode came to its end)"
+    rate = successes / episodes
     return f"success: {successes}/{episodes} ({rate * 100:.0f} %, 95 % interval {low * 100:.0f}..{high * 100:.0f} %)"

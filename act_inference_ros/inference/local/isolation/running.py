@@ -158,8 +158,10 @@ class RunningEngine:
         self, inputs: Mapping[str, npt.NDArray[Any]], request_id: str, timeout_s: float
     ) -> npt.NDArray[np.float32]:
         """Compute a chunk. Raises EOFError if the process ends, InferenceTimeoutError, or the process's own error."""
-        assert self._arrays is not None  # noqa: S101  # it was ready
-        self._arrays.write(inputs)
+        arrays = self._arrays
+        if arrays is None:
+            raise EOFError("the inference process has been ended")
+        arrays.write(inputs)
         self._channel.send({"request_id": request_id})
         received = self._channel.receive(timeout_s)
         if received is None:
@@ -169,7 +171,7 @@ class RunningEngine:
             if not isinstance(error, ObservationError):
                 self._failure = str(error)
             raise error
-        return self._arrays.read_chunk()
+        return arrays.read_chunk()
 
     def kill(self, because: str = "", hung: bool = False) -> None:
         """End the process at once, whatever it does; `because` is the reason shown later, `hung` says that it hangs."""
@@ -178,7 +180,11 @@ class RunningEngine:
         self._process.kill()
 
     def close(self) -> None:
-        """End the process at once, and wait until it has ended: it has nothing to save."""
+        """End the process at once, and wait until it has ended: it has nothing to save.
+
+        Its memory is given back now, and not only when Python's collector finds this object.
+        """
+        self._arrays = None
         self._process.kill()
         self._channel.close()
         self._process.wait()
