@@ -24,8 +24,8 @@ class BrokenSession:
 
     close = deactivate
 
-    def status(self, name: str) -> Any:
-        return status_message(name, NOT_ACTIVE, None)
+    def statuses(self, name: str) -> list[Any]:
+        return [status_message(name, NOT_ACTIVE, None)]
 
 
 @pytest.mark.parametrize("transition", ["deactivate", "cleanup", "shutdown"])
