@@ -114,7 +114,9 @@ def test_a_controller_that_does_not_listen_for_a_moment_still_hears_the_last_com
             assert stand.node.returncode is None
             listener.send(signal.SIGCONT)
             assert stand.node.wait(10.0) == 0
-            wait_until(lambda: listener.text.splitlines()[-1] == "hold", 10.0, "the last command is no hold")
+            # On a loaded machine the plan may come to rest as soon as a hold would, and then nothing more is said.
+            said = "hold" if is_hold(stand.robot.commanded("arm")[-1]) else "motion"
+            wait_until(lambda: listener.text.splitlines()[-1] == said, 10.0, f"it did not hear the last {said}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -22,6 +22,8 @@ class BrokenSession:
 
     def stop(self, reason: str) -> None: ...
 
+    def wait_until_taken(self) -> None: ...
+
     close = deactivate
 
     def statuses(self, name: str) -> list[Any]:

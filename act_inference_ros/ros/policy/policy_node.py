@@ -152,6 +152,7 @@ class PolicyNode(LifecycleNodeMixin, Node):  # type: ignore[misc]  # rclpy is un
             self._session.stop("shutting down")
             with contextlib.suppress(Exception):  # ROS may be gone; the controllers have their last command
                 self._tell_status()
+            self._session.wait_until_taken()
 
     def close_client(self) -> None:
         """Release the policy's resources on this machine and on a server; may wait for a chunk being computed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import threading
 import time
 import traceback
@@ -50,6 +51,9 @@ FLUSHES = 3
 ACKNOWLEDGE_S = 2.0
 """How long all controllers together may take to acknowledge the last command when commanding ends.
 If the node ended sooner, the command would be lost: DDS drops undelivered messages of a publisher that is gone."""
+TAKEN_S = 0.2
+"""How long publishers stay after their last command was acknowledged. A subscriber that learns that a publisher is gone
+drops the messages that its program has not taken yet."""
 
 
 class PolicySession:
@@ -81,6 +85,7 @@ class PolicySession:
         self._subscriptions: InputSubscriptions | None = None
         self._timer: Any = None
         self._clock = ClockWatch(node)
+        self._acknowledged_at = -math.inf
         self._outlets: dict[str, Outlet] = {}
         # Tried now: the test whether cv_bridge works takes most of a second, too long once images come.
         optional.cv_bridge()
@@ -167,6 +172,11 @@ class PolicySession:
                 self._node.get_logger().warning(
                     f"controller {name}: it did not acknowledge the last command within {ACKNOWLEDGE_S:g} s"
                 )
+        self._acknowledged_at = time.monotonic()
+
+    def wait_until_taken(self) -> None:
+        """Give the controllers' programs a moment to take the last command, before its publishers are destroyed."""
+        time.sleep(max(0.0, self._acknowledged_at + TAKEN_S - time.monotonic()))
 
     def _come_to_rest(self, reason: str) -> None:
         """End the motion; this method sends the braking targets of streams, since no further tick may come."""
@@ -206,6 +216,7 @@ class PolicySession:
             self.deactivate()
         finally:
             self.close_client()
+            self.wait_until_taken()
             self._destroy_outlets()
             self.black_box.close()
 
