@@ -29,6 +29,9 @@ NEAR = 0.15
 because the node may have used another joint state than this test."""
 PATIENT = 0.6
 """max_deviation, rad: large, because on a busy machine commands come late, and nothing blocks the arm here."""
+ON_THE_WAY_S = 90.0
+"""Deadline for the way to the start pose, s: it takes several seconds of simulated time, which passes slowly on a busy
+machine."""
 SIM_ROBOT = "act_inference_ros.ros.sim.sim_robot"
 
 
@@ -141,7 +144,7 @@ def go_to_start(overseer: Overseer) -> None:
     overseer.watch(PAUSE_S)
     assert overseer.ask("go_to_start").success
     overseer.wait_for("commanding")
-    overseer.wait_for("paused")
+    overseer.wait_for("paused", ON_THE_WAY_S)
     assert overseer.changes[-1][2] == "at the start pose"
     overseer.watch(PAUSE_S)
     assert overseer.ask("resume").success
