@@ -32,6 +32,8 @@ PATIENT = 0.6
 ON_THE_WAY_S = 90.0
 """Deadline for the way to the start pose, s: it takes several seconds of simulated time, which passes slowly on a busy
 machine."""
+EPISODES_S = 150.0
+"""Deadline for ten short episodes, s, for the same reason."""
 SIM_ROBOT = "act_inference_ros.ros.sim.sim_robot"
 
 
@@ -92,7 +94,7 @@ def test_an_operator_takes_over_and_gives_back_without_a_step_and_nothing_is_sai
             overseer.watch(PAUSE_S)
             assert overseer.state == "paused"
             assert overseer.ask("resume").success
-            robot.wait_for_line("^success: 0/10 ")
+            robot.wait_for_line("^success: 0/10 ", EPISODES_S)
             assert robot.wait(10.0) == 0
         assert "stopped" not in robot.text
     assert overseer.commands_while() == []
