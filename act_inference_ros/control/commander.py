@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from act_inference_ros.control.limiter.limiter import LimitedMotion, MotionLimit
 from act_inference_ros.control.limiter.reference import SHORTEST_END_S
 from act_inference_ros.control.timeline import ActionTimeline
 from act_inference_ros.control.told import ToldMotion
+from act_inference_ros.control.under_way import UnderWay
 from act_inference_ros.interfaces import Command
 from act_inference_ros.joints import Joint, JointBinding, nearest_turn
 
@@ -39,8 +40,6 @@ AGREEMENT_IF_FREE = 0.02
 
 SOON_S = 0.02
 """A command may always be published so long after it was made: a machine that is not busy needs some milliseconds."""
-COMMANDS_UNDER_WAY = 64
-"""So many commands may wait to be published; that are far more than a node's two threads can make before one does."""
 
 FEWEST_ROWS = 3
 """If the plan rests for less than this, it is also sampled between its steps."""
@@ -82,6 +81,7 @@ class Commander(ABC):
         self._action = action
         self._columns = action.indices(joints)
         self._told = ToldMotion()
+        self._under_way: UnderWay[Any] = UnderWay()
         self.found_following()
         self._limiter = MotionLimiter([action.joints[column] for column in self._columns])
         self.configure(action.joints, lead_s, command_rate)

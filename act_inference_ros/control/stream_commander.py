@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from act_inference_ros.control.commander import COMMANDS_UNDER_WAY, SOON_S, Commander, Send
+from act_inference_ros.control.commander import SOON_S, Commander
 from act_inference_ros.control.cubic import Array, Cubic
 from act_inference_ros.control.limiter.braking import brake
 from act_inference_ros.interfaces import Command
-from act_inference_ros.joints import Joint, JointBinding
+from act_inference_ros.joints import Joint
 from act_inference_ros.robot.configuration import ticks_per_command
 
 ROUNDING = 1e-6
@@ -32,13 +31,6 @@ class StreamCommander(Commander):
     _sent: Array | None = None
     _begun: Cubic | None = None
     """What was told where the motion began, until a hold."""
-
-    def __init__(
-        self, joints: Sequence[str], action: JointBinding, lead_s: float, command_rate: float, send: Send
-    ) -> None:
-        super().__init__(joints, action, lead_s, command_rate, send)
-        self._before: deque[tuple[Command, float, Array | None]] = deque(maxlen=COMMANDS_UNDER_WAY)
-        """The newest commands, and what was sent before each of them."""
 
     def configure(self, action_joints: Sequence[Joint], lead_s: float, command_rate: float) -> None:
         """Take new limits and rate while running."""
@@ -87,10 +79,7 @@ class StreamCommander(Commander):
 
     def take_back(self, command: Command) -> bool:
         """Note that nothing was published from `command` on; the next tick is one that comes late."""
-        while self._before:
-            sent, self._sent_at, self._sent = self._before.pop()
-            if sent is command:
-                break
+        self._sent_at, self._sent = self._under_way.take_back(command, (self._sent_at, self._sent))
         if self._sent is None and self._begun is not None:
             self._told.put_back(self._begun)
         return self._sent is not None
@@ -123,7 +112,7 @@ class StreamCommander(Commander):
         """Send the target (joints,) for now; `before`: when the target before it was sent, and that target."""
         publish_by = now + max(SOON_S, 1.0 / self._command_rate)
         command = Command(now, np.zeros(1), position[None], publish_by=publish_by)
-        self._before.append((command, *before))
+        self._under_way.add(command, before)
         self._send(command)
 
     def _give_up_what_is_missed(self, now: float) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-
 import numpy as np
 
-from act_inference_ros.control.commander import COMMANDS_UNDER_WAY, SOON_S, Commander, Send
+from act_inference_ros.control.commander import SOON_S, Commander
 from act_inference_ros.control.cubic import Cubic
 from act_inference_ros.interfaces import Command
-from act_inference_ros.joints import JointBinding
 
 OVERLAP_S = 0.3
 """An overlapping message begins this long ago, so that it still covers the controller's now when it arrives late."""
@@ -35,15 +31,8 @@ class TrajectoryCommander(Commander):
     """
 
     streams = False
-
-    def __init__(
-        self, joints: Sequence[str], action: JointBinding, lead_s: float, command_rate: float, send: Send
-    ) -> None:
-        super().__init__(joints, action, lead_s, command_rate, send)
-        self._sent: Cubic | None = None
-        """What the controller knows if all that was sent was published."""
-        self._before: deque[tuple[Command, Cubic | None]] = deque(maxlen=COMMANDS_UNDER_WAY)
-        """The newest commands, and what the controller knew before each of them."""
+    _sent: Cubic | None = None
+    """What the controller knows if all that was sent was published."""
 
     def hold(self, now: float, in_any_case: bool = False, overlap: bool = False) -> None:
         """Tell the controller to come to rest, if it is not at rest before; see `Commander.hold`."""
@@ -57,10 +46,7 @@ class TrajectoryCommander(Commander):
 
     def take_back(self, command: Command) -> bool:
         """Note that nothing was published from `command` on: the controller goes on with what it was told before."""
-        while self._before:
-            sent, self._sent = self._before.pop()
-            if sent is command:
-                break
+        self._sent = self._under_way.take_back(command, self._sent)
         self._told.put_back(self._sent)
         self.behind = True
         return self._sent is not None and self._told.moving_at(command.publish_by)
@@ -73,7 +59,7 @@ class TrajectoryCommander(Commander):
     def restart_clock(self, before: float, now: float) -> None:
         """The clock jumped from `before` to `now`: forget the past, and stay at the position commanded for `before`."""
         super().restart_clock(before, now)
-        self._before.clear()
+        self._under_way.clear()
         self._sent = self._told.motion
 
     def _takes_over(self, now: float) -> float:
@@ -83,7 +69,7 @@ class TrajectoryCommander(Commander):
         self._told.set(motion)
         # Later it would begin with a step, because what it begins with is not what the controller is doing by then.
         command = self._message(motion, now, overlap)._replace(publish_by=now + max(self.lead_s, SOON_S))
-        self._before.append((command, self._sent))
+        self._under_way.add(command, self._sent)
         self._sent, self.behind = self._told.motion, False
         self._send(command)
 

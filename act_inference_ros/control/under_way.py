@@ -1,0 +1,40 @@
+"""UnderWay: the newest commands of a controller, which may not have been published yet."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, TypeVar
+
+from act_inference_ros.interfaces import Command
+
+MOST_UNDER_WAY = 64
+"""So many commands may wait to be published; that are far more than a node's two threads can make before one does."""
+
+Before = TypeVar("Before")
+
+
+class UnderWay(Generic[Before]):
+    """Keeps with each command what was so before it, to return there if the command is not published."""
+
+    def __init__(self) -> None:
+        self._commands: deque[tuple[Command, Before]] = deque(maxlen=MOST_UNDER_WAY)
+
+    def add(self, command: Command, before: Before) -> None:
+        """Note a command that is sent, and what was so before it."""
+        self._commands.append((command, before))
+
+    def take_back(self, command: Command, now: Before) -> Before:
+        """Forget `command` and all that were added after it; return what was so before it.
+
+        If it is not known any more, that is what was so before the oldest command, or `now` if none is known.
+        """
+        before = now
+        while self._commands:
+            sent, before = self._commands.pop()
+            if sent is command:
+                break
+        return before
+
+    def clear(self) -> None:
+        """Forget all commands."""
+        self._commands.clear()
