@@ -43,15 +43,24 @@ class Relay:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(self.targets[next(self._turn) % len(self.targets)])
+            far = self._reach(near)
+            if far is None:
+                continue
             self._sockets += [near, far]
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
 
+    def _reach(self, near: socket.socket) -> socket.socket | None:
+        """The connection to a target for a client's; None, and the client's is closed, where there is none."""
+        return socket.create_connection(self.targets[next(self._turn) % len(self.targets)])
+
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(65536):
-                if source not in self._silenced:
-                    sink.sendall(data)
+                self._forward(data, source, sink)
         except OSError:
             pass
+
+    def _forward(self, data: bytes, source: socket.socket, sink: socket.socket) -> None:
+        if source not in self._silenced:
+            sink.sendall(data)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
-import threading
 import time
 
 from test.inference.relay import Relay
@@ -32,38 +31,28 @@ class Network(Relay):
         for each in self._sockets:
             _end(each)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            if self.fault == CUT:
-                near.close()
-                continue
-            try:
+    def _reach(self, near: socket.socket) -> socket.socket | None:
+        if self.fault != CUT:
+            with contextlib.suppress(OSError):  # nobody there: the client shall see the same
                 far = socket.create_connection(self.targets[0], timeout=5.0)
-            except OSError:  # nobody there: the client shall see the same
-                near.close()
-                continue
-            far.settimeout(None)
-            self._sockets += [near, far]
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+                far.settimeout(None)
+                return far
+        near.close()
+        return None
 
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         try:
-            while data := source.recv(65536):
-                self._wait(len(data))
-                if self.fault == ECHOES:
-                    source.sendall(data)
-                else:
-                    sink.sendall(random.Random(0).randbytes(len(data)) if self.fault == GARBLED else data)
-        except OSError:
-            pass
+            super()._pass_on(source, sink)
         finally:
             _end(source)
             _end(sink)
+
+    def _forward(self, data: bytes, source: socket.socket, sink: socket.socket) -> None:
+        self._wait(len(data))
+        if self.fault == ECHOES:
+            source.sendall(data)
+        else:
+            sink.sendall(random.Random(0).randbytes(len(data)) if self.fault == GARBLED else data)
 
     def _wait(self, size: int) -> None:
         if self.fault == DELAYED:

@@ -8,11 +8,11 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.bags.bag import METADATA, Bag, find_bags
 from test.evaluation import bags
-from test.fuzz.mutation import LONG_NUMBERS, bytes_mutation, one_of, with_selector
-from test.fuzz.target import LONGEST_INPUT, MIB, Mutate, Target
+from test.fuzz.files import file_target
+from test.fuzz.mutation import LONG_NUMBERS, bytes_mutation, one_of
+from test.fuzz.target import LONGEST_INPUT, MIB, Target
 
 _MEMORY_BYTES = 256 * MIB
 _SECONDS = 0.1
@@ -66,7 +66,7 @@ def bag_mcap(directory: Path) -> Target:
     ]
     seeds.append(b"\0" + _without_summary((plain / "plain.mcap").read_bytes()))
     mutate = one_of(mcap_mutation, mcap_mutation, mcap_mutation, bytes_mutation)
-    return _target("bag_mcap", (lone, whole), (lone, packed), seeds, (mutate, mutate))
+    return file_target("bag_mcap", (lone, whole), (lone, packed), _read, seeds, (mutate, mutate), _MEMORY_BYTES)
 
 
 def bag_sqlite(directory: Path) -> Target:
@@ -76,7 +76,7 @@ def bag_sqlite(directory: Path) -> Target:
     lone, whole = directory / "lone.db3", packed / "packed.db3"
     seeds = [b"\0" + (plain / "plain.db3").read_bytes(), b"\1" + whole.read_bytes()]
     mutate = one_of(_sqlite_mutation, _sqlite_mutation, bytes_mutation)
-    return _target("bag_sqlite", (lone, whole), (lone, packed), seeds, (mutate, mutate))
+    return file_target("bag_sqlite", (lone, whole), (lone, packed), _read, seeds, (mutate, mutate), _MEMORY_BYTES)
 
 
 def bag_metadata(directory: Path) -> Target:
@@ -87,23 +87,7 @@ def bag_metadata(directory: Path) -> Target:
     files = (plain / METADATA, packed / METADATA, packed / "packed.mcap.zstd")
     seeds = [bytes([kind]) + path.read_bytes() for kind, path in enumerate(files)]
     mutate = (_metadata_mutation, _metadata_mutation, bytes_mutation)
-    return _target("bag_metadata", files, (plain, packed, packed), seeds, mutate)
-
-
-def _target(
-    name: str, files: tuple[Path, ...], opened: tuple[Path, ...], seeds: list[bytes], mutate: tuple[Mutate, ...]
-) -> Target:
-    whole = [path.read_bytes() if path.exists() else b"" for path in files]
-
-    def check(data: bytes) -> None:
-        kind = data[0] % len(files) if data else 0
-        files[kind].write_bytes(data[1:])
-        try:
-            _read(opened[kind])
-        finally:
-            files[kind].write_bytes(whole[kind])
-
-    return Target(name, check, seeds, with_selector(mutate), (ConfigurationError,), _MEMORY_BYTES)
+    return file_target("bag_metadata", files, (plain, packed, packed), _read, seeds, mutate, _MEMORY_BYTES)
 
 
 def _read(path: Path) -> None:

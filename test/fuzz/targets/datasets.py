@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.datasets.description import read_info
 from act_inference_ros.evaluation.datasets.frames import EpisodeFrames
 from act_inference_ros.evaluation.datasets.index import read_episodes
 from test.evaluation import datasets
 from test.evaluation.datasets import CAMERA, STATE, V21, V30
-from test.fuzz.mutation import bytes_mutation, json_mutation, one_of, with_selector
+from test.fuzz.files import file_target
+from test.fuzz.mutation import bytes_mutation, json_mutation, one_of
 from test.fuzz.target import LONGEST_INPUT, MIB, Mutate, Target
 
 _MEMORY_BYTES = 256 * MIB
@@ -52,18 +52,8 @@ def dataset_video(directory: Path) -> Target:
 
 
 def _target(name: str, files: Sequence[Path], roots: Sequence[Path], mutate: Sequence[Mutate]) -> Target:
-    whole = [path.read_bytes() for path in files]
-
-    def check(data: bytes) -> None:
-        kind = data[0] % len(files) if data else 0
-        files[kind].write_bytes(data[1:])
-        try:
-            _read(roots[kind])
-        finally:
-            files[kind].write_bytes(whole[kind])
-
-    seeds = [bytes([kind]) + content for kind, content in enumerate(whole)]
-    return Target(name, check, seeds, with_selector(mutate), (ConfigurationError,), _MEMORY_BYTES)
+    seeds = [bytes([kind]) + path.read_bytes() for kind, path in enumerate(files)]
+    return file_target(name, files, roots, _read, seeds, mutate, _MEMORY_BYTES)
 
 
 def _read(root: Path) -> None:
