@@ -20,11 +20,7 @@ from test.evaluation.demo_runs import expert_episode, write_demo_checkpoint
 
 PROJECT = Path(__file__).parents[2]
 
-
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CHECKPOINT_DIR", "INFERENCE_MODE", "TRITON_URL", "MODEL_NAME"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_policy_of_the_environment")
 
 
 @pytest.fixture(scope="module")

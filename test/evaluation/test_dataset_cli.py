@@ -17,11 +17,7 @@ INPUTS = {
 }
 OUTPUTS = {"action": {"type": "ACTION", "shape": [len(JOINTS)]}}
 
-
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CHECKPOINT_DIR", "INFERENCE_MODE", "TRITON_URL", "MODEL_NAME"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_policy_of_the_environment")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,6 @@ from test.inference.isolation_helpers import (
     DEADLINE_S,
     children_of,
     is_running,
-    isolated,
     next_error,
     pid_of,
     stop_it,
@@ -44,12 +42,6 @@ from test.inference.isolation_helpers import (
     why_not_ready,
 )
 from test.ros.ros_helpers import wait_until
-
-
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[IsolatedBackend]:
-    with isolated(write_policy(tmp_path)) as backend:
-        yield backend
 
 
 @pytest.mark.parametrize(
@@ -110,25 +102,24 @@ def test_until_a_new_process_is_ready_each_inference_fails_with_the_reason(
     wait_until_it_works(backend)
 
 
-def test_a_process_that_is_killed_between_two_inferences_is_replaced(backend: IsolatedBackend, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "the inference process was killed by SIGKILL, perhaps because memory ran out"),
+        (signal.SIGSTOP, "the inference process was ended: it had been stopped for"),
+    ],
+)
+def test_a_process_that_is_killed_or_stopped_between_two_inferences_is_replaced(
+    backend: IsolatedBackend, tmp_path: Path, number: signal.Signals, words: str
+) -> None:
     write_policy(tmp_path, gated=True)
     before = pid_of(backend)
-    os.kill(before, signal.SIGKILL)
+    os.kill(before, number)
     wait_until_gone(before)
-    assert "the inference process was killed by SIGKILL, perhaps because memory ran out" in why_not_ready(backend)
+    assert words in why_not_ready(backend)
     let_in(tmp_path)
     wait_until_it_works(backend)
     assert pid_of(backend) != before
-
-
-def test_a_process_that_is_stopped_between_two_inferences_is_replaced(backend: IsolatedBackend, tmp_path: Path) -> None:
-    write_policy(tmp_path, gated=True)
-    before = pid_of(backend)
-    os.kill(before, signal.SIGSTOP)
-    wait_until_gone(before)
-    assert "the inference process was ended: it had been stopped for" in why_not_ready(backend)
-    let_in(tmp_path)
-    wait_until_it_works(backend)
 
 
 def test_a_hang_has_its_own_error_and_a_new_process_continues(

@@ -43,12 +43,6 @@ from test.inference.isolation_helpers import (
 from test.ros.ros_helpers import wait_until
 
 
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[IsolatedBackend]:
-    with isolated(write_policy(tmp_path)) as backend:
-        yield backend
-
-
 def test_closing_ends_an_inference_under_way(backend: IsolatedBackend, tmp_path: Path) -> None:
     raised: list[Exception] = []
 
