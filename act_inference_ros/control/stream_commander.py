@@ -85,9 +85,10 @@ class StreamCommander(Commander):
         return self._sent is not None
 
     def forget(self) -> None:
-        """Forget the commanded motion."""
+        """Forget the commanded motion, and what is still under way of it."""
         super().forget()
-        self._sent_at, self._sent, self.behind = -math.inf, None, False
+        self._under_way.clear()
+        self._sent_at, self._sent, self._begun, self.behind = -math.inf, None, None, False
 
     def restart_clock(self, before: float, now: float) -> None:
         """The clock jumped from `before` to `now`: forget the past, and stay at the position commanded for `before`."""

@@ -107,19 +107,19 @@ class Pipeline:
         self._take(configuration)
         self.supervisor.configure(configuration, now)
 
-    def image(self, camera: str, msg: Any, now: float) -> Refusal | None:
-        """Take a camera's message; returns why it was refused, or None."""
+    def image(self, camera: str, msg: Any, now: float, waited_s: float = 0.0) -> Refusal | None:
+        """Take a camera's message, which came `waited_s` ago; returns why it was refused, or None."""
         self.supervisor.look_at_clock(now)
-        return self.inputs.add_image(camera, msg, now)
+        return self.inputs.add_image(camera, msg, now - waited_s)
 
-    def state(self, msg: Any, now: float, topic: str = "") -> Refusal | None:
+    def state(self, msg: Any, now: float, topic: str = "", waited_s: float = 0.0) -> Refusal | None:
         """Take a message with joint states from one of the state's topics; returns why it was refused, or None.
 
-        `topic` is optional if there is only one.
+        `topic` is optional if there is only one. The message came `waited_s` ago.
         """
         self.supervisor.look_at_clock(now)
-        refusal = self.inputs.add_state(msg, now, topic)
-        taken = self.inputs.time_of(msg, now)
+        refusal = self.inputs.add_state(msg, now - waited_s, topic)
+        taken = self.inputs.time_of(msg, now - waited_s)
         if taken is not None and (refusal is None or refusal.reason not in _UNKNOWN_PLACE):
             # A message that has only some of the joints is allowed.
             self.supervisor.measure(msg.name, msg.position, min(taken, now))
@@ -130,10 +130,10 @@ class Pipeline:
         self.supervisor.look_at_clock(now)
         self.supervisor.overlap.referred(controller, state.positions, state.time, state.speed, now)
 
-    def environment_state(self, msg: Any, now: float) -> Refusal | None:
-        """Take an environment state; returns why it was refused, or None."""
+    def environment_state(self, msg: Any, now: float, waited_s: float = 0.0) -> Refusal | None:
+        """Take an environment state, which came `waited_s` ago; returns why it was refused, or None."""
         self.supervisor.look_at_clock(now)
-        return self.inputs.add_environment_state(msg, now)
+        return self.inputs.add_environment_state(msg, now - waited_s)
 
     def tick(self, now: float) -> None:
         """Note that one command period has passed."""

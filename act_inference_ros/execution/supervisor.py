@@ -129,11 +129,11 @@ class Supervisor(Transitions):
             if self.state is not State.COMMANDING:
                 self._motion.forget_told(controller)  # the commands of the other publisher are unknown
 
-    def enable(self, enabled: bool, now: float) -> None:
-        """Note a message of the enabling topic; a message that forbids is obeyed at once, not at the next tick."""
+    def enable(self, enabled: bool, now: float, waited_s: float = 0.0) -> None:
+        """Note a message of the enabling topic, which came `waited_s` ago; one that forbids is obeyed at once."""
         with self._guarded(now):
             self.look_at_clock(now)
-            self.permissions.enable(enabled, now)
+            self.permissions.enable(enabled, now - waited_s)
             if not enabled and self.state is State.COMMANDING:
                 self._judge(now)
 

@@ -151,3 +151,15 @@ def test_a_tick_that_is_a_little_late_does_not_slow_the_stream_down() -> None:
         stream.tick(gap)
     speeds = np.diff(stream.positions, axis=0)[-6:] / np.diff(stream.times)[-6:, None]
     assert np.abs(speeds) == pytest.approx(0.45, abs=1e-3)
+
+
+@pytest.mark.parametrize("interface", ["position_stream", "joint_state"])
+def test_a_command_found_late_brings_nothing_back_that_was_forgotten(interface: str) -> None:
+    stream = Stream(interface)
+    stream.chunk(np.linspace([0.0, 0.0], [0.9, -0.9], 11))
+    stream.tick(PERIOD_S)
+    late = stream.sent[0]
+    stream.commander.forget()  # somebody else may have moved the arm
+    assert not stream.commander.take_back(late), "a motion is under way"
+    assert not stream.commander.known
+    assert stream.commander.told(stream.now) == {}

@@ -133,6 +133,27 @@ def test_a_word_that_forbids_is_obeyed_before_the_next_tick() -> None:
     assert np.ptp(rig.trajectories[-1].positions, axis=0).max() == 0.0
 
 
+def test_a_word_that_waited_for_its_callback_allows_for_so_much_less() -> None:
+    rig = Rig(**{"enable.topic": "/enable", "enable.timeout": 0.5})
+    rig.supervisor.enable(True, rig.now, waited_s=0.3)
+    assert rig.chunk(0.5)
+    rig.wait(0.1)
+    assert rig.state is State.COMMANDING
+    rig.wait(0.15)
+    assert (rig.state, rig.reason) == (State.WAITING, reasons.NOT_ENABLED)
+
+
+def test_what_has_no_stamp_is_as_old_as_its_arrival() -> None:
+    rig = Rig(stamps="receive")
+    rig.silent = {"state"}
+    rig.now += 1.0
+    rig.feed()
+    assert rig.pipeline.state(joint_states(rig.now, 0.0), rig.now, waited_s=rig.configuration.max_age + 0.1) is None
+    refusal = rig.pipeline.inputs.fresh(rig.now)
+    assert refusal is not None
+    assert refusal.label == "stale: state"
+
+
 @pytest.mark.parametrize("command_rate", [1.0, 5.0, 30.0])
 def test_a_slow_stream_keeps_its_rate_and_the_rules_are_looked_at_as_often_as_ever(command_rate: float) -> None:
     rig = Rig(command_rate=command_rate, coast_time=3.0)

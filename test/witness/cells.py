@@ -273,7 +273,8 @@ def cells(parts: bool) -> Iterator[Cell]:
         yield from input_cells("a part of the joint states", name, not_a_number_in("lift"), spoilt())
         return
     yield from input_cells("camera, raw", "front", truncated, wrong_size)
-    yield Cell("camera, raw", "wrong (encoding)", distorted("front", always(wrong_encoding)), NOTICED_S)
+    stale = ("stale: front",)
+    yield Cell("camera, raw", "wrong (encoding)", distorted("front", always(wrong_encoding)), NOTICED_S, reasons=stale)
     pixels = MAX_STILL_S + MAX_AGE_S + TICK_S + BRAKING_S
     yield Cell("camera, raw", "stuck (new stamps)", distorted("front", the_same_pixels), pixels, reasons=("stuck",))
     yield from input_cells("camera, compressed", "side", scrambled, small_picture)
