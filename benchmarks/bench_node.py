@@ -161,7 +161,7 @@ def play_node(cameras: int, samples: int) -> None:
         def create_subscription(self, kind: Any, topic: str, callback: Any, *rest: Any, **options: Any) -> Any:
             def timed(message: Any, info: Any) -> None:
                 watch.arrived(message, info["received_timestamp"])
-                callback(message)
+                callback(message, info)
 
             return super().create_subscription(kind, topic, timed if kind is Image else callback, *rest, **options)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from act_inference_ros.control.commander import Commander
@@ -20,6 +20,16 @@ class Measured:
 
     position: float
     time: float
+
+
+def measured_together(names: Iterable[str], here: Mapping[str, Measured]) -> dict[str, Measured]:
+    """Return those of the joints `names` that were measured at the time of the newest of them, or shortly before.
+
+    Where the others are by now is not known: they must not be compared, nor be told to be where they were.
+    """
+    known = {name: here[name] for name in names if name in here}
+    newest = max((each.time for each in known.values()), default=0.0)
+    return {name: each for name, each in known.items() if each.time > newest - SAME_TIME_S}
 
 
 class Following:
@@ -48,10 +58,8 @@ class Following:
     ) -> str | None:
         """Return what is wrong with the joint that does not follow, or None. Call this at every tick."""
         for commander in commanders:
-            known = {name: measured[name] for name in commander.joint_names if name in measured}
-            newest = max((each.time for each in known.values()), default=now)
             # The supervisor handles a joint that is no longer measured; the others are judged without it.
-            known = {name: each for name, each in known.items() if each.time > newest - SAME_TIME_S}
+            known = measured_together(commander.joint_names, measured)
             if not known:
                 continue
             when = min(each.time for each in known.values())

@@ -19,7 +19,7 @@ import numpy as np
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.control.cubic import Cubic
 from act_inference_ros.execution.controller_word import REFERENCE_AGE_S, ControllerWord, Reference
-from act_inference_ros.execution.following import Measured
+from act_inference_ros.execution.following import Measured, measured_together
 from act_inference_ros.interfaces import OVERLAP_OFF, OVERLAP_ON
 from act_inference_ros.robot.configuration import RobotConfiguration
 
@@ -151,7 +151,7 @@ class Overlap:
     def allows(self, controller: str, commander: Commander, now: float, here: Mapping[str, Measured]) -> Start:
         """Return how the next message starts; restart the motion if the joints do not do what was told.
 
-        `here` has the measured joint positions.
+        `here` has the measured joint positions; a joint that is no longer measured goes on as it was told.
         """
         if commander.streams or not self._closed_loop or not commander.known:
             return Start(overlap=True, anew=False)
@@ -159,6 +159,7 @@ class Overlap:
         # Without overlap a controller may start each trajectory at the measured position: its reference is not
         # told(now).
         reference = self._fresh_reference(controller, now) if forbids is None else None
+        known = measured_together(commander.joint_names, here)
         if reference is not None:
             away = self._away_from(commander, reference)
             if away is None and reference.speed < SLOWED_BELOW:
@@ -167,7 +168,7 @@ class Overlap:
             if away is None:
                 self._follows(controller, commander)
         else:
-            away = self._away_from_measured(controller, commander, here, now)
+            away = self._away_from_measured(controller, commander, known, now)
         self._note(controller, forbids, away)
         if away is None:
             return Start(overlap=forbids is None, anew=False)
@@ -176,7 +177,7 @@ class Overlap:
             return Start(overlap=True, anew=True)
         self._found_following.discard(controller)
         self._started_anew[controller] = now
-        commander.give_up_for(commander.at_rest(now, {name: each.position for name, each in here.items()}))
+        commander.give_up_for(commander.at_rest(now, {name: each.position for name, each in known.items()}))
         return Start(overlap=False, anew=True)
 
     def _note(self, controller: str, forbids: str | None, away: str | None) -> None:
@@ -220,10 +221,9 @@ class Overlap:
         return None
 
     def _away_from_measured(
-        self, controller: str, commander: Commander, here: Mapping[str, Measured], now: float
+        self, controller: str, commander: Commander, known: Mapping[str, Measured], now: float
     ) -> str | None:
-        """Return why the measured joints do not seem to have moved as they were told, or None."""
-        known = {name: here[name] for name in commander.joint_names if name in here}
+        """Return why the joints `known` do not seem to have moved as they were told, or None."""
         if not known:
             return None
         time = min(now, min(each.time for each in known.values()))

@@ -11,7 +11,7 @@ import numpy as np
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.control.cubic import Array
 from act_inference_ros.control.timeline import ActionTimeline
-from act_inference_ros.execution.following import Measured
+from act_inference_ros.execution.following import Measured, measured_together
 from act_inference_ros.execution.overlap import Overlap
 from act_inference_ros.interfaces import Command
 from act_inference_ros.robot.configuration import RobotConfiguration
@@ -100,21 +100,20 @@ class PlannedMotion:
         row = min(len(chunk) - 1, max(0, round((now - t_obs) * self._fps)))
         self._timeline.add(self._action.on_nearest_turn(chunk, row, here), t_obs, now + self._lead_s)
 
-    def begin(
-        self,
-        now: float,
-        measured: Mapping[str, float],
-        was_free: bool = False,
-        measured_at: float | None = None,
-    ) -> None:
+    def begin(self, now: float, here: Mapping[str, Measured], was_free: bool = False) -> None:
         """Let every controller's next motion start from where it is to start; see `Commander.begin`.
 
-        Where a controller says where it wants its joints, that counts more than where they are measured.
+        Where a controller says where it wants its joints, that counts more than where they are measured. A joint that
+        is no longer measured starts where it was told to be.
         """
         self._forgets_at_rest = False
         for name, commander in self._commander_of.items():
             self.overlap.begins(name, now)
             wanted = self.overlap.place(name, now)
+            known = measured_together(commander.joint_names, here)
+            measured_at = min((each.time for each in known.values()), default=None)
+            places = known if commander.known else here
+            measured = {joint: each.position for joint, each in places.items()}
             commander.begin(now, {**measured, **wanted}, was_free, None if wanted else measured_at)
 
     def follow(self, now: float, until: float, here: Mapping[str, Measured]) -> None:
@@ -186,7 +185,8 @@ class PlannedMotion:
         commander = self._commander_of[name]
         start = self.overlap.allows(name, commander, now, here)
         if self._stays_where_measured:
-            commander.hold_at(now, {each: here[each].position for each in here}, start.overlap)
+            known = measured_together(commander.joint_names, here)
+            commander.hold_at(now, {joint: each.position for joint, each in known.items()}, start.overlap)
         else:
             commander.hold(now, in_any_case=start.anew, overlap=start.overlap)
 

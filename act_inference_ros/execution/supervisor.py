@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from act_inference_ros.control.commander import Commander
 from act_inference_ros.execution import reasons
+from act_inference_ros.execution.following import Measured
 from act_inference_ros.execution.late_command import LateCommand
 from act_inference_ros.execution.plan_age import automatic_plan_age
 from act_inference_ros.execution.start_pose import StartPose
@@ -390,8 +391,9 @@ class Supervisor(Transitions):
         # Commands are stamped in a time that no longer exists: every controller is told again where to stay.
         self._motion.restart_clock(before, now)
         if self.state is State.COMMANDING:
-            here = {name: each.position for name, each in self._measured.items()}
-            self._motion.begin(now, here if self._closed_loop else here | self._motion.told(now))
+            told = {} if self._closed_loop else self._motion.told(now)
+            here = {name: each.position for name, each in self._measured.items()} | told
+            self._motion.begin(now, {name: Measured(position, now) for name, position in here.items()})
             self._motion.hold_whatever_happens(now, self._fresh_places(now))
             self.holds[reasons.CLOCK_JUMPED] += 1
             self._settle(now, State.HOLDING, reasons.CLOCK_JUMPED, "")

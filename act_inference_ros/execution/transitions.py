@@ -84,8 +84,12 @@ class Transitions:
 
     def measured(self, now: float) -> dict[str, float]:
         """Joint -> position (ROS units) measured within max_age; without `closed_loop` the commanded position."""
-        here = {name: each.position for name, each in self._fresh_places(now).items()}
-        return here if self._closed_loop else here | self._motion.told(now)
+        return {name: each.position for name, each in self._places(now).items()}
+
+    def _places(self, now: float) -> dict[str, Measured]:
+        """Joint -> position and time, like `measured`."""
+        told = {} if self._closed_loop else self._motion.told(now)
+        return self._fresh_places(now) | {name: Measured(position, now) for name, position in told.items()}
 
     def _fresh_places(self, now: float) -> dict[str, Measured]:
         """Joint -> position and time of a measurement within max_age."""
@@ -164,9 +168,7 @@ class Transitions:
         return False
 
     def _begin(self, now: float) -> None:
-        places = self._fresh_places(now).values() if self._closed_loop else ()
-        measured_at = min((each.time for each in places), default=None)
-        self._motion.begin(now, self.measured(now), self._free, measured_at)
+        self._motion.begin(now, self._places(now), self._free)
         self._free, self._held_since, self._has_moved = False, None, True
         self.following.restart()
 

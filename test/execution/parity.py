@@ -1,6 +1,7 @@
 """One schedule of messages and inferences, driven through the node's session and through the evaluator's replay."""
 
 import contextlib
+import inspect
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -275,9 +276,13 @@ class FakeNode:
         self.publishers[topic] = FakePublisher(self, topic)
         return self.publishers[topic]
 
-    def create_subscription(self, kind: Any, topic: str, callback: Callable[[Any], None], qos: Any) -> Any:
-        self.callbacks[topic] = callback
+    def create_subscription(self, kind: Any, topic: str, callback: Callable[..., None], qos: Any) -> Any:
+        is_told = len(inspect.signature(callback).parameters) == 2  # when a message was received, as rclpy does it
+        self.callbacks[topic] = (lambda message: callback(message, {"received_timestamp": 0})) if is_told else callback
         return SimpleNamespace(topic_name=topic)
+
+    def get_clock(self) -> Any:
+        return SimpleNamespace(ros_time_is_active=False)
 
     def create_timer(self, period_s: float, callback: Callable[[], None]) -> Any:
         self.period_s, self.tick = period_s, callback

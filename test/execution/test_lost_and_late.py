@@ -176,3 +176,45 @@ def test_a_slow_stream_keeps_its_rate_and_the_rules_are_looked_at_as_often_as_ev
         rig.pipeline.tick(rig.now)
     assert rig.reason == "stale: front"
     assert rig.now - begin - 2.0 < 0.2 + 3 * TICK_S
+
+
+@pytest.mark.parametrize("names", [("pan", "grip"), ("lift", "grip")])
+def test_a_hold_makes_no_step_although_one_joint_is_no_longer_measured(names: tuple[str, ...]) -> None:
+    rig = Rig(max_age=0.4)
+    assert rig.chunk(1.0)
+    rig.wait(0.3)
+    rig.silent = {"front"}
+    rig.wait(0.1)
+    rig.names = names  # the state is refused from now on, but what it measures is known
+    rig.wait(0.26)
+    arm = rig.supervisor._motion.commanders[0]
+    told = arm.motion
+    assert told is not None
+    assert rig.state is State.COMMANDING
+    rig.wait(0.1)
+    assert rig.state is State.HOLDING
+    assert rig.supervisor.overlap.anew["arm"] == 0
+    assert arm.motion is not None
+    instants = rig.now - 0.5 + np.arange(0.0, 1.0, 0.01)
+    velocity = arm.motion.sample(instants).velocity
+    assert np.abs(np.diff(velocity, axis=0)).max() <= 0.01 * rig.configuration.action.joints[0].max_acceleration * 1.01
+    assert np.abs(velocity).max() > 0.5, "the arm moved"
+
+
+@pytest.mark.parametrize("names", [("pan", "grip"), ("lift", "grip")])
+def test_a_motion_begins_without_a_step_although_one_joint_was_measured_while_it_braked(names: tuple[str, ...]) -> None:
+    rig = Rig(max_age=0.4)
+    assert rig.chunk(1.0)
+    rig.wait(0.3)
+    rig.operator.pause(rig.now)
+    rig.operator.resume(rig.now)
+    rig.wait(0.02)
+    observed, braking = rig.now, rig.supervisor.measured(rig.now)
+    rig.names = names
+    rig.wait(0.2)
+    rest = rig.supervisor.told(rig.now)
+    lost = next(name for name in ("pan", "lift") if name not in names)
+    assert abs(rig.supervisor.measured(rig.now)[lost] - rest[lost]) > 0.03
+    assert rig.supervisor.measured(rig.now)[lost] == braking[lost]
+    assert rig.chunk(1.0, t_obs=observed)
+    assert abs(rig.supervisor.told(rig.now)[lost] - rest[lost]) < 0.01

@@ -26,7 +26,8 @@ from test.witness.chaos_report import is_good, report
 from test.witness.chaos_run import Run, run_chaos
 from test.witness.chaos_show import lines as lines_of
 from test.witness.made_up import BEGIN, CONTRACT, END, SILENT_FROM, SILENT_UNTIL, made_up, status
-from test.witness.recording import STATUS, Event, Recording
+from test.witness.motion import seconds
+from test.witness.recording import CHUNK, STATUS, Event, Recording
 from test.witness.test_matrix import SAFETY
 from test.witness.test_witness import too_abrupt
 
@@ -145,6 +146,24 @@ def test_a_node_that_does_not_run_need_not_see_that_an_input_is_gone_but_only_wh
     assert {"fresh", "rest"} <= broken(recording, CAMERA, **frozen(SILENT_FROM + 0.2)), "longer than a plan lasts"
     verdict = judge_window(made_up(), CONTRACT, window(CAMERA, **frozen(SILENT_FROM + 0.2)))
     assert verdict.unjudged_s[DOWN] == pytest.approx(0.7)
+
+
+def test_a_window_that_closes_between_two_inputs_leaves_their_chunk_to_the_next_one() -> None:
+    recording = made_up(fault=False)
+    observed = next(e.message.header.stamp for e in recording.of(CHUNK) if e.time > SILENT_FROM)
+    closes = seconds(observed) + 0.002
+    before = closes - 2.0 * CONTRACT.max_skew
+    recording.events[:] = [
+        replace(event, time=event.time + 0.005) if event.name == "state" else event
+        for event in recording.events
+        if event.name != "state" or not before < event.time < closes - 0.003  # the machine was busy
+    ]
+    earlier, later = Window("earlier", BEGIN + 2.0, closes), Window("later", closes, END - 1.0)
+    assert [judge_window(recording, CONTRACT, each).breaches for each in (earlier, later)] == [[], []]
+    recording.events[:] = [
+        e for e in recording.events if e.name != "state" or abs(e.time - closes) > 2.0 * CONTRACT.max_skew
+    ]
+    assert "backed" in {breach.rule for breach in judge_window(recording, CONTRACT, later).breaches}
 
 
 def test_what_is_moved_while_a_machine_is_too_busy_counts_as_not_judged() -> None:

@@ -25,6 +25,7 @@ from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.control.limiter.bounds import MotionLimits
 from act_inference_ros.evaluation.comparison.track import SNAP_S
 from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S
+from act_inference_ros.execution.following import Measured
 from act_inference_ros.execution.overlap import Overlap
 from act_inference_ros.execution.planned_motion import PlannedMotion
 from act_inference_ros.interfaces import Command
@@ -155,7 +156,7 @@ class ExecutedPlan:
         if not self._moving:
             self._moving = self._starts = True
             self._origin, self._sample = now, 0
-        self._motion.begin(now, here)
+        self._motion.begin(now, {name: Measured(position, now) for name, position in here.items()})
 
     def _look_on_grid(self, until: float) -> None:
         last = math.floor((until + SNAP_S - self._anchor) * self._fps)
