@@ -48,8 +48,8 @@ HOLDS = {
 ORDERS = (GARBAGE, WRONG, SLOW, INTERMITTENT)
 """Of the inference process, and of the server: these are ordered through the picture of `front`."""
 HIDES = {
-    "operator's services: intermittent", "lifecycle: intermittent", "lifecycle: off", "controller: stuck", "requests: intermittent",
-    "node: stuck", "node: off (SIGKILL)", "node: off (SIGTERM)", "node: off (SIGINT)",
+    "operator's services: intermittent", "lifecycle: intermittent", "lifecycle: off", "controller: stuck",
+    "requests: intermittent", "node: stuck", "node: off (SIGKILL)", "node: off (SIGTERM)", "node: off (SIGINT)",
 }  # fmt: skip
 """While these last `~/status` may rightly say something else than why another fault lets the arm rest."""
 MAY_STOP = {"controller: stuck": "does not follow"}
