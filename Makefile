@@ -29,8 +29,11 @@ FUZZ_ARGS ?=
 SHELL := /bin/bash
 # The wheels do not set AMENT_PREFIX_PATH; without it colcon's environment hides the message packages.
 ACTIVATE = source .venv/bin/activate && export AMENT_PREFIX_PATH=$${AMENT_PREFIX_PATH:-$$VIRTUAL_ENV}
+# Tests that only compute run several at once, then the others one by one.
+COMPUTE_TEST = python -m pytest -p no:cacheprovider -n auto --maxprocesses 4 -m "not live" \
+  --junitxml=build/act_inference_ros/pytest_computing.xml
 COLCON_TEST = colcon test --event-handlers console_direct+ --return-code-on-test-failure \
-  --packages-select act_inference_ros --base-paths . --pytest-args -p no:cacheprovider $(TEST_ARGS)
+  --packages-select act_inference_ros --base-paths . --pytest-args -p no:cacheprovider $(or $(TEST_ARGS),-m live)
 
 .PHONY: demo film test lint matrix chaos fuzz bench soak docs build clean
 .DEFAULT_GOAL := help
@@ -52,8 +55,9 @@ build:
 	  && ! grep -q 'Failed to parse ROS package manifest' .colcon.log; status=$$?; rm -f .colcon.log; exit $$status
 
 test: build
-	@$(ACTIVATE) && source install/setup.bash && rm -rf build/act_inference_ros/pytest.xml \
-	  && { $(COLCON_TEST); status=$$?; colcon test-result --test-result-base build --verbose || status=1; exit $$status; }
+	@$(ACTIVATE) && source install/setup.bash && rm -rf build/act_inference_ros/pytest*.xml \
+	  && { status=0; $(if $(TEST_ARGS),,$(COMPUTE_TEST) || status=1;) $(COLCON_TEST) || status=1; \
+	  colcon test-result --test-result-base build --verbose || status=1; exit $$status; }
 
 lint:
 	@bash deploy/setup_environment.sh dev

@@ -1,13 +1,30 @@
-"""Fixtures of all tests: they restore signal handlers after each test, and check for leftovers after all tests."""
+"""Fixtures of all tests: they restore signal handlers after each test, and check for leftovers after all tests.
+
+Tests outside the rooms COMPUTING have the marker `live`: they run real nodes, servers and programs, which answer in
+time only where nothing else keeps the cores busy. The others may run several at once (`make test` does).
+"""
 
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from act_inference_ros.program.signals import STOP_SIGNALS
 from test.leftovers import Leftovers
+
+COMPUTING = frozenset(
+    {"control", "drafting", "evaluation", "execution", "fuzz", "observation", "policy", "robot", "simulation"}
+)
+"""Rooms of tests that only compute, however long that takes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that are `live`."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] not in COMPUTING:
+            item.add_marker("live")
 
 
 @pytest.fixture(scope="session", autouse=True)
