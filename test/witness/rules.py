@@ -159,7 +159,8 @@ def plan_age(evidence: Evidence) -> Found:
             moving.append((event.time, _moves_until(event.message)))
     for time, until in moving:
         known = int(np.searchsorted(told, time + CHUNK_BEHIND_S + contract.allowance_s))
-        over = until - newest[known - 1] - contract.max_plan_age if known else np.inf
+        # A chunk that came just before the recording began is not in it.
+        over = until - (newest[known - 1] if known else evidence.begin) - contract.max_plan_age
         if over > (contract.tick_s + contract.allowance_s if until == time else 1e-3):
             yield time, f"in motion until {over:.3f} s after the plan's age"
 

@@ -12,7 +12,7 @@ from act_inference_ros.interfaces import Command, write_trajectory
 from test.witness.good_inputs import Looked
 from test.witness.made_up import BEGIN, CONTRACT, END, header, made_up, make, status
 from test.witness.recording import CHUNK, COMMAND, INPUT, STATUS, Event, Fault, Recording
-from test.witness.rules import RULES, judge
+from test.witness.rules import CHUNK_BEHIND_S, RULES, judge
 
 
 def changed(recording: Recording, kind: str, change: Callable[[Event], Event | None], name: str = "") -> Recording:
@@ -174,6 +174,16 @@ def test_a_part_of_a_recording_is_judged_by_itself() -> None:
     part = made_up().between(BEGIN + 3.0, END)
     assert judge(part, CONTRACT) == []
     assert [fault.name for fault in part.faults] == ["front off"]
+
+
+def test_a_chunk_from_before_a_recording_began_lasts_no_longer_than_any() -> None:
+    def without_chunks(seconds: float) -> set[str]:
+        part = made_up(fault=False).between(BEGIN + 2.0, END)
+        part = changed(part, CHUNK, lambda event: None if within(event, 2.0, 2.0 + seconds) else event)
+        return {breach.rule for breach in judge(part, CONTRACT)}
+
+    assert without_chunks(CHUNK_BEHIND_S + 0.08) == set()
+    assert without_chunks(2.0) == {"plan_age"}
 
 
 @pytest.mark.parametrize("ahead", [0.02, 0.045, 0.3])
