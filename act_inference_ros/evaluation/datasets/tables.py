@@ -16,6 +16,8 @@ from act_inference_ros.evaluation.datasets.reading import Unreadable, one_line, 
 EPISODE_INDEX, FRAME_INDEX, TIMESTAMP = "episode_index", "frame_index", "timestamp"
 ROWS_AT_ONCE = 1024
 ROWS_WITH_IMAGES_AT_ONCE = 8
+INDICES_AT_ONCE = 1 << 16
+"""So many rows are looked at together where only the episode's index is read."""
 BUFFER_BYTES = 1 << 18
 """Size of the read buffer; without one a whole row group, perhaps the whole file, is read at once."""
 LARGEST_IMAGE_BYTES = 1 << 26
@@ -52,7 +54,7 @@ def episode_rows(path: Path, episode: int, vectors: Sequence[Feature], images: S
                 raise Unreadable(f"{path}: {there.count(repeated[0])} columns {repeated[0]}")
             batches = table.iter_batches(
                 batch_size=ROWS_WITH_IMAGES_AT_ONCE if images else ROWS_AT_ONCE,
-                row_groups=_row_groups(table.metadata, episode),
+                row_groups=_row_groups(table, episode, path),
                 columns=columns,
                 use_threads=False,
             )
@@ -61,17 +63,20 @@ def episode_rows(path: Path, episode: int, vectors: Sequence[Feature], images: S
         raise Unreadable(f"{path}: damaged: {one_line(error)}") from error
 
 
-def _row_groups(metadata: Any, episode: int) -> list[int]:
-    """Return the row groups that may hold the episode, by parquet's statistics of each group."""
-    names = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
-    place = names.index(EPISODE_INDEX)
-    found = []
-    for group in range(metadata.num_row_groups):
-        statistics = metadata.row_group(group).column(place).statistics
-        known = statistics is not None and statistics.has_min_max
-        if not known or statistics.min <= episode <= statistics.max:
-            found.append(group)
-    return found
+def _row_groups(table: Any, episode: int, path: Path) -> list[int]:
+    """Return the row groups that hold the episode.
+
+    The column itself is looked at: to ask pyarrow for a group's statistics ends the process where a damaged file's
+    schema and group do not agree, by a C++ exception that nobody catches.
+    """
+
+    def holds(group: int) -> bool:
+        batches = table.iter_batches(
+            batch_size=INDICES_AT_ONCE, row_groups=[group], columns=[EPISODE_INDEX], use_threads=False
+        )
+        return any((_numbers(batch, EPISODE_INDEX, 1, path) == episode).any() for batch in batches)
+
+    return [group for group in range(table.num_row_groups) if holds(group)]
 
 
 def _rows(
