@@ -22,9 +22,10 @@ COMPUTING = frozenset(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that are `live`."""
+    here = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] not in COMPUTING:
-            item.add_marker("live")
+        if not any(item.path.is_relative_to(here / room) for room in COMPUTING):
+            item.add_marker(pytest.mark.live)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -81,6 +81,10 @@ class Overseer:
     def wait_for(self, state: str, deadline_s: float = 20.0) -> None:
         wait_until(lambda: self.state == state, deadline_s, f"{state}; the changes were {self.changes}")
 
+    def since_when(self, state: str, after: float) -> float | None:
+        """When a state began for the first time after a time; None if it has not."""
+        return next((since for its, since, _ in list(self.changes) if its == state and since > after), None)
+
     def watch(self, duration_s: float) -> None:
         """Wait until `duration_s` have passed on the robot's clock."""
         end = self.now + duration_s

@@ -16,7 +16,7 @@ from act_inference_ros.simulation.command_inputs import ARM_JOINTS, DEMO_CONTROL
 from test.ros.overseer import CLOCK_RESOLUTION_S, PAUSE_S, Overseer, first_target, largest_excess
 from test.ros.policy_node_stand import STAND_IN
 from test.ros.policy_stand_in import Options
-from test.ros.ros_helpers import PROJECT, NodeProcess, Participant
+from test.ros.ros_helpers import PROJECT, NodeProcess, Participant, wait_until
 
 FASTEST = 1.0
 """max_velocity of every joint, rad/s."""
@@ -165,9 +165,9 @@ def test_a_blocked_arm_stops_the_node_and_goes_on_when_it_is_free(
     ):
         robot.wait_for_line("^/policy_node stopped: does not follow")
         robot.wait_for_line("^the arm is free: the stop is cleared")
-        stopped = overseer.changes[-1][1]
-        overseer.wait_for("commanding")
-        commanding = overseer.changes[-1][1]
+        # The node may have gone on by the time that the robot's line is read.
+        stopped = max(since for state, since, _ in overseer.changes if state == "stopped")
+        commanding = wait_until(lambda: overseer.since_when("commanding", stopped), 20.0, "it does not go on")
         robot.wait_for_line(r"^episode 1/1: not lifted in 4\.\d s, the policy stopped once$")
         robot.wait_for_line("^success: 0/1 ")
     assert commanding - stopped > 0.3, "it went on while the arm was blocked"

@@ -23,7 +23,7 @@ from act_inference_ros.errors import ActInferenceError
 from act_inference_ros.execution.operator import REQUESTS as OPERATOR_REQUESTS
 from act_inference_ros.execution.states import Answer
 from act_inference_ros.program.exit_status import MISTAKE
-from act_inference_ros.program.memory import bound_heap
+from act_inference_ros.program.memory import bound_heaps
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.robot.parameters import PARAMETERS
 from act_inference_ros.robot.topic_names import NODE_NAME
@@ -286,7 +286,7 @@ offers      std_srvs/Trigger: ~/pause ~/resume ~/stop ~/clear_stop ~/go_to_start
 def main(args: list[str] | None = None) -> int:
     """Run policy_node until it is told to stop; returns the exit status."""
     signals = StopSignals()
-    bound_heap()
+    bound_heaps()
     try:
         arguments = [NODE_NAME, *(sys.argv[1:] if args is None else args)]
         initialise(arguments, _DESCRIPTION, PARAMETERS)
