@@ -11,7 +11,7 @@ from typing import Any
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
@@ -173,26 +173,33 @@ def _run(node: Node, is_stopped: Callable[[], bool]) -> int:
     robot = SimRobot(node)
     executor = MultiThreadedExecutor(num_threads=_THREADS)
     executor.add_node(node)
+    # The controllers' nodes listen to /clock, at the rate of the control. In an executor with several threads that
+    # costs so much that the simulation has to wait for it.
+    of_controllers = SingleThreadedExecutor()
     failures: list[BaseException] = []
 
-    def spin() -> None:
+    def spin(spun: Executor) -> None:
         try:
-            executor.spin()
+            spun.spin()
         except ExternalShutdownException:
             pass
         except BaseException as error:
             failures.append(error)
 
-    thread = threading.Thread(target=spin, name="executor", daemon=True)
+    executors: tuple[Executor, ...] = (executor, of_controllers)
+    threads = [threading.Thread(target=spin, args=[each], name="executor", daemon=True) for each in executors]
     with robot.controller_nodes() as controllers:
-        controllers.add_to(executor)
-        thread.start()
+        controllers.add_to(of_controllers)
+        for thread in threads:
+            thread.start()
         try:
             all_over = robot.run(lambda: is_stopped() or bool(failures))
         finally:
             robot.close()
-            executor.shutdown(timeout_sec=1.0)
-            thread.join(timeout=1.0)
+            for each in executors:
+                each.shutdown(timeout_sec=1.0)
+            for thread in threads:
+                thread.join(timeout=1.0)
     if failures:
         raise failures[0]
     if all_over:
