@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -17,13 +17,10 @@ from act_inference_ros.interfaces import TRANSPORTS
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.ros.messages import message_class
 from act_inference_ros.ros.policy.black_box import BlackBox
-from act_inference_ros.ros.policy.waiting_time import with_waiting_time
+from act_inference_ros.ros.policy.waiting_time import Callback, with_waiting_time
 
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 ENABLING_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-
-Callback: TypeAlias = Callable[[Any, float], None]
-"""Is called with a message, and with how long it has waited, s."""
 
 
 class InputSubscriptions:
@@ -49,24 +46,18 @@ class InputSubscriptions:
         self._deciding = deciding
         self._notify = on_image
         self._black_box = black_box
-        wanted: list[tuple[Any, str, Callback]] = [
-            self._noted(JointState, topic, functools.partial(self._on_state, topic))
-            for topic in configuration.state_topics
-        ]
+        self._subscriptions: list[Any] = []
+        for topic in configuration.state_topics:
+            self._subscribe(JointState, topic, self._noted(topic, functools.partial(self._on_state, topic)))
         for camera in configuration.cameras:
-            on_image = functools.partial(self._on_image, camera.name)
-            wanted.append((message_class(TRANSPORTS[camera.transport]), camera.topic, on_image))
+            kind = message_class(TRANSPORTS[camera.transport])
+            self._subscribe(kind, camera.topic, functools.partial(self._on_image, camera.name))
         if environment:
             topic = configuration.environment_state_topic
-            wanted.append(self._noted(Float64MultiArray, topic, self._on_environment_state))
-        self._subscriptions = [
-            node.create_subscription(kind, topic, with_waiting_time(node, callback), SENSOR_QOS)
-            for kind, topic, callback in wanted
-        ]
+            self._subscribe(Float64MultiArray, topic, self._noted(topic, self._on_environment_state))
         if configuration.enable_topic:
-            kind, topic, callback = self._noted(Bool, configuration.enable_topic, self._on_enable)
-            enabling = node.create_subscription(kind, topic, with_waiting_time(node, callback), ENABLING_QOS)
-            self._subscriptions.append(enabling)
+            topic = configuration.enable_topic
+            self._subscribe(Bool, topic, self._noted(topic, self._on_enable), ENABLING_QOS)
 
     @property
     def topics(self) -> list[str]:
@@ -79,15 +70,19 @@ class InputSubscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
-    def _noted(self, kind: Any, topic: str, callback: Callback) -> tuple[Any, str, Callback]:
-        """Return the subscription with a callback that first passes each message to the black box."""
+    def _subscribe(self, kind: Any, topic: str, callback: Callback, qos: QoSProfile = SENSOR_QOS) -> None:
+        told = with_waiting_time(self._node, callback)
+        self._subscriptions.append(self._node.create_subscription(kind, topic, told, qos))
+
+    def _noted(self, topic: str, callback: Callback) -> Callback:
+        """Return a callback that first passes each message to the black box."""
         name = self._black_box.resolved(topic)
 
         def told(message: Any, waited_s: float) -> None:
             self._black_box.message(name, message)
             callback(message, waited_s)
 
-        return kind, topic, told
+        return told
 
     def _on_image(self, camera: str, message: Any, waited_s: float) -> None:
         self._black_box.arrival(camera, message.header)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from rclpy.node import Node
 from rclpy.subscription import Subscription
+
+Callback: TypeAlias = Callable[[Any, float], None]
+"""Is called with a message, and with how long it has waited, s."""
 
 _IS_TOLD = hasattr(Subscription, "CallbackType")
 """Whether this rclpy tells callbacks when a message was received; Humble's does not."""
 
 
-def with_waiting_time(node: Node, callback: Callable[[Any, float], None]) -> Callable[..., None]:
+def with_waiting_time(node: Node, callback: Callback) -> Callable[..., None]:
     """Return a callback for `create_subscription` that calls `callback` with a message and its waiting time, s.
 
     The time is 0.0 where it is not known: on Humble, with a middleware that does not note when a message was received,
