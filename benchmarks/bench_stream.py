@@ -1,10 +1,11 @@
 """How regularly policy_node publishes a stream of 100 commands a second while it infers without a pause.
 
 The real node runs the standard ACT (ResNet-18, 512, chunks of 100, 640x480 images) with random weights as fast as the
-machine can: with the inference in a process of its own (the node's default), and in the node's own. Baseline: `idle`,
-the same node with a policy that computes nothing. A third process receives the stream over DDS. The periods are those
-between the middleware's stamps of the commands: when the node wrote them, and when they reached the receiver. The three
-take turns.
+machine can: with the inference in a process of its own (the node's default), in the node's own, and in a process of its
+own beside a node with real-time priority (`thread_priority`), where this user may have that. Baseline: `idle`, the same
+node with a policy that computes nothing. A third process receives the stream over DDS. The periods are those between
+the middleware's stamps of the commands: when the node wrote them, and when they reached the receiver. The kinds take
+turns.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from act_inference_ros.errors import ActInferenceError  # noqa: E402
 from act_inference_ros.program.processes import ManagedProcess  # noqa: E402
 from benchmarks.others import Others, verdict  # noqa: E402
 from benchmarks.program import RESULTS, count, machine, peak_memory_mb, run, write_results  # noqa: E402
+from benchmarks.real_time import PRIORITY, may_have_priority  # noqa: E402
 from benchmarks.robot_stand import node_arguments, running_robot  # noqa: E402
 from benchmarks.standard_act import write_checkpoint  # noqa: E402
 from benchmarks.stream_parts import RATE, WARM_UP_S, stream_parameters  # noqa: E402
@@ -40,7 +42,7 @@ P99_TARGET_MS = {1: 2.5, 4: 3.5}
 START_S = 300.0
 """Longest wait for the first command; the policy is loaded meanwhile, and perhaps exported."""
 ROUNDS = 3
-IDLE, PROCESS, THREAD = KINDS = ("idle", "process", "thread")
+IDLE, PROCESS, THREAD, REAL_TIME = KINDS = ("idle", "process", "thread", "real-time")
 
 
 def main() -> int:
@@ -67,22 +69,38 @@ def main() -> int:
 
 def measure(cameras: int, rounds: int, seconds: float, policy: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the results of each kind."""
-    noted: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    noted: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds_here(KINDS)}
     with tempfile.TemporaryDirectory() as directory:
         checkpoint = Path(directory) / "checkpoint"
         write_checkpoint(checkpoint, cameras)
         for _ in range(rounds):
             for kind, so_far in noted.items():
-                parameters = stream_parameters(cameras, checkpoint=str(checkpoint), isolation=kind, **policy)
+                parameters = stream_parameters(cameras, checkpoint=str(checkpoint), **policy, **settings(kind))
                 so_far.append(one_round(kind, cameras, seconds, parameters, Path(directory) / "cache"))
     runs = []
     for kind, of_kind in noted.items():
         runs.append({"cameras": cameras, "inference": kind, **summary(of_kind)})
         runs[-1] |= beside_idle(runs[-1]["published"], runs[0]["published"])
-        if kind == PROCESS:
+        if kind in (PROCESS, REAL_TIME):
             runs[-1] |= judgement(runs[-1], runs[0])
         report(runs[-1])
     return runs
+
+
+def kinds_here(kinds: Sequence[str]) -> list[str]:
+    """Return the kinds that can be measured here; says which cannot."""
+    if REAL_TIME not in kinds or may_have_priority(PRIORITY):
+        return list(kinds)
+    print(f"{REAL_TIME}: not run, this user may have no real-time priority", flush=True)
+    return [kind for kind in kinds if kind != REAL_TIME]
+
+
+def settings(kind: str) -> dict[str, Any]:
+    """The node's parameters for a kind; `idle` has no inference to keep apart."""
+    return {
+        "isolation": THREAD if kind == THREAD else PROCESS,
+        "thread_priority": PRIORITY if kind == REAL_TIME else 0,
+    }
 
 
 def one_round(
@@ -174,7 +192,7 @@ def report(run: Mapping[str, Any]) -> None:
         for name in ("published", "received")
     )
     print(
-        f"{run['cameras']} camera(s), {run['inference']:7}: {figures}; {run['chunks_per_s']:.1f} chunks/s", flush=True
+        f"{run['cameras']} camera(s), {run['inference']:9}: {figures}; {run['chunks_per_s']:.1f} chunks/s", flush=True
     )
     if run["inference"] != IDLE:
         print(

@@ -2,9 +2,10 @@
 
 The real policy_node publishes 100 commands a second for minutes while it infers the standard ACT (640x480 images) in
 the process of its own without a pause; beside it a bag is written (mcap) of the commands, joint states, chunks, status,
-diagnostics and images of one camera. Baseline in the same run: `idle`, the same node, robot and bag with a policy that
-computes nothing. The periods are those between the middleware's stamps of the commands. `benchmarks/stream_figures.py`
-has ros2_control's formula and limits; the age of a command is that of its observation when the node wrote it.
+diagnostics and images of one camera; once more with real-time priority (`thread_priority`), where this user may have
+that. Baseline in the same run: `idle`, the same node, robot and bag with a policy that computes nothing. The periods
+are those between the middleware's stamps of the commands. `benchmarks/stream_figures.py` has ros2_control's formula and
+limits; the age of a command is that of its observation when the node wrote it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np  # noqa: E402
 
 from act_inference_ros.errors import ActInferenceError  # noqa: E402
 from act_inference_ros.evaluation.bags.bag import Bag  # noqa: E402
-from benchmarks.bench_stream import IDLE, PROCESS, one_round  # noqa: E402
+from benchmarks.bench_stream import IDLE, PROCESS, REAL_TIME, kinds_here, one_round, settings  # noqa: E402
 from benchmarks.others import QUIET  # noqa: E402
 from benchmarks.program import RESULTS, count, machine, run, write_results  # noqa: E402
 from benchmarks.robot_stand import COMMAND_TOPIC, IMAGE_RATE  # noqa: E402
@@ -32,7 +33,7 @@ from benchmarks.standard_act import HEIGHT, WIDTH, write_checkpoint  # noqa: E40
 from benchmarks.stream_figures import ERROR, ERROR_HZ, OK, WARNING_HZ, ages_s, level, periodicity  # noqa: E402
 from benchmarks.stream_parts import RATE, stream_parameters  # noqa: E402
 
-KINDS = (IDLE, PROCESS)
+KINDS = (IDLE, PROCESS, REAL_TIME)
 RECORDER = "act_inference_ros.ros.record.record_topics"
 BAG = "bag"
 RECORDED = {
@@ -76,13 +77,13 @@ def main() -> int:
 def measure(cameras: int, recorded: int, seconds: float, policy: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the figures of each kind."""
     runs: list[dict[str, Any]] = []
-    for kind in KINDS:
+    for kind in kinds_here(KINDS):
         with tempfile.TemporaryDirectory() as place:
             directory = Path(place)
             check_room(directory, recorded, seconds)
             write_checkpoint(directory / "checkpoint", cameras)
             checkpoint = str(directory / "checkpoint")
-            parameters = stream_parameters(cameras, checkpoint=checkpoint, isolation=PROCESS, fps=FPS, **policy)
+            parameters = stream_parameters(cameras, checkpoint=checkpoint, fps=FPS, **policy, **settings(kind))
             bag = directory / BAG
             beside = {RECORDER: recorder_arguments(bag, recorded)}
             noted = one_round(kind, cameras, seconds, parameters, directory / "cache", beside)

@@ -82,6 +82,8 @@ def test_a_good_file_becomes_typed_data() -> None:
         ({"joint__a__min": 1.0, "joint__a__max": -1.0}, "joint a: minimum must be below maximum, got 1.0 and -1.0"),
         ({"joint__a__offset": math.nan}, "joint.a.offset: expected a number, got nan"),
         ({"joint__a__offset": math.inf}, "joint a: offset must be a finite number"),
+        ({"thread_priority": 20, "isolation": "thread"}, "thread_priority: with isolation: thread inference would"),
+        ({"thread_priority": 100}, "thread_priority: expected a number from 0 to 99, got 100"),
     ],
 )
 def test_a_mistake_is_named(changes: dict[str, object], message: str) -> None:

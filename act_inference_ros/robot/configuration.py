@@ -40,6 +40,7 @@ class RobotConfiguration:
     isolation: str
     threads: int
     niceness: int
+    thread_priority: int
     device: str
     precision: str
     compile: bool
@@ -117,6 +118,7 @@ class RobotConfiguration:
         topics = parts.topics_of(values, state_topics, cameras, controllers)
         problems += parts.shared_topics(topics)
         problems += parts.goal_problems(values, controllers, joints)
+        problems += parts.priority_problems(values)
         pose = tuple(cast("list[float]", values["start_pose"]))
         if all(name in joints for name in action_joints):  # else the joints' problems suffice
             problems += parts.pose_problems(pose, [joints[name] for name in action_joints])
@@ -242,6 +244,7 @@ _TAKEN_AS_THEY_ARE = (
     "isolation",
     "threads",
     "niceness",
+    "thread_priority",
     "device",
     "precision",
     "compile",

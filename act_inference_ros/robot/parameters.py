@@ -140,6 +140,9 @@ PARAMETERS = (
     ),
     Parameter("threads", 0, "Local mode: CPU threads of inference; 0: all cores, less one of three or more.", 0, 1024),
     Parameter("niceness", 5, "Isolation process: how far inference stands back for the node and others.", 0, 19),
+    Parameter(
+        "thread_priority", 0, "Real-time priority (SCHED_FIFO) of the node; 0: none. See docs/operating.md.", 0, 99
+    ),
     Parameter("device", "auto", "Local mode: auto, cpu, cuda, cuda:N or mps."),
     Parameter("precision", "float32", "Local mode: arithmetic of the network.", choices=PRECISIONS),
     Parameter("compile", False, "Local mode: torch.compile at configure (needs a C++ compiler, takes up to a minute)."),

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import TypeVar, cast
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.interfaces import ACTIONS, command_interface
+from act_inference_ros.interfaces import ACTIONS, THREAD, command_interface
 from act_inference_ros.joints import (
     DEFAULT_MAX_DEVIATION,
     DEFAULT_MAX_DEVIATION_PRISMATIC,
@@ -232,6 +232,16 @@ def goal_problems(
             if name in joints and joints[name].smooth
         ]
     return problems
+
+
+def priority_problems(values: Mapping[str, Value]) -> list[str]:
+    """Return why the node's threads cannot have the priority that was asked for."""
+    if not values["thread_priority"] or values["isolation"] != THREAD:
+        return []
+    return [
+        "thread_priority: with isolation: thread inference would have that priority, too, and keep other programs off "
+        "the processor; set isolation: process, or thread_priority: 0"
+    ]
 
 
 _OF_GOALS = ("deadband", "max_effort")

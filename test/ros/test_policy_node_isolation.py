@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 from act_inference_ros.inference.backend import ISOLATION, RESTARTS
 from act_inference_ros.policy.checkpoint_files import WEIGHTS_FILE
 from test.inference.isolation_helpers import children_of, wait_until_gone
+from test.program.test_scheduling import needs_permission
 from test.ros.policy_node_stand import Stand, robot_parameters, running_policy_node
 from test.ros.policy_stand_in import Behaviour, Options
 from test.ros.robot_stand_in import JOINTS, ends_at, is_hold, seconds
@@ -83,6 +85,12 @@ def stop(pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
 
 
+def priorities(pid: int) -> dict[int, int]:
+    """Thread of a process -> its real-time priority; 0: none."""
+    threads = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
+    return {thread: os.sched_getparam(thread).sched_priority for thread in threads}
+
+
 def value(status: Any, key: str) -> str:
     return next((str(pair.value) for pair in status.values if pair.key == key), "")
 
@@ -137,6 +145,23 @@ def wait_for_detail(statuses: list[Any], expected: str) -> None:
 def newest_observation(stand: Stand, until: float) -> float:
     """The stamp of the newest observation whose chunk had come by the time `until`."""
     return max(seconds(each.message.header.stamp) for each in list(stand.robot.chunks) if each.time <= until)
+
+
+@needs_permission
+def test_thread_priority_is_that_of_the_node_and_not_of_inference(tmp_path: Path, checkpoint: Path) -> None:
+    parameters = robot_parameters(thread_priority=20, **PARAMETERS)
+    with running_policy_node(tmp_path, parameters, checkpoint, wait=None) as stand:
+        stand.node.wait_for_line("commanding", LOAD_S)
+        node, inference = stand.node._process.pid, inference_process(stand)
+        assert value(stand.robot.wait_for_diagnosis("commanding"), "real-time priority") == "20"
+        of_node = priorities(node)
+        assert of_node[node] == 20
+        # Some threads, such as those that load the policy again, begin later.
+        assert Counter(of_node.values()).most_common(1)[0][0] == 20
+        assert set(priorities(inference).values()) == {0}
+        kill(inference)
+        wait_until_gone(inference)
+        assert set(priorities(inference_process(stand)).values()) == {0}
 
 
 def test_a_node_that_is_killed_takes_the_inference_process_with_it_even_a_stopped_one(

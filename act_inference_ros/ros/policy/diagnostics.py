@@ -179,6 +179,7 @@ def policy_values(configuration: RobotConfiguration, client: InferenceClient) ->
         "server": client.source,
         "policy_id": shown_id(client.policy_id),
         "model version": client.model_version,
+        "real-time priority": str(configuration.thread_priority or "none"),
     }
 
 

@@ -10,6 +10,7 @@ from rclpy.node import Node
 
 from act_inference_ros.execution.plan_age import check_plan_age
 from act_inference_ros.inference.client import InferenceClient
+from act_inference_ros.program.scheduling import give_priority
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.parameter_file import parameter_file_text
 from act_inference_ros.ros import declared_parameters as parameters
@@ -50,6 +51,7 @@ class SessionOpener:
         """
         configuration = RobotConfiguration.from_parameters(given, node=self._node.get_fully_qualified_name())
         parameters.check_topics(self._node, configuration)
+        give_priority(configuration.thread_priority)  # here, where a refusal comes before the policy is loaded
         client = alongside(self._node, lambda: self._open_client(configuration), self._is_ending)
         try:
             configuration.check_fits(client.spec)

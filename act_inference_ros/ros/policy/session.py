@@ -26,6 +26,7 @@ from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.interfaces import Command, duration, stamp
 from act_inference_ros.observation import optional
 from act_inference_ros.observation.binding import bind_inputs
+from act_inference_ros.program.scheduling import give_priority
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.devices import Controller
 from act_inference_ros.ros.messages import make_message
@@ -148,6 +149,7 @@ class PolicySession:
             for heard in self._graph.look():
                 self._pipeline.supervisor.heard(*heard, now)
         worker.start()
+        give_priority(self.configuration.thread_priority)  # to the new threads
         self._node.get_logger().info(f"active: waiting for {', '.join(self._subscriptions.topics)}")
 
     def stop(self, reason: str) -> None:
