@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -53,6 +53,10 @@ class StampedHistory(Generic[T]):
     def remove(self, value: T) -> None:
         """Forget `value` (this very object) if it is still in the history."""
         self._entries = [entry for entry in self._entries if entry.value is not value]
+
+    def forget_before(self, stamp: float) -> None:
+        """Forget what is older than the last value that is not after `stamp`."""
+        del self._entries[: max(0, bisect_right(self._entries, stamp, key=lambda entry: entry.stamp) - 1)]
 
     def clear(self) -> None:
         """Forget everything."""

@@ -6,6 +6,7 @@ node's one lock. Times are seconds on one clock, the node's ROS clock or a bag's
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ from act_inference_ros.spec import ImageSpec, PolicySpec
 
 IMAGES_KEPT = 64
 """Largest number of images kept per camera. A slow camera's image is matched by an older image of a fast camera, so
-images are kept for `max_age` and `max_skew`."""
+images are kept for `max_age` and `max_skew`, but only as far back as the slowest camera needs them."""
+SPARE_IMAGES_S = 0.2
+"""So much further back images are kept, s: if the newest cannot be decoded, the one before it is used."""
 CLOCK_RESOLUTION_S = 1e-6
 """Tolerance when times are compared: near 1.7e9 s (today) a float64 resolves 0.24 microseconds."""
 
@@ -258,8 +261,17 @@ class ObservationInputs:
                 return self._refuse(Reason.STALE, name, f"arrived {received - stamp:.3f} s after its stamp")
             history.clear()  # the clock jumped back (a simulation or a bag was restarted)
         history.append(stamp, value)
+        if name in self._images:
+            self._forget_images()
         self._last_refusal.pop(name, None)
         return None
+
+    def _forget_images(self) -> None:
+        """Forget the images that are older than any that can still be chosen, because they take much memory."""
+        newest = [self._histories[name].newest for name in self._images]
+        slowest = min(-math.inf if entry is None else entry.stamp for entry in newest)
+        for name in self._images:
+            self._histories[name].forget_before(slowest - SPARE_IMAGES_S)
 
     def _refuse(self, reason: Reason, name: str, detail: str) -> Refusal:
         refusal = Refusal(reason, name, detail)

@@ -25,6 +25,13 @@ def test_what_is_older_than_the_span_or_beyond_the_capacity_is_forgotten() -> No
     assert filled((1.0, "a"), (2.0, "b"), (3.5, "c"), capacity=1).nearest(0.0).value == "c"
 
 
+@pytest.mark.parametrize(("stamp", "oldest"), [(0.5, "a"), (1.0, "a"), (1.9, "a"), (2.0, "b"), (9.0, "c")])
+def test_the_last_value_before_what_is_forgotten_is_kept(stamp: float, oldest: str) -> None:
+    history = filled((1.0, "a"), (2.0, "b"), (3.5, "c"))
+    history.forget_before(stamp)
+    assert history.nearest(0.0).value == oldest
+
+
 def test_nothing_is_near_in_an_empty_history() -> None:
     history = filled((1.0, "a"))
     history.remove(history.newest.value)

@@ -218,6 +218,40 @@ def test_memory_is_bounded() -> None:
     assert len(inputs._histories["top"]._entries) == IMAGES_KEPT
 
 
+def test_images_are_kept_only_as_far_back_as_the_slowest_camera_needs_them() -> None:
+    inputs = make_inputs(max_age=2.0)
+    for k in range(60):
+        fill(inputs, 1.0 + k / 30)
+    assert len(inputs._histories["top"]._entries) <= 8  # a fifth of a second
+    for k in range(60):
+        fill(inputs, 3.0 + k / 30, skip=["wrist"])  # it may come back with an image of any of these times
+    assert len(inputs._histories["top"]._entries) > 60
+
+
+@given(
+    arrivals=st.lists(st.tuples(st.sampled_from(["top", "wrist"]), st.floats(0.0, 0.3)), min_size=1, max_size=60),
+    max_age=st.sampled_from([0.2, 0.5, 2.0]),
+    max_skew=st.sampled_from([0.0, 0.05, 0.5]),
+)
+def test_what_is_forgotten_would_never_have_been_chosen(
+    arrivals: list[tuple[str, float]], max_age: float, max_skew: float
+) -> None:
+    forgetting, remembering = (make_inputs(max_age=max_age, max_skew=max_skew) for _ in range(2))
+    for history in remembering._histories.values():
+        history.forget_before = lambda stamp: None  # type: ignore[method-assign]
+    now = 1.0
+    for camera, wait in arrivals:
+        now += wait
+        found = []
+        for inputs in (forgetting, remembering):
+            fill(inputs, now, skip={"top", "wrist"} - {camera})
+            try:
+                found.append(str(inputs.select(now).stamps))
+            except ObservationRefused as refused:
+                found.append(str(refused))
+        assert found[0] == found[1]
+
+
 def test_an_image_that_cannot_be_decoded_is_discarded_so_that_its_camera_goes_stale() -> None:
     inputs = make_inputs(cameras={"top": CameraOptions("compressed"), "wrist": CameraOptions()})
     png = encoded(picture(), ".png")
