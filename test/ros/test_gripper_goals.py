@@ -22,6 +22,7 @@ from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.interfaces import ACTIONS, Command, command_interface
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.ros.messages import message_class
+from act_inference_ros.ros.policy import outgoing as outgoing_module
 from act_inference_ros.ros.policy import outlets as outlets_module
 from act_inference_ros.ros.policy import session as session_module
 from act_inference_ros.ros.policy import worker as worker_module
@@ -336,10 +337,10 @@ def test_a_session_commands_a_gripper_by_goals_and_tells_what_came_of_them(monke
     monkeypatch.setattr(outlets_module, "ActionClient", Server)
     # A rehearsal, so that no controller need be there, but the gripper's goals go out.
     monkeypatch.setattr(
-        session_module, "make_outlet", lambda node, each, _, now: make_outlet(node, each, each.name != "gripper", now)
+        outgoing_module, "make_outlet", lambda node, each, _, now: make_outlet(node, each, each.name != "gripper", now)
     )
     world = parity.NodeWorld(with_gripper_goals(parity.draw(4)), watch)
-    outlet = world.session._outlets["gripper"]
+    outlet = world.session._outgoing.outlets["gripper"]
     assert isinstance(outlet, GoalOutlet)
     server = outlet._client
     assert isinstance(server, Server)

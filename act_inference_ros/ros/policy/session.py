@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import math
 import threading
 import time
 import traceback
@@ -16,30 +14,26 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from act_inference_ros.control.commander import Commander
-from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.execution.controller_state import ControllerState
 from act_inference_ros.execution.pipeline import Pipeline
 from act_inference_ros.execution.states import Answer, Standing, State
 from act_inference_ros.inference.client import InferenceClient
-from act_inference_ros.interfaces import Command, duration, stamp
+from act_inference_ros.interfaces import duration, stamp
 from act_inference_ros.observation import optional
 from act_inference_ros.observation.binding import bind_inputs
 from act_inference_ros.program.scheduling import give_priority
 from act_inference_ros.robot.configuration import RobotConfiguration
-from act_inference_ros.robot.devices import Controller
 from act_inference_ros.ros.messages import make_message
 from act_inference_ros.ros.policy.black_box import BlackBox
 from act_inference_ros.ros.policy.clock_watch import ClockWatch
 from act_inference_ros.ros.policy.command_graph import CommandGraph
-from act_inference_ros.ros.policy.commands import CommandOutlet, Outlet
 from act_inference_ros.ros.policy.controller_check import ControllerCheck
 from act_inference_ros.ros.policy.controller_states import ControllerStates
 from act_inference_ros.ros.policy.diagnostics import DiagnosticReport, policy_values
 from act_inference_ros.ros.policy.input_graph import InputGraph, expected_inputs
 from act_inference_ros.ros.policy.input_subscriptions import ENABLING_QOS, SENSOR_QOS, InputSubscriptions
-from act_inference_ros.ros.policy.outlets import make_outlet
+from act_inference_ros.ros.policy.outgoing import Outgoing
 from act_inference_ros.ros.policy.state_log import StateLog
 from act_inference_ros.ros.policy.status import status_message
 from act_inference_ros.ros.policy.worker import InferenceWorker
@@ -49,12 +43,6 @@ REST_S = 0.5
 """How long the braking may take when commanding ends; wall time, because simulated time may stand still."""
 FLUSHES = 3
 """How often in a row the commands that take the place of late ones are published at once; else the next event does."""
-ACKNOWLEDGE_S = 2.0
-"""How long all controllers together may take to acknowledge the last command when commanding ends.
-If the node ended sooner, the command would be lost: DDS drops undelivered messages of a publisher that is gone."""
-TAKEN_S = 0.2
-"""How long publishers stay after their last command was acknowledged. A subscriber that learns that a publisher is gone
-drops the messages that its program has not taken yet."""
 
 
 class PolicySession:
@@ -86,27 +74,25 @@ class PolicySession:
         self._subscriptions: InputSubscriptions | None = None
         self._timer: Any = None
         self._clock = ClockWatch(node)
-        self._acknowledged_at = -math.inf
-        self._outlets: dict[str, Outlet] = {}
         # Tried now: the test whether cv_bridge works takes most of a second, too long once images come.
         optional.cv_bridge()
         self._inputs = bind_inputs(configuration, client.spec, client.takes_jpeg)
         self._chunk_publisher = node.create_publisher(JointTrajectory, "~/action_chunk", 10)
         try:
-            commanders = [self._make_commander(controller) for controller in configuration.controllers]
+            self._outgoing = Outgoing(node, configuration, self.black_box, self._now)
         except BaseException:
-            self._destroy_outlets()
+            node.destroy_publisher(self._chunk_publisher)
             raise
         self._lock = threading.Lock()
         """Guards the pipeline: the executor fills and ticks it, the worker takes from it and adds chunks."""
         self._pipeline = Pipeline(
             configuration,
             self._inputs,
-            commanders,
+            self._outgoing.commanders,
             closed_loop=not configuration.shadow,
             warm_up_s=client.warm_up_s,
         )
-        self._graph = CommandGraph(node, self._outlets)
+        self._graph = CommandGraph(node, self._outgoing.outlets)
         self._input_graph = InputGraph(node, expected_inputs(configuration, SENSOR_QOS, ENABLING_QOS))
 
     @property
@@ -153,9 +139,9 @@ class PolicySession:
         self._node.get_logger().info(f"active: waiting for {', '.join(self._subscriptions.topics)}")
 
     def stop(self, reason: str) -> None:
-        """Hold and stop commanding; returns when the controllers have the last command (or after ACKNOWLEDGE_S).
+        """Hold and stop commanding; returns when the controllers have the last command, or after ACKNOWLEDGE_S.
 
-        Safe from any thread.
+        Safe from any thread. ACKNOWLEDGE_S is that of `outgoing`.
         """
         try:
             self._come_to_rest(reason)
@@ -168,17 +154,11 @@ class PolicySession:
             if worker is not None:
                 # An inference in progress may take seconds; its chunk is of an old generation and will be dropped.
                 worker.stop(timeout=0.0)
-        until = time.monotonic() + ACKNOWLEDGE_S
-        for name, outlet in self._outlets.items():
-            if not outlet.settle(max(0.0, until - time.monotonic())):
-                self._node.get_logger().warning(
-                    f"controller {name}: it did not acknowledge the last command within {ACKNOWLEDGE_S:g} s"
-                )
-        self._acknowledged_at = time.monotonic()
+        self._outgoing.settle()
 
     def wait_until_taken(self) -> None:
         """Give the controllers' programs a moment to take the last command, before its publishers are destroyed."""
-        time.sleep(max(0.0, self._acknowledged_at + TAKEN_S - time.monotonic()))
+        self._outgoing.wait_until_taken()
 
     def _come_to_rest(self, reason: str) -> None:
         """End the motion; this method sends the braking targets of streams, since no further tick may come."""
@@ -219,7 +199,8 @@ class PolicySession:
         finally:
             self.close_client()
             self.wait_until_taken()
-            self._destroy_outlets()
+            self._outgoing.destroy()
+            self._node.destroy_publisher(self._chunk_publisher)
             self.black_box.close()
 
     def ask(self, request: str) -> Answer:
@@ -266,7 +247,7 @@ class PolicySession:
                 self._inputs,
                 findings,
                 states,
-                {name: outlet.outcome for name, outlet in self._outlets.items()},
+                self._outgoing.outcomes(),
                 self._now(),
             )
 
@@ -312,57 +293,27 @@ class PolicySession:
         """Return the ROS time (simulated with use_sim_time), s."""
         return float(self._node.get_clock().now().nanoseconds) * 1e-9
 
-    def _make_commander(self, controller: Controller) -> Commander:
-        outlet = make_outlet(self._node, controller, self.configuration.shadow, self._now)
-        self._outlets[controller.name] = outlet
-        send: Callable[[Command], None] = outlet.send
-        if isinstance(outlet, CommandOutlet):
-            outlet.on_published = functools.partial(self.black_box.message, str(outlet.topic_name))
-        else:
-            send = functools.partial(self._send_goal, controller.name, outlet)
-        return make_commander(controller, self.configuration, send)
-
-    def _send_goal(self, controller: str, outlet: Outlet, command: Command) -> None:
-        outlet.send(command)
-        self.black_box.goal(controller, command)
-
-    def _destroy_outlets(self) -> None:
-        for outlet in self._outlets.values():
-            outlet.destroy(self._node)
-        self._node.destroy_publisher(self._chunk_publisher)
-
     def _flush(self) -> None:
-        """Publish the commands; those that are too late are given back to the supervisor, which makes others.
-
-        If publishing one fails, the others are published before the error is raised.
-        """
+        """Publish the commands; those that are too late are given back to the supervisor, which makes others."""
         self._publish()
         for _ in range(FLUSHES):
-            if not any(outlet.is_late for outlet in self._outlets.values()):
+            if not self._outgoing.is_late:
                 return
             with self._lock:
                 now = self._now()
-                for name, outlet in self._outlets.items():
-                    late = outlet.take_late()
-                    if late is not None:
-                        self._pipeline.supervisor.not_published(name, late, now)
+                for controller, late in self._outgoing.take_late():
+                    self._pipeline.supervisor.not_published(controller, late, now)
             self._publish()
 
     def _publish(self) -> None:
-        failed: Exception | None = None
-        for outlet in self._outlets.values():
-            try:
-                outlet.flush()
-            except Exception as error:
-                failed = failed or error
-        if failed is not None:
+        try:
+            self._outgoing.publish()
+        except Exception as failed:
             with self._lock:
                 self._pipeline.supervisor.fault(self._now(), failed, unsent=True)
                 self.black_box.stands(self._pipeline.supervisor.standing, self._now())
-            for outlet in self._outlets.values():
-                with contextlib.suppress(Exception):
-                    outlet.flush()
-            raise failed
+            self._outgoing.publish_what_can_be()
+            raise
 
     def _on_shown(self, controller: str, forbids: str | None, fills_speed: bool) -> None:
         if fills_speed and self._states is not None:
