@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from act_inference_ros.interfaces import COMPRESSED
 from act_inference_ros.observation import optional
-from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
+from act_inference_ros.observation.inputs import ObservationInputs
+from act_inference_ros.observation.received import CameraOptions
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import PolicySpec
 

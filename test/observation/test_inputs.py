@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.joints import Joint, StateBinding
-from act_inference_ros.observation.inputs import IMAGES_KEPT, CameraOptions, ObservationInputs
+from act_inference_ros.observation.inputs import ObservationInputs
+from act_inference_ros.observation.received import IMAGES_KEPT, CameraOptions
 from act_inference_ros.observation.refusal import ObservationRefused, Reason
 from act_inference_ros.spec import ENVIRONMENT_STATE_KEY, STATE_KEY, ImageSpec, PolicySpec
 from test.observation.fake_messages import compressed, encoded, image, joint_state, picture

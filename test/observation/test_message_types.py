@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from act_inference_ros.joints import Joint, StateBinding
-from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
+from act_inference_ros.observation.inputs import ObservationInputs
+from act_inference_ros.observation.received import CameraOptions
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.observation.fake_messages import encoded, image, picture
 

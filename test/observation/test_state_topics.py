@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.joints import Joint, StateBinding, StateEntry, joint_and_field
-from act_inference_ros.observation.inputs import CameraOptions, ObservationInputs
+from act_inference_ros.observation.inputs import ObservationInputs
+from act_inference_ros.observation.received import CameraOptions
 from act_inference_ros.observation.refusal import ObservationRefused, Reason, Refusal
 from act_inference_ros.spec import STATE_KEY, ImageSpec, PolicySpec
 from test.observation.fake_messages import header, image, joint_state, picture
