@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rcl_interfaces.msg import ParameterType
@@ -24,6 +24,11 @@ from act_inference_ros.ros.policy.controller_states import controller_node
 
 PATIENCE_S = 5.0
 """Wait for a controller's parameter service, and then for its answers, before the delay is reported."""
+AGAIN_S = 1.0
+"""Wait for an answer, before it is asked for again. A service that has just come may lose its first answers: DDS has
+shown it to the node, but not yet the node to it."""
+AWAITED = 6
+"""So many requests for one parameter may be without an answer; older ones are given up. A slow answer counts, too."""
 LOOK_S = 0.2
 """Period of the check for the service."""
 
@@ -57,8 +62,10 @@ class ControllerCheck:
         for each in self._questions:
             each.look(now)
             if each.answered and not each.told:
+                each.told = True
                 self._tell_of_parameters(each)
-            elif each.overdue(now) and not each.told:
+            elif each.overdue(now) and not each.told and not each.told_of_silence:
+                each.told_of_silence = True
                 state = "does not answer" if each.there else "is not there"
                 self._tell(each, [f"it shows no parameters ({each.service} {state}), so they are not checked"])
 
@@ -80,7 +87,6 @@ class ControllerCheck:
         )
 
     def _tell(self, asked: _Questions, found: list[str]) -> None:
-        asked.told = True
         before = self.findings.get(asked.controller.name, [])
         self.findings[asked.controller.name] = found
         for sentence in found:
@@ -91,40 +97,56 @@ class ControllerCheck:
 class _Questions:
     """The requests to one controller, one parameter each, because one unknown parameter makes an answer empty.
 
-    They are sent again after the service was away (another controller may have come back), and when an answer is
-    overdue. The user of this class sets `told`; it becomes False when the requests are sent again.
+    They are sent again after the service was away (another controller may have come back), and those that are not
+    answered from time to time. The user of this class sets `told`, of the answers, and `told_of_silence`; both become
+    False when the service has come or gone.
     """
 
     def __init__(self, node: Node, controller: Controller) -> None:
         self.controller = controller
         self.service = f"{controller_node(node, controller)}/get_parameters"
         self.there = False
-        self.told = False
+        self.told = self.told_of_silence = False
         self._node = node
         self._client = node.create_client(GetParameters, self.service)
-        self._futures: dict[str, Any] = {}
+        self._futures: dict[str, list[Any]] = {}
         self._since = time.monotonic()
         """Time at which the wait for the service, or for its answers, began."""
+        self._asked = self._since
 
     def look(self, now: float) -> None:
         """Send the requests that are due."""
         there = self._client.service_is_ready()
         changed, self.there = there != self.there, there
-        if changed or (there and self.told and not self.answered and self.overdue(now)):
-            self._begin(now)
+        if changed:
+            self._since = now
+            self.told = self.told_of_silence = False
+            self._give_up(future for awaited in self._futures.values() for future in awaited)
+            self._futures = {}
+            self._ask(names_to_ask(self.controller.joints) if there else (), now)
+        elif there and now >= self._asked + (PATIENCE_S if self.told_of_silence else AGAIN_S):
+            self._ask([name for name in self._futures if self._answer(name) is None], now)
 
-    def _begin(self, now: float) -> None:
-        for future in self._futures.values():
+    def _ask(self, names: Sequence[str], now: float) -> None:
+        for name in names:
+            awaited = self._futures.setdefault(name, [])
+            awaited.append(self._client.call_async(GetParameters.Request(names=[name])))
+            self._give_up(awaited[:-AWAITED])
+            del awaited[:-AWAITED]
+        self._asked = now
+
+    def _give_up(self, futures: Iterable[Any]) -> None:
+        for future in futures:
             self._client.remove_pending_request(future)
-        names = names_to_ask(self.controller.joints) if self.there else ()
-        self._futures = {name: self._client.call_async(GetParameters.Request(names=[name])) for name in names}
-        self._since = now
-        self.told = False
+
+    def _answer(self, name: str) -> Any:
+        """A request for this parameter that has been answered, or None."""
+        return next((future for future in self._futures[name] if future.done()), None)
 
     @property
     def answered(self) -> bool:
         """Whether every answer has come."""
-        return bool(self._futures) and all(future.done() for future in self._futures.values())
+        return bool(self._futures) and all(self._answer(name) is not None for name in self._futures)
 
     def overdue(self, now: float) -> bool:
         """Whether the service or an answer is so late that it should be reported."""
@@ -133,8 +155,9 @@ class _Questions:
     def values(self) -> dict[str, Any]:
         """Return name -> value of the parameters that the controller knows and has answered."""
         found = {}
-        for name, future in self._futures.items():
-            answer = future.result() if future.done() else None
+        for name in self._futures:
+            future = self._answer(name)
+            answer = None if future is None else future.result()
             if answer is not None and len(answer.values) == 1 and answer.values[0].type in _FIELDS:
                 value = getattr(answer.values[0], _FIELDS[answer.values[0].type])
                 found[name] = list(value) if answer.values[0].type == ParameterType.PARAMETER_STRING_ARRAY else value
