@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from act_inference_ros.black_box import bag, dumps
 from act_inference_ros.black_box.frames import Dump, End, FrameError, Record, Topic, read_frames
 from act_inference_ros.black_box.ring import Ring
+from act_inference_ros.program.memory import map_large_blocks
 
 AFTER_S = 1.0
 """How long after its reason a dump is written, so that it contains how the arm came to rest."""
@@ -106,6 +107,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)
+    map_large_blocks()
     directory = Path(sys.argv[1])
     dumps.remove_leftovers(directory)
     Keeper(directory, _say).run(sys.stdin.buffer)
