@@ -29,9 +29,9 @@ FUZZ_ARGS ?=
 SHELL := /bin/bash
 # The wheels do not set AMENT_PREFIX_PATH; without it colcon's environment hides the message packages.
 ACTIVATE = source .venv/bin/activate && export AMENT_PREFIX_PATH=$${AMENT_PREFIX_PATH:-$$VIRTUAL_ENV}
-# Tests that only compute run several at once, then the others one by one.
-COMPUTE_TEST = python -m pytest -p no:cacheprovider -n auto --maxprocesses 4 -m "not live" \
-  --junitxml=build/act_inference_ros/pytest_computing.xml
+# Tests that compute or wait for a server run several at once, then those of real nodes one by one.
+TOGETHER_TEST = python -m pytest -p no:cacheprovider -n auto --maxprocesses 4 --dist loadfile -m "not live" \
+  --junitxml=build/act_inference_ros/pytest_together.xml
 COLCON_TEST = colcon test --event-handlers console_direct+ --return-code-on-test-failure \
   --packages-select act_inference_ros --base-paths . --pytest-args -p no:cacheprovider $(or $(TEST_ARGS),-m live)
 
@@ -56,7 +56,7 @@ build:
 
 test: build
 	@$(ACTIVATE) && source install/setup.bash && rm -rf build/act_inference_ros/pytest*.xml \
-	  && { status=0; $(if $(TEST_ARGS),,$(COMPUTE_TEST) || status=1;) $(COLCON_TEST) || status=1; \
+	  && { status=0; $(if $(TEST_ARGS),,$(TOGETHER_TEST) || status=1;) $(COLCON_TEST) || status=1; \
 	  colcon test-result --test-result-base build --verbose || status=1; exit $$status; }
 
 lint:

@@ -1,7 +1,7 @@
 """Fixtures of all tests: they restore signal handlers after each test, and check for leftovers after all tests.
 
-Tests outside the rooms COMPUTING have the marker `live`: they run real nodes, servers and programs, which answer in
-time only where nothing else keeps the cores busy. The others may run several at once (`make test` does).
+Tests outside the rooms TOGETHER have the marker `live`: they run real nodes, which answer in time only where nothing
+else keeps the cores busy. The others compute, or wait for a server; several may run at once (`make test` does that).
 """
 
 import signal
@@ -14,17 +14,29 @@ import pytest
 from act_inference_ros.program.signals import STOP_SIGNALS
 from test.leftovers import Leftovers
 
-COMPUTING = frozenset(
-    {"control", "drafting", "evaluation", "execution", "fuzz", "observation", "policy", "robot", "simulation"}
+TOGETHER = frozenset(
+    {
+        "control",
+        "drafting",
+        "evaluation",
+        "execution",
+        "fuzz",
+        "inference",
+        "observation",
+        "policy",
+        "robot",
+        "serving",
+        "simulation",
+    }
 )
-"""Rooms of tests that only compute, however long that takes."""
+"""Rooms of tests that do not depend on how long something takes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that are `live`."""
     here = Path(__file__).parent
     for item in items:
-        if not any(item.path.is_relative_to(here / room) for room in COMPUTING):
+        if not any(item.path.is_relative_to(here / room) for room in TOGETHER):
             item.add_marker(pytest.mark.live)
 
 
