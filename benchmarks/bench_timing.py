@@ -147,7 +147,7 @@ def verdict(run: Mapping[str, Any], idle: Mapping[str, Any]) -> str:
         return found
     if run["others"] > QUIET:
         return f"not judged ({found}): other programs took {run['others']:.0%} of the processor"
-    if run is not idle and idle["level"] == ERROR:
+    if run is not idle and idle["level"] == found == ERROR:
         return f"not judged ({found}): on this machine the idle node is no better"
     return found
 

@@ -56,6 +56,7 @@ def notes(stamps_ms: list[float], **changes: Any) -> dict[str, Any]:
 
 
 EVEN, UNEVEN = [0.0, 10.0, 20.0, 30.0], [0.0, 10.0, 25.0, 30.0]
+NEARLY_EVEN = [0.0, 10.0, 20.8, 30.0]
 
 
 def test_figures_of_a_stream() -> None:
@@ -75,6 +76,7 @@ def test_figures_of_a_stream() -> None:
         (UNEVEN, EVEN, {}, ERROR),
         (UNEVEN, EVEN, {"others": 0.5}, "not judged (error): other programs took 50% of the processor"),
         (UNEVEN, UNEVEN, {}, "not judged (error): on this machine the idle node is no better"),
+        (NEARLY_EVEN, UNEVEN, {}, WARNING),
         (EVEN, EVEN, {"states": ["commanding", "holding"]}, "not judged: the node was commanding, holding"),
         (EVEN, EVEN, {"states": []}, "not judged: the node was silent"),
     ],
