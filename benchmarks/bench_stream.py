@@ -75,7 +75,7 @@ def measure(cameras: int, rounds: int, seconds: float, policy: Mapping[str, str]
         write_checkpoint(checkpoint, cameras)
         for _ in range(rounds):
             for kind, so_far in noted.items():
-                parameters = stream_parameters(cameras, checkpoint=str(checkpoint), **policy, **settings(kind))
+                parameters = stream_parameters(cameras, checkpoint=str(checkpoint), **policy, **node_settings(kind))
                 so_far.append(one_round(kind, cameras, seconds, parameters, Path(directory) / "cache"))
     runs = []
     for kind, of_kind in noted.items():
@@ -95,7 +95,7 @@ def kinds_here(kinds: Sequence[str]) -> list[str]:
     return [kind for kind in kinds if kind != REAL_TIME]
 
 
-def settings(kind: str) -> dict[str, Any]:
+def node_settings(kind: str) -> dict[str, Any]:
     """The node's parameters for a kind; `idle` has no inference to keep apart."""
     return {
         "isolation": THREAD if kind == THREAD else PROCESS,

@@ -25,7 +25,7 @@ import numpy as np  # noqa: E402
 
 from act_inference_ros.errors import ActInferenceError  # noqa: E402
 from act_inference_ros.evaluation.bags.bag import Bag  # noqa: E402
-from benchmarks.bench_stream import IDLE, PROCESS, REAL_TIME, kinds_here, one_round, settings  # noqa: E402
+from benchmarks.bench_stream import IDLE, PROCESS, REAL_TIME, kinds_here, node_settings, one_round  # noqa: E402
 from benchmarks.others import QUIET  # noqa: E402
 from benchmarks.program import RESULTS, count, machine, run, write_results  # noqa: E402
 from benchmarks.robot_stand import COMMAND_TOPIC, IMAGE_RATE  # noqa: E402
@@ -83,7 +83,7 @@ def measure(cameras: int, recorded: int, seconds: float, policy: Mapping[str, st
             check_room(directory, recorded, seconds)
             write_checkpoint(directory / "checkpoint", cameras)
             checkpoint = str(directory / "checkpoint")
-            parameters = stream_parameters(cameras, checkpoint=checkpoint, fps=FPS, **policy, **settings(kind))
+            parameters = stream_parameters(cameras, checkpoint=checkpoint, fps=FPS, **policy, **node_settings(kind))
             bag = directory / BAG
             beside = {RECORDER: recorder_arguments(bag, recorded)}
             noted = one_round(kind, cameras, seconds, parameters, directory / "cache", beside)
