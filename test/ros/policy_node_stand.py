@@ -88,7 +88,7 @@ class Stand:
     def transition(self, name: str) -> bool:
         """Ask for a lifecycle transition; True if it was made."""
         request = ChangeState.Request(transition=Transition(id=TRANSITIONS[name]))
-        return bool(self.participant.call(ChangeState, "/policy_node/change_state", request).success)
+        return bool(self.participant.call(ChangeState, "/policy_node/change_state", request, once=True).success)
 
     def state(self) -> str:
         return str(self.participant.call(GetState, "/policy_node/get_state").current_state.label)

@@ -18,6 +18,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 PROFILE = PROJECT / "config" / "fastdds.xml"
 POLITE_S = 5.0
 """How long a node may take to end before it is killed."""
+AGAIN_S = 5.0
+"""After how long without an answer a request is sent again."""
 
 
 def wait_until(predicate: Callable[[], Any], deadline_s: float, what: str = "") -> Any:
@@ -206,10 +208,23 @@ class Participant:
         wait_until(lambda: publisher.get_subscription_count() > 0, deadline_s, f"nobody subscribes {topic}")
         return publisher
 
-    def call(self, service_type: Any, name: str, request: Any = None, deadline_s: float = 20.0) -> Any:
-        """The response of a service."""
+    def call(
+        self, service_type: Any, name: str, request: Any = None, deadline_s: float = 20.0, once: bool = False
+    ) -> Any:
+        """The response of a service.
+
+        Unless it may be sent only `once`, the request is sent again while no answer comes: DDS drops an answer that
+        is sent before the server has found the client's reader, and a client cannot see whether it has been found.
+        """
         client = self.node.create_client(service_type, name)
         wait_until(client.service_is_ready, deadline_s, f"nobody serves {name}")
-        future = client.call_async(service_type.Request() if request is None else request)
-        wait_until(future.done, deadline_s, f"{name} does not answer")
-        return future.result()
+        request = service_type.Request() if request is None else request
+        futures = [client.call_async(request)]
+        began = time.monotonic()
+
+        def answered() -> Any:
+            if not once and time.monotonic() - began > AGAIN_S * len(futures):
+                futures.append(client.call_async(request))
+            return next((future for future in futures if future.done()), None)
+
+        return wait_until(answered, deadline_s, f"{name} does not answer").result()

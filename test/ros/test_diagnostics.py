@@ -96,7 +96,7 @@ def test_no_rate_is_negative_after_the_node_was_configured_anew(active: Stand) -
 def test_a_node_that_was_shut_down_says_so_and_ends(active: Stand) -> None:
     status = active.participant.collect(DiagnosticStatus, "/policy_node/status", LATCHED)
     request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVE_SHUTDOWN))
-    assert active.participant.call(ChangeState, "/policy_node/change_state", request).success
+    assert active.participant.call(ChangeState, "/policy_node/change_state", request, once=True).success
     assert active.node.wait(20.0) == 0
     assert active.robot.diagnostics[-1].message.status[0].message == "finalized: not commanding"
     assert status[-1].message == "inactive"
