@@ -43,7 +43,8 @@ from act_inference_ros.evaluation.datasets.description import read_info  # noqa:
 from act_inference_ros.evaluation.datasets.index import read_episodes  # noqa: E402
 from act_inference_ros.evaluation.export.directory import EpisodeFiles  # noqa: E402
 from act_inference_ros.evaluation.report.html_report import write_report  # noqa: E402
-from act_inference_ros.evaluation.results import EvaluationResult, RunSettings  # noqa: E402
+from act_inference_ros.evaluation.results import EvaluationResult  # noqa: E402
+from act_inference_ros.evaluation.run_settings import RunSettings  # noqa: E402
 from act_inference_ros.evaluation.runs import Run  # noqa: E402
 from act_inference_ros.evaluation.watch import nobody  # noqa: E402
 from benchmarks import evaluation_data as data  # noqa: E402

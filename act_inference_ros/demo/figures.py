@@ -10,7 +10,7 @@ import numpy.typing as npt
 from act_inference_ros.demo.recording import JOINTS, Episode
 from act_inference_ros.evaluation.episodes.closed_loop import CONTROL_RATE
 from act_inference_ros.evaluation.metrics.smoothness import SmoothnessSums
-from act_inference_ros.evaluation.results import SmoothnessStatistics
+from act_inference_ros.evaluation.statistics import SmoothnessStatistics
 from act_inference_ros.interfaces import NANOSECONDS
 
 CYCLE_NS = NANOSECONDS // CONTROL_RATE

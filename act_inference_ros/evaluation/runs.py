@@ -10,16 +10,9 @@ import numpy as np
 
 from act_inference_ros.evaluation.episodes.closed_loop import Episode
 from act_inference_ros.evaluation.metrics.tally import setpoint_sums
-from act_inference_ros.evaluation.results import (
-    COMPLETE,
-    PARTIAL,
-    EvaluationResult,
-    RunSettings,
-    SimulatedEpisode,
-    SimulationResult,
-    SmoothnessStatistics,
-    TimeStatistics,
-)
+from act_inference_ros.evaluation.results import COMPLETE, PARTIAL, EvaluationResult, SimulatedEpisode, SimulationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
+from act_inference_ros.evaluation.statistics import SmoothnessStatistics, TimeStatistics
 from act_inference_ros.simulation.success import wilson_interval
 
 

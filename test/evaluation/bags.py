@@ -9,7 +9,7 @@ import numpy.typing as npt
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from act_inference_ros.evaluation.results import ErrorStatistics
+from act_inference_ros.evaluation.statistics import ErrorStatistics
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import ImageSpec, PolicySpec

@@ -12,7 +12,8 @@ import pytest
 from act_inference_ros.errors import ConfigurationError, NotReadyError
 from act_inference_ros.evaluation.bags.bag import find_bags
 from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, evaluate_bags
-from act_inference_ros.evaluation.results import COMPLETE, FAILED, PARTIAL, EpisodeResult, RunSettings
+from act_inference_ros.evaluation.results import COMPLETE, FAILED, PARTIAL, EpisodeResult
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.robot.configuration import RobotConfiguration
 from test.evaluation import bags

@@ -12,7 +12,8 @@ from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.episodes.closed_loop import Episode, PredictedChunk
 from act_inference_ros.evaluation.report.compare import chunk_difference, differing_settings, read_metrics
 from act_inference_ros.evaluation.report.summary import TOLD, figure, of_episodes, rows
-from act_inference_ros.evaluation.results import EvaluationResult, RunSettings
+from act_inference_ros.evaluation.results import EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.evaluation.runs import Run, simulation_result
 
 SETTINGS = RunSettings("local", "a", joints=("pan", "lift"), fps=20.0)

@@ -13,7 +13,8 @@ from act_inference_ros.evaluation.bags.bag_options import EvaluationOptions
 from act_inference_ros.evaluation.datasets.dataset_evaluation import OWN_UNITS, evaluate_dataset
 from act_inference_ros.evaluation.datasets.description import read_info
 from act_inference_ros.evaluation.datasets.index import read_episodes
-from act_inference_ros.evaluation.results import EvaluationResult, RunSettings
+from act_inference_ros.evaluation.results import EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.robot.configuration import RobotConfiguration
 from test.evaluation.datasets import FPS, JOINTS, Floats, actions, client, write_dataset
 

@@ -18,7 +18,8 @@ from act_inference_ros.evaluation.datasets.dataset_evaluation import evaluate_da
 from act_inference_ros.evaluation.datasets.description import read_info
 from act_inference_ros.evaluation.datasets.frames import EpisodeFrames
 from act_inference_ros.evaluation.datasets.index import read_episodes
-from act_inference_ros.evaluation.results import COMPLETE, PARTIAL, EvaluationResult, RunSettings
+from act_inference_ros.evaluation.results import COMPLETE, PARTIAL, EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.interfaces import MERGES
 from act_inference_ros.spec import ImageSpec, PolicySpec

@@ -24,8 +24,10 @@ from act_inference_ros.evaluation.episodes.closed_loop import (
 )
 from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, expert_policy
 from act_inference_ros.evaluation.episodes.film import FRAME_RATE, film
-from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S, EvaluationResult, RunSettings
+from act_inference_ros.evaluation.results import EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.evaluation.runs import simulation_result
+from act_inference_ros.evaluation.statistics import SETPOINT_PERIOD_S
 from act_inference_ros.interfaces import command_interface, seconds
 from act_inference_ros.joints import JointBinding
 from act_inference_ros.simulation.scene import DemoArm

@@ -27,7 +27,8 @@ from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, exp
 from act_inference_ros.evaluation.export.directory import EpisodeFiles, make_directory
 from act_inference_ros.evaluation.export.episode_file import CHUNKS, COMMANDED, EXECUTED, MEASURED, image_topic
 from act_inference_ros.evaluation.export.jpeg import LONGEST_SIDE, jpeg
-from act_inference_ros.evaluation.results import EpisodeResult, EvaluationResult, RunSettings
+from act_inference_ros.evaluation.results import EpisodeResult, EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.robot.configuration import RobotConfiguration
 from test.evaluation import bags, datasets, demo_runs
 from test.evaluation.bags import FPS, JOINTS, START_S

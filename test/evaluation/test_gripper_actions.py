@@ -8,7 +8,9 @@ import pytest
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, evaluate_bags
-from act_inference_ros.evaluation.results import EvaluationResult, RunSettings, pooled
+from act_inference_ros.evaluation.results import EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
+from act_inference_ros.evaluation.statistics import pooled
 from act_inference_ros.interfaces import ACTIONS, COMMAND_INTERFACES, command_interface
 from act_inference_ros.simulation.command_inputs import DEMO_INTERFACES, command_input, demo_topic
 from test.evaluation import bags

@@ -12,7 +12,9 @@ import pytest
 
 from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, evaluate_bags
 from act_inference_ros.evaluation.report.summary import rows
-from act_inference_ros.evaluation.results import COMPLETE, SETPOINT_PERIOD_S, EvaluationResult, RunSettings, pooled
+from act_inference_ros.evaluation.results import COMPLETE, EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
+from act_inference_ros.evaluation.statistics import SETPOINT_PERIOD_S, pooled
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.interfaces import MERGES
 from act_inference_ros.robot.configuration import RobotConfiguration

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from act_inference_ros.evaluation.bags.bag_evaluation import evaluate_bags
-from act_inference_ros.evaluation.results import CHUNKS_KEPT, PLAN_POINTS, EvaluationResult, RunSettings
+from act_inference_ros.evaluation.results import CHUNKS_KEPT, PLAN_POINTS, EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.evaluation import bags

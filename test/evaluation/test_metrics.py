@@ -13,13 +13,9 @@ from act_inference_ros.evaluation.metrics.running_sums import RESOLUTION, Distri
 from act_inference_ros.evaluation.metrics.series import ErrorPeaks, Thinned, WorstOf, encode_png, thumbnail
 from act_inference_ros.evaluation.metrics.smoothness import smoothness
 from act_inference_ros.evaluation.metrics.worst_seam import WorstSeam
-from act_inference_ros.evaluation.results import (
-    SETPOINT_PERIOD_S,
-    ErrorStatistics,
-    EvaluationResult,
-    RunSettings,
-    pooled,
-)
+from act_inference_ros.evaluation.results import EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
+from act_inference_ros.evaluation.statistics import SETPOINT_PERIOD_S, ErrorStatistics, pooled
 from test.evaluation.bags import START_S
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from act_inference_ros.evaluation.bags.bag_evaluation import evaluate_bags
-from act_inference_ros.evaluation.results import RunSettings
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import IMAGE_PREFIX, PolicySpec

@@ -14,7 +14,7 @@ from act_inference_ros.evaluation.comparison.truth_comparison import TruthCompar
 from act_inference_ros.evaluation.episodes.messages import make_plain_message
 from act_inference_ros.evaluation.metrics.smoothness import smoothness
 from act_inference_ros.evaluation.metrics.tally import Tally
-from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S
+from act_inference_ros.evaluation.statistics import SETPOINT_PERIOD_S
 from act_inference_ros.interfaces import MERGES
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.simulation.command_inputs import command_input

@@ -9,7 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from act_inference_ros.evaluation.bags.bag_evaluation import evaluate_bags
-from act_inference_ros.evaluation.results import COMPLETE, EvaluationResult, RunSettings, pooled
+from act_inference_ros.evaluation.results import COMPLETE, EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
+from act_inference_ros.evaluation.statistics import pooled
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.evaluation import bags

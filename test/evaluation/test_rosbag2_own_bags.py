@@ -8,7 +8,8 @@ import pytest
 from act_inference_ros.evaluation.bags.bag import METADATA, Bag, find_bags
 from act_inference_ros.evaluation.bags.bag_evaluation import evaluate_bags
 from act_inference_ros.evaluation.bags.serialized import BagSource
-from act_inference_ros.evaluation.results import FAILED, RunSettings
+from act_inference_ros.evaluation.results import FAILED
+from act_inference_ros.evaluation.run_settings import RunSettings
 from test.evaluation import bags
 
 ROOT = Path("../shared/real_data/rosbag2_resources")

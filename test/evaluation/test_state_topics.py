@@ -11,7 +11,8 @@ from act_inference_ros.evaluation import codec
 from act_inference_ros.evaluation.bags.bag_evaluation import EvaluationOptions, evaluate_bags
 from act_inference_ros.evaluation.datasets.description import read_info
 from act_inference_ros.evaluation.datasets.stand_in import stand_in_robot
-from act_inference_ros.evaluation.results import COMPLETE, FAILED, EvaluationResult, Metrics, RunSettings
+from act_inference_ros.evaluation.results import COMPLETE, FAILED, EvaluationResult, Metrics
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.spec import ImageSpec, PolicySpec

@@ -10,7 +10,7 @@ import pytest
 
 from act_inference_ros.errors import ObservationError
 from act_inference_ros.evaluation.comparison.truth import Truth
-from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S
+from act_inference_ros.evaluation.statistics import SETPOINT_PERIOD_S
 from act_inference_ros.simulation.command_inputs import trajectory_from_message
 from act_inference_ros.simulation.trajectory_controller import TrajectoryController
 from test.evaluation import bags

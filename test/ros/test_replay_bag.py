@@ -22,7 +22,7 @@ from act_inference_ros.evaluation.bags.bag_evaluation import evaluate_bags
 from act_inference_ros.evaluation.episodes.bag_recorder import BagRecorder
 from act_inference_ros.evaluation.episodes.messages import JointState as RecordedJointState
 from act_inference_ros.evaluation.episodes.messages import header, image_message, trajectory_message
-from act_inference_ros.evaluation.results import RunSettings
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.robot.parameter_file import read_configuration
 from test.ros.ros_helpers import PROJECT, NodeProcess, Participant, wait_until

@@ -23,15 +23,8 @@ from act_inference_ros.evaluation.comparison.truth import COMMANDS, NONE, Truth,
 from act_inference_ros.evaluation.comparison.truth_comparison import TRUTH_LAG_S, TruthComparison
 from act_inference_ros.evaluation.comparison.who_commanded import OPERATOR, WhoCommanded
 from act_inference_ros.evaluation.metrics.tally import Tally
-from act_inference_ros.evaluation.results import (
-    COMPLETE,
-    FAILED,
-    PARTIAL,
-    EpisodeResult,
-    EvaluationResult,
-    RunSettings,
-    Series,
-)
+from act_inference_ros.evaluation.results import COMPLETE, FAILED, PARTIAL, EpisodeResult, EvaluationResult, Series
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.evaluation.watch import EpisodeWatch, WatchEpisode, nobody
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.observation.refusal import Reason

@@ -7,14 +7,8 @@ from typing import Protocol
 
 from act_inference_ros.evaluation.bags.bag_options import BagProgress, within
 from act_inference_ros.evaluation.metrics.tally import Tally
-from act_inference_ros.evaluation.results import (
-    COMPLETE,
-    FAILED,
-    PARTIAL,
-    EpisodeResult,
-    EvaluationResult,
-    RunSettings,
-)
+from act_inference_ros.evaluation.results import COMPLETE, FAILED, PARTIAL, EpisodeResult, EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.evaluation.watch import EpisodeWatch, WatchEpisode
 from act_inference_ros.observation.refusal import Reason
 

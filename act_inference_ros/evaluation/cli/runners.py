@@ -29,7 +29,7 @@ from act_inference_ros.evaluation.episodes.expert_policy import EXPERT_SPEC, exp
 from act_inference_ros.evaluation.episodes.film import film
 from act_inference_ros.evaluation.export.directory import EpisodeFiles
 from act_inference_ros.evaluation.report.report_data import failures_first, outcome
-from act_inference_ros.evaluation.results import RunSettings
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.evaluation.runs import Film, Run, simulation_result
 from act_inference_ros.evaluation.watch import WatchEpisode, nobody
 from act_inference_ros.inference.backend import DEVICE, ENGINE, PRECISION, PRECISION_ERROR, PROVIDERS

@@ -8,14 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from act_inference_ros.evaluation.report.summary import executed_smoothness, inference_time, worst_joint
-from act_inference_ros.evaluation.results import (
-    FAILED,
-    EpisodeResult,
-    EvaluationResult,
-    SmoothnessStatistics,
-    never_compared,
-)
+from act_inference_ros.evaluation.results import FAILED, EpisodeResult, EvaluationResult, never_compared
 from act_inference_ros.evaluation.runs import Run
+from act_inference_ros.evaluation.statistics import SmoothnessStatistics
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from act_inference_ros.control.commander import Commander
 from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.control.limiter.bounds import MotionLimits
 from act_inference_ros.evaluation.comparison.track import SNAP_S
-from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S
+from act_inference_ros.evaluation.statistics import SETPOINT_PERIOD_S
 from act_inference_ros.execution.following import Measured
 from act_inference_ros.execution.overlap import Overlap
 from act_inference_ros.execution.planned_motion import PlannedMotion

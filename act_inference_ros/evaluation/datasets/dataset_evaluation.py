@@ -35,15 +35,8 @@ from act_inference_ros.evaluation.datasets.stand_in import (
     stand_in_robot,
 )
 from act_inference_ros.evaluation.metrics.tally import Tally
-from act_inference_ros.evaluation.results import (
-    COMPLETE,
-    FAILED,
-    PARTIAL,
-    EpisodeResult,
-    EvaluationResult,
-    RunSettings,
-    Series,
-)
+from act_inference_ros.evaluation.results import COMPLETE, FAILED, PARTIAL, EpisodeResult, EvaluationResult, Series
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.evaluation.watch import EpisodeWatch, WatchEpisode, nobody
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.observation.refusal import Reason

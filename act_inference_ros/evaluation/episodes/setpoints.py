@@ -10,7 +10,7 @@ import numpy.typing as npt
 from act_inference_ros.evaluation.episodes.controlled_joints import ControlledJoints
 from act_inference_ros.evaluation.metrics.tally import setpoint_sums
 from act_inference_ros.evaluation.metrics.worst_seam import WorstSeam
-from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S
+from act_inference_ros.evaluation.statistics import SETPOINT_PERIOD_S
 
 Floats = npt.NDArray[np.float64]
 

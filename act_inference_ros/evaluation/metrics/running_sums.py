@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.evaluation.results import ErrorStatistics, HorizonError, LimitStatistics, TimeStatistics
+from act_inference_ros.evaluation.statistics import ErrorStatistics, HorizonError, LimitStatistics, TimeStatistics
 
 Floats = npt.NDArray[np.float64]
 

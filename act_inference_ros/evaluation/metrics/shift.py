@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.evaluation.metrics.running_sums import ErrorSums
-from act_inference_ros.evaluation.results import Finding, ShiftedError, pooled
+from act_inference_ros.evaluation.results import Finding
+from act_inference_ros.evaluation.statistics import ShiftedError, pooled
 
 Floats = npt.NDArray[np.float64]
 

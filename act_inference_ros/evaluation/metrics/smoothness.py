@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.evaluation.metrics.spectral_arc import spectral_arc_length
-from act_inference_ros.evaluation.results import SmoothnessStatistics
+from act_inference_ros.evaluation.statistics import SmoothnessStatistics
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]

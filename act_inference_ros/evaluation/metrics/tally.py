@@ -10,14 +10,8 @@ from act_inference_ros.evaluation.metrics.response import ResponseSums
 from act_inference_ros.evaluation.metrics.running_sums import Distribution, ErrorSums, LimitCounts
 from act_inference_ros.evaluation.metrics.shift import ShiftSums, shift_finding
 from act_inference_ros.evaluation.metrics.smoothness import SmoothnessSums
-from act_inference_ros.evaluation.results import (
-    SETPOINT_PERIOD_S,
-    SPARC_STRETCH_S,
-    Finding,
-    MergeResult,
-    Metrics,
-    ShiftedError,
-)
+from act_inference_ros.evaluation.results import Finding, MergeResult, Metrics
+from act_inference_ros.evaluation.statistics import SETPOINT_PERIOD_S, SPARC_STRETCH_S, ShiftedError
 from act_inference_ros.interfaces import MERGES
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S, Splice
+from act_inference_ros.evaluation.results import Splice
+from act_inference_ros.evaluation.statistics import SETPOINT_PERIOD_S
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from act_inference_ros.evaluation.episodes.closed_loop import Episode
 from act_inference_ros.evaluation.report.summary import figure
-from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S, EpisodeResult, Splice, pooled
+from act_inference_ros.evaluation.results import EpisodeResult, Splice
 from act_inference_ros.evaluation.runs import Run
+from act_inference_ros.evaluation.statistics import SETPOINT_PERIOD_S, pooled
 from act_inference_ros.simulation.scene import LIFTED_RISE_M
 
 EPISODES_SHOWN = 6

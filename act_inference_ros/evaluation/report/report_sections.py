@@ -16,8 +16,9 @@ from act_inference_ros.evaluation.report.summary import (
     of_episodes,
     rows,
 )
-from act_inference_ros.evaluation.results import COMPLETE, Thumbnail, pooled
+from act_inference_ros.evaluation.results import COMPLETE, Thumbnail
 from act_inference_ros.evaluation.runs import Run
+from act_inference_ros.evaluation.statistics import pooled
 
 _COLOURS = ("first", "second")
 EPISODES_LISTED = 200

@@ -12,8 +12,8 @@ from act_inference_ros.evaluation.report.summary import (
     all_smoothness,
     smoothness_figures,
 )
-from act_inference_ros.evaluation.results import SETPOINT_PERIOD_S
 from act_inference_ros.evaluation.runs import Run
+from act_inference_ros.evaluation.statistics import SETPOINT_PERIOD_S
 
 
 def smoothness(runs: Sequence[Run], data: Json) -> str:

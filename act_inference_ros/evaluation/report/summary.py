@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from act_inference_ros.evaluation.episodes.closed_loop import CONTROL_RATE
-from act_inference_ros.evaluation.results import (
+from act_inference_ros.evaluation.results import EvaluationResult, Metrics, SimulationResult
+from act_inference_ros.evaluation.statistics import (
     ErrorStatistics,
-    EvaluationResult,
     LimitStatistics,
-    Metrics,
     ShiftedError,
-    SimulationResult,
     SmoothnessStatistics,
     TimeStatistics,
     pooled,

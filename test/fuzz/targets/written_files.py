@@ -9,7 +9,8 @@ import numpy as np
 
 from act_inference_ros.black_box import dumps
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.evaluation.results import EvaluationResult, RunSettings
+from act_inference_ros.evaluation.results import EvaluationResult
+from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.policy.reference import make_reference, read_reference, reference_observations
 from act_inference_ros.spec import ImageSpec, PolicySpec
 from test.fuzz.mutation import bytes_mutation, json_mutation, one_of, with_selector
