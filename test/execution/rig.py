@@ -38,9 +38,14 @@ def stamp(time: float) -> Any:
 LEAD_S = 0.02
 
 
+def end_of(command: Command) -> float:
+    """The time of a trajectory's last point."""
+    return command.stamp + float(command.times[-1])
+
+
 def is_hold(command: Command, now: float) -> bool:
     """Whether a trajectory sent at `now` comes to rest sooner than any trajectory that follows a plan."""
-    return command.stamp + float(command.times[-1]) < now + LEAD_S + 0.3
+    return end_of(command) < now + LEAD_S + 0.3
 
 
 class Rig:

@@ -45,13 +45,13 @@ NOTES = {
     "d": "The same as slow: one chunk after the other is computed.",
     "e": "A controller publishes nothing that the stage's node reads; what it says of itself is in "
     "`test/ros/test_controller_states.py`.",
-    "f": "An arm that follows late: `following_lag`, in `test/execution/test_supervisor.py`.",
+    "f": "An arm that follows late: `following_lag`, in `test/execution/test_listening_and_following.py`.",
     "g": "A request that does not come, or comes late, is no other than one that comes then.",
     "h": "It is read at configure only.",
     "i": "A dead node does not come back by itself; `test/ros/test_policy_node_supervision.py` kills it.",
     "j": "These are what all other rows are about.",
     "k": "The witness judges by the wall's clock. One that jumps is tried with a clock that is moved by hand, in "
-    "`test/execution/test_supervisor.py` and `test/execution/test_properties.py`.",
+    "`test/execution/test_clock_jumps.py` and `test/execution/test_properties.py`.",
     "l": "A robot on simulated time has one clock for all: nobody on it can see that it is slow or late.",
 }
 
