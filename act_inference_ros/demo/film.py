@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.demo.recording import BAG, DemoRecording, Episode
-from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
+from act_inference_ros.errors import ActInferenceError, ConfigurationError
 from act_inference_ros.evaluation.episodes.film import FILMS, animated_gif
 from act_inference_ros.evaluation.pictures import pillow
 from act_inference_ros.interfaces import NANOSECONDS
@@ -119,8 +119,7 @@ def main(args: list[str] | None = None) -> int:
         return exit_status.MISTAKE
     except ActInferenceError as error:
         print(f"film: {error}", file=sys.stderr)
-        mistake = isinstance(error, (ConfigurationError, MissingDependencyError))
-        return exit_status.MISTAKE if mistake else exit_status.FAULT
+        return exit_status.of_error(error)
     print(f"{options.gif}: {len(content) / 1e6:.2f} MB")
     return exit_status.OK
 

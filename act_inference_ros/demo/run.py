@@ -25,7 +25,7 @@ from pathlib import Path
 from act_inference_ros.demo import showing
 from act_inference_ros.demo.domain import isolated
 from act_inference_ros.demo.server import demo_server
-from act_inference_ros.errors import ActInferenceError, CheckpointError, ConfigurationError
+from act_inference_ros.errors import ActInferenceError, CheckpointError
 from act_inference_ros.evaluation.episodes.closed_loop import CONTROL_RATE
 from act_inference_ros.inference.local.exported_policy import is_exported_repository
 from act_inference_ros.interfaces import DEFAULT_MODE, ENGINES, MODES, TORCH
@@ -71,7 +71,7 @@ def main(args: list[str] | None = None) -> int:
         return stopped.exit_status
     except ActInferenceError as error:
         print(f"demo: {error}", file=sys.stderr)
-        return exit_status.MISTAKE if isinstance(error, (ConfigurationError, CheckpointError)) else exit_status.FAULT
+        return exit_status.of_error(error)
 
 
 def run(options: argparse.Namespace, signals: StopSignals) -> int:

@@ -119,7 +119,7 @@ def test_configure_says_which_server_it_waited_for(tmp_path: Path) -> None:
     nobody = RunningTriton(tmp_path, started=False)
     line = rf"no server ready within 0\.5 s: {nobody.address}: not reachable"
     with triton_node(tmp_path, nobody, wait=line, server_timeout=0.5) as stand:
-        assert stand.node.wait(10.0) == 2
+        assert stand.node.wait(10.0) == 1, "a server that may come later is no mistake"
 
 
 def test_a_compressed_topics_jpegs_reach_the_server_as_they_are(tmp_path: Path) -> None:

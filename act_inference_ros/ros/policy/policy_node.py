@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 from act_inference_ros.errors import ActInferenceError
 from act_inference_ros.execution.operator import REQUESTS as OPERATOR_REQUESTS
 from act_inference_ros.execution.states import Answer
-from act_inference_ros.program.exit_status import MISTAKE
+from act_inference_ros.program import exit_status
 from act_inference_ros.program.memory import bound_heaps
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.robot.parameters import PARAMETERS
@@ -176,7 +176,7 @@ class PolicyNode(LifecycleNodeMixin, Node):  # type: ignore[misc]  # rclpy is un
 
     def _failed(self, transition: str, problem: Exception) -> TransitionCallbackReturn:
         """Log and remember the reason, with a traceback unless it is a user's mistake."""
-        if self.ending:  # ROS was shut down under us
+        if self.ending:  # ROS was shut down meanwhile
             return TransitionCallbackReturn.FAILURE
         self.failure = problem
         if isinstance(problem, ActInferenceError):
@@ -204,7 +204,7 @@ class PolicyNode(LifecycleNodeMixin, Node):  # type: ignore[misc]  # rclpy is un
 
     def _end_with(self, transition: str, problem: Exception) -> TransitionCallbackReturn:
         """Log an unforeseen error, and end: rclpy would swallow it, and the node would continue with missing parts."""
-        if not self.ending:  # else ROS was shut down under us
+        if not self.ending:  # else ROS was shut down meanwhile
             self.fault = problem
             self.get_logger().error(f"{transition} failed:\n{''.join(traceback.format_exception(problem))}")
         return TransitionCallbackReturn.ERROR
@@ -294,9 +294,9 @@ def main(args: list[str] | None = None) -> int:
             node = PolicyNode()
         node.parameter_files = parameter_files(arguments)
         return leave(node, run(node, signals))
-    except ActInferenceError as mistake:
-        print(f"{NODE_NAME}: {mistake}", file=sys.stderr)
-        return MISTAKE
+    except ActInferenceError as error:
+        print(f"{NODE_NAME}: {error}", file=sys.stderr)
+        return exit_status.of_error(error)
     finally:
         rclpy.try_shutdown()
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
-from act_inference_ros.errors import ActInferenceError
-from act_inference_ros.program.exit_status import FAULT, MISTAKE, OK
+from act_inference_ros.program import exit_status
+from act_inference_ros.program.exit_status import FAULT, OK
 from act_inference_ros.program.signals import StopSignals
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def run(node: PolicyNode, signals: StopSignals) -> int:
         except ExternalShutdownException:
             pass
         except BaseException as fault:
-            if not node.ending:  # else ROS was shut down under us
+            if not node.ending:  # else ROS was shut down meanwhile
                 faults.append(fault)
                 traceback.print_exception(fault)
         finally:
@@ -65,7 +65,7 @@ def run(node: PolicyNode, signals: StopSignals) -> int:
     if told:
         return OK
     if node.failure is not None and node.starts_by_itself:
-        return MISTAKE if isinstance(node.failure, ActInferenceError) else FAULT
+        return exit_status.of_error(node.failure)
     return FAULT if faults or node.fault is not None else OK
 
 

@@ -92,7 +92,7 @@ class InferenceWorker:
             if taken is not None:
                 self._infer(taken)
         except Exception as error:
-            if not self._stopping.is_set():  # else client and topics have been closed under us
+            if not self._stopping.is_set():  # else client and topics were closed meanwhile
                 self._on_fault(error)
         return 0.0
 

@@ -19,9 +19,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
+from act_inference_ros.errors import ActInferenceError
 from act_inference_ros.evaluation.episodes.bag_writer import BagWriter
-from act_inference_ros.program.exit_status import FAULT, MISTAKE, OK
+from act_inference_ros.program import exit_status
+from act_inference_ros.program.exit_status import OK
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.ros.command_line import initialise_rclpy, options_in, readable_ros_errors
 from act_inference_ros.ros.messages import message_class
@@ -89,7 +90,7 @@ def main(args: list[str] | None = None) -> int:
         return OK
     except ActInferenceError as error:
         print(f"{NODE_NAME}: {error}", file=sys.stderr)
-        return MISTAKE if isinstance(error, (ConfigurationError, MissingDependencyError)) else FAULT
+        return exit_status.of_error(error)
     finally:
         rclpy.try_shutdown()
 

@@ -15,8 +15,9 @@ from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedEx
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from act_inference_ros.errors import ActInferenceError, ConfigurationError, MissingDependencyError
-from act_inference_ros.program.exit_status import FAULT, MISTAKE, OK
+from act_inference_ros.errors import ActInferenceError, ConfigurationError
+from act_inference_ros.program import exit_status
+from act_inference_ros.program.exit_status import OK
 from act_inference_ros.program.signals import StopSignals
 from act_inference_ros.ros.command_line import initialise, readable_ros_errors
 from act_inference_ros.ros.sim.command_topics import CommandTopics
@@ -164,7 +165,7 @@ def main(args: list[str] | None = None) -> int:
         return _run(node, lambda: signals.given)
     except ActInferenceError as error:
         print(f"{NODE_NAME}: {error}", file=sys.stderr)
-        return MISTAKE if isinstance(error, (ConfigurationError, MissingDependencyError)) else FAULT
+        return exit_status.of_error(error)
     finally:
         rclpy.try_shutdown()
 
