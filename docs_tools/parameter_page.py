@@ -1,5 +1,6 @@
 """`docs/parameters.md`, as `robot/parameters.py` declares the parameters: `python -m docs_tools.parameter_page`."""
 
+import argparse
 from pathlib import Path
 
 import yaml
@@ -59,4 +60,5 @@ def escaped(text: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=f"Writes {PAGE.name} anew, from the parameters in the code.").parse_args()
     PAGE.write_text(page())

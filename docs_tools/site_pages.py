@@ -6,6 +6,7 @@ a file of the repository that a page links to (a parameter file, a source) is co
 Python-Markdown wants them, by four columns, where GitHub is content with less.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -129,7 +130,9 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Writes the pages of the documentation's web site.")
+    parser.add_argument("folder", type=Path, help="to write to; what is there goes")
     try:
-        write(Path(sys.argv[1]))
-    except (IndexError, OSError) as error:
-        sys.exit(f"site_pages: {error}" if isinstance(error, OSError) else "site_pages: expected a folder to write to")
+        write(parser.parse_args().folder)
+    except OSError as error:
+        sys.exit(f"site_pages: {error}")

@@ -27,7 +27,9 @@ ARGUMENTS = (
     DeclareLaunchArgument("bag", description="the recording: its directory, or its one file"),
     DeclareLaunchArgument("params_file", default_value="", description="the robot's; empty: the demo robot's"),
     DeclareLaunchArgument("mode", default_value="", description="local or triton"),
-    DeclareLaunchArgument("checkpoint", default_value="", description="LeRobot checkpoint directory (local mode)"),
+    DeclareLaunchArgument(
+        "checkpoint", default_value="", description="LeRobot checkpoint or exported repository (local)"
+    ),
     DeclareLaunchArgument("server", default_value="", description="host:port of the Triton server (triton mode)"),
     DeclareLaunchArgument("rate", default_value="1.0", description="speed, 1 is as recorded"),
     DeclareLaunchArgument("loop", default_value="false", description="true: begin again at the end"),

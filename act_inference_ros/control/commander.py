@@ -156,12 +156,11 @@ class Commander(ABC):
     ) -> None:
         """Choose where the next motion starts, after a hold or for the first time.
 
-        `measured_at` is when the joints were measured, s; None for now: a joint that was measured while it still braked
-        is compared with where it was told to be then.
-        The motion continues from the commanded position if the joints were measured near it (see `agrees`); otherwise
-        it starts at the measured position: a setpoint may jump towards the arm, never away from it. Joints that are not
-        smooth always start at their commanded position. Raises KeyError for a joint that has neither a commanded nor a
-        measured position.
+        `measured_at` is when the joints were measured, s; None: at `now`. Measured positions are compared with those
+        that were commanded for that time, because a joint may have been braking. The motion continues from the
+        commanded position if the joints were measured near it (see `agrees`); otherwise it starts at the measured
+        position: a setpoint may jump towards the arm, never away from it. Joints that are not smooth always start at
+        their commanded position. Raises KeyError for a joint that has neither a commanded nor a measured position.
         """
         self.found_following()
         if not self._told.known or not self.agrees(measured, now if measured_at is None else measured_at, was_free):

@@ -17,7 +17,7 @@ from act_inference_ros.robot.configuration import ticks_per_command
 ROUNDING = 1e-6
 """The share by which a step may exceed what the velocity limit allows."""
 BISECTIONS = 20
-"""So often the interval is halved in which the largest step lies that is within reach."""
+"""Number of bisection steps in the search for the largest step that the velocity limit allows."""
 
 
 class StreamCommander(Commander):

@@ -8,25 +8,25 @@ from typing import Generic, TypeVar
 from act_inference_ros.interfaces import Command
 
 MOST_UNDER_WAY = 64
-"""So many commands may wait to be published; that are far more than a node's two threads can make before one does."""
+"""At most this many commands wait to be published: far more than two threads can make before one publishes."""
 
 Before = TypeVar("Before")
 
 
 class UnderWay(Generic[Before]):
-    """Keeps with each command what was so before it, to return there if the command is not published."""
+    """Stores with each command the state before it, which is restored if the command is not published."""
 
     def __init__(self) -> None:
         self._commands: deque[tuple[Command, Before]] = deque(maxlen=MOST_UNDER_WAY)
 
     def add(self, command: Command, before: Before) -> None:
-        """Note a command that is sent, and what was so before it."""
+        """Note a command that is sent, and the state before it."""
         self._commands.append((command, before))
 
     def take_back(self, command: Command, now: Before) -> Before:
-        """Forget `command` and all that were added after it; return what was so before it.
+        """Forget `command` and all that were added after it; return the state before it.
 
-        If it is not known any more, that is what was so before the oldest command, or `now` if none is known.
+        If `command` is no longer known, that is the state before the oldest known command, or `now` if none is known.
         """
         before = now
         while self._commands:

@@ -172,9 +172,9 @@ class EpisodeResult:
     `status` is `complete`, `partial` (some of it, or a joint, could not be evaluated: `reasons` say what and why; the
     numbers are of the rest) or `failed` (nothing could be compared). `notes` are worth knowing but nothing is missing.
     `truth` maps each controller to what its joints were compared with: commands, state, or none. `duration_s` is that
-    of the bag as far as it was read. `commanded_s` says for how many s who commanded (one of the words in
-    `comparison.who_commanded`); it is empty where no policy ran. `flattering_s` is how much of that may be the truth
-    although it was not the operator's making.
+    of the bag as far as it was read. `commanded_s` maps each word of `comparison.who_commanded` to the
+    seconds in which that one commanded; it is empty where no policy ran. `flattering_s` are the seconds in which the
+    truth may be the policy's own commands, which makes its error look too small.
     """
 
     name: str

@@ -9,18 +9,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What produced the numbers; two runs with equal settings but for one are compared in that one.
+    """What produced the numbers: if two runs differ in one setting, their numbers differ because of it.
 
-    `mode` is local or triton; `policy` the checkpoint, or model@server, `policy_id` which
-    policy that was (64 hexadecimal digits; empty where nobody knows). `engine`, `precision`, `device` and `providers`
-    are what computed it, `precision_error` how far its chunks are from those of float32, as the backend says it; empty
-    where it does not. `bags` the bags as given, `dataset` the data set's directory, empty for bags. `truth` is what was
-    asked for (auto, commands or state; each episode says what was used); `latency` the rule for a chunk's arrival
-    (`0`, seconds, or `measured`); `commanded_by` whose commands are the truth (operator or anyone); `joints` the
-    action's joints in the policy's order, `units` what the policy counts them in, as `policy = scale * ros + offset` or
-    the shorthand. `max_plan_age_s` is 0 where it goes by the inference;
-    `max_velocity`, `max_acceleration` and `max_deviation` are in ROS units (and s), nan for no limit. `created` is an
-    ISO 8601 time, UTC.
+    `mode` is local or triton; `policy` the checkpoint, or model@server, `policy_id` which policy that was (64
+    hexadecimal digits; empty where nobody knows). `engine`, `precision`, `device` and `providers` are what computed it,
+    `precision_error` how far its chunks are from those of float32, as the backend says it; empty where it does not.
+    `bags` the bags as given, `dataset` the data set's directory, empty for bags. `truth` is what was asked for (auto,
+    commands or state; each episode says what was used); `latency` the rule for a chunk's arrival (`0`, seconds, or
+    `measured`); `commanded_by` whose commands are the truth (operator or anyone); `joints` the action's joints in the
+    policy's order, `units` what the policy counts them in, as `policy = scale * ros + offset` or the shorthand.
+    `max_plan_age_s` is 0 where it goes by the inference; `max_velocity`, `max_acceleration` and `max_deviation` are in
+    ROS units (and s), nan for no limit. `created` is an ISO 8601 time, UTC.
     """
 
     mode: str

@@ -25,7 +25,8 @@ class Measured:
 def measured_together(names: Iterable[str], here: Mapping[str, Measured]) -> dict[str, Measured]:
     """Return those of the joints `names` that were measured at the time of the newest of them, or shortly before.
 
-    Where the others are by now is not known: they must not be compared, nor be told to be where they were.
+    The present position of the other joints is unknown: they must not be compared, nor be told to stay at their old
+    one.
     """
     known = {name: here[name] for name in names if name in here}
     newest = max((each.time for each in known.values()), default=0.0)

@@ -19,7 +19,7 @@ class LateCommand(NamedTuple):
 
     @property
     def again_and_again(self) -> bool:
-        """Whether it is not worth while to try it once more at once."""
+        """Whether so many commands in a row were late that the arm must hold, instead of another try at once."""
         return self.in_a_row > MOST_IN_A_ROW
 
     @property

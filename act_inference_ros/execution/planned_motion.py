@@ -95,7 +95,7 @@ class PlannedMotion:
     def add(self, chunk: Chunk, t_obs: float, now: float, here: Mapping[str, float]) -> None:
         """Merge a chunk into the plan, continuous joints on the turn that is nearest to `here` (joint -> position).
 
-        A fade to it begins where the message that tells it takes over, so that it is seen by every controller whole.
+        The fade to the chunk begins when its message takes effect, so that every controller executes the whole fade.
         """
         row = min(len(chunk) - 1, max(0, round((now - t_obs) * self._fps)))
         self._timeline.add(self._action.on_nearest_turn(chunk, row, here), t_obs, now + self._lead_s)
@@ -117,7 +117,7 @@ class PlannedMotion:
             commander.begin(now, {**measured, **wanted}, was_free, None if wanted else measured_at)
 
     def follow(self, now: float, until: float, here: Mapping[str, Measured]) -> None:
-        """Tell the plan to every controller, nothing that would still move after `until`."""
+        """Tell every controller the plan, so that all joints are at rest by `until`, s."""
         for commander in self.commanders:
             commander.bound_lost(self._timeline, now)
         self.follow_timeline(self._timeline, now, until, here)
@@ -215,7 +215,7 @@ class PlannedMotion:
             commander.forget()
 
     def forget_at_rest(self, now: float) -> float:
-        """Forget the plan, and what was told as soon as all of it is at rest; gives the time from which on it is.
+        """Forget the plan now, and what was told as soon as all joints are at rest; return the time of that rest, s.
 
         Whoever forgets while the arm brakes would begin the next motion at rest in the middle of it.
         """

@@ -26,7 +26,7 @@ LATE_TICKS = 3.0
 
 
 class Rules(Transitions):
-    """What the supervisor does about what it is told; `supervisor.Supervisor` says what the arguments mean."""
+    """The part of the supervisor that reacts to events; `supervisor.Supervisor` says what the arguments mean."""
 
     def __init__(
         self,
@@ -67,8 +67,8 @@ class Rules(Transitions):
     def fault(self, now: float, error: BaseException, unsent: bool = False) -> None:
         """Hold until a person acts: something unforeseen happened on the way to the arm. Never raises.
 
-        If the arm is not commanded, it was told to stay, and somebody else may have moved it since: then the hold is
-        sent again only if the last command may be `unsent`.
+        An arm that is not commanded was told to stay already, and somebody else may have moved it since. So it is told
+        to hold again only if its last command may be `unsent`.
         """
         if unsent or self.state is State.COMMANDING:
             self._motion.hold_whatever_happens(now, self._fresh_places(now))

@@ -80,7 +80,8 @@ class InferenceClient:
 
         Args:
             mode: local or triton.
-            checkpoint: local: a LeRobot checkpoint directory, or a hub id `hf:owner/name[@revision]`.
+            checkpoint: local: a LeRobot checkpoint directory, a hub id `hf:owner/name[@revision]`, or an exported
+                repository.
             device: local: auto, cpu, cuda, cuda:N or mps.
             precision: local: float32, bfloat16 or float16; chunks are always float32.
             compile: local: compile the network with torch.compile (needs a C++ compiler; takes up to a minute).
@@ -103,7 +104,8 @@ class InferenceClient:
             ca_file: triton: certificates (PEM) that may sign the server's certificate; None: gRPC's own.
             certificate_file: triton: this client's certificate (PEM), for servers that require one (mutual TLS).
             key_file: triton: the certificate's key (PEM, not encrypted).
-            token_file: triton: file with the token to send; None: the environment variable TRITON_TOKEN, if set.
+            token_file: triton: file with the token to send; None: the file that TRITON_TOKEN_FILE names, else the
+                token in TRITON_TOKEN, if set.
             token_header: triton: header that carries the token.
             fallback: triton: local, to compute with `checkpoint` here while no server answers; empty for no fallback.
             progress: called in the caller's thread with what is being loaded or waited for, repeatedly while there

@@ -1,4 +1,4 @@
-"""The function `main` of a module in another process, which the kernel ends with the one that started it, or not."""
+"""Commands that run a module's `main` in a child process, which ends with its parent or outlives it."""
 
 from __future__ import annotations
 

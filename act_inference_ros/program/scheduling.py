@@ -44,7 +44,7 @@ def give_priority(priority: int) -> None:
 
 @contextlib.contextmanager
 def ordinary_threads() -> Iterator[None]:
-    """Have no more real-time threads after the block than before it.
+    """Undo, after the block, the real-time scheduling that code in it gave to threads of this process.
 
     The video encoder SVT-AV1 makes itself, and the thread that opens it, a real-time thread of the highest priority
     where it runs as root. Every thread and process that is started later inherits that, and keeps all other programs

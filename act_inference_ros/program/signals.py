@@ -84,7 +84,7 @@ class StopSignals:
     def interrupting(self, after: int = 0) -> Iterator[None]:
         """Within the block, let a stop signal raise StoppedBySignal, once, wherever the main thread is.
 
-        The first `after` signals are only noted. One too many that came before the block raises when it begins.
+        The first `after` signals are only noted. If more than these came before the block, it raises at its beginning.
         """
         self._raises_after = after
         try:

@@ -1,4 +1,4 @@
-"""Errors that one process raises and another one hears of, as messages of plain JSON."""
+"""Passes errors from one process to another, as plain JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_MESSAGE = 10_000
 
 
 def told(error: Exception, unforeseen: type[ActInferenceError] = ActInferenceError) -> dict[str, Any]:
-    """Return an error as a message. What nobody foresaw is shown with its traceback here, and told as `unforeseen`."""
+    """Return an error as a message; an unforeseen one is printed here with its traceback, and told as `unforeseen`."""
     if isinstance(error, ActInferenceError):
         return {"error": type(error).__name__, "message": str(error)[:_LONGEST_MESSAGE]}
     traceback.print_exception(error)

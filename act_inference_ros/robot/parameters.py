@@ -138,8 +138,10 @@ PARAMETERS = (
     Parameter(
         "isolation", PROCESS, "Local mode: compute in a process of its own, or in the node's.", choices=ISOLATIONS
     ),
-    Parameter("threads", 0, "Local mode: CPU threads of inference; 0: all cores, less one of three or more.", 0, 1024),
-    Parameter("niceness", 5, "Isolation process: how far inference stands back for the node and others.", 0, 19),
+    Parameter("threads", 0, "Local mode: CPU threads of inference; 0: all cores, but one if there are three.", 0, 1024),
+    Parameter(
+        "niceness", 5, "Isolation process: niceness of inference; a higher one gives way to other programs.", 0, 19
+    ),
     Parameter(
         "thread_priority", 0, "Real-time priority (SCHED_FIFO) of the node; 0: none. See docs/operating.md.", 0, 99
     ),
@@ -293,7 +295,7 @@ PARAMETERS = (
         60.0,
         live=True,
     ),
-    Parameter("following_lag", 0.3, "s; how late the arm may be where it was told to be.", 0.0, 5.0, live=True),
+    Parameter("following_lag", 0.3, "s; the arm may be at a commanded position this much later.", 0.0, 5.0, live=True),
     Parameter("resume_within", 5.0, "s; after a longer hold the node waits for ~/resume.", 0.0, 86400.0, live=True),
     Parameter("max_still", 1.0, "s; the same pixels for longer look like a stuck camera.", 0.01, 3600.0, live=True),
     Parameter("stuck", "warn", "What a stuck camera causes.", choices=STUCK, live=True),
@@ -301,7 +303,7 @@ PARAMETERS = (
     Parameter("enable.timeout", 0.5, "s; an older word of enable.topic counts as false.", 0.01, 60.0, live=True),
     Parameter("share_topics", False, "Command although somebody else publishes on a command topic."),
     Parameter("start_pose", [], "Where ~/go_to_start goes, ROS units, in the order of action.joints.", numbers=True),
-    Parameter("start_paused", False, "Wait for ~/resume after activation, as after an unforeseen end."),
+    Parameter("start_paused", False, "Wait for ~/resume after activation; for a node that a supervisor starts again."),
     Parameter("shadow", False, "Commands go to ~/shadow/<controller> and to no controller."),
     Parameter("black_box", "", "Directory: the last 60 s are written there at a stop, a hold, on ~/dump; empty: none."),
 )

@@ -1,4 +1,4 @@
-"""Refuses YAML of which a few bytes ask for any amount of time or memory, before it is read."""
+"""Refuses, before it is loaded, YAML in which a few bytes cost unlimited time or memory."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ def read_plain(text: str) -> Any:
 
 
 def check_plain(text: str, aliases: bool = False) -> None:
-    """Raise NotPlain for a text that is nested too deeply, or in which one thing stands for many.
+    """Raise NotPlain for a text that is nested too deeply, or has aliases that are not allowed.
 
-    `aliases`: whether there may be aliases at all; never in what has an anchor, where they multiply, or are endless.
-    Raises PyYAML's YAMLError for a text that is no YAML, and MissingDependencyError without PyYAML.
+    `aliases`: whether aliases are allowed at all. They never are inside a node with an anchor, where they would
+    multiply or refer to themselves. Raises PyYAML's YAMLError for a text that is no YAML, and MissingDependencyError
+    without PyYAML.
     """
     loader = _safe_loader()
     import yaml

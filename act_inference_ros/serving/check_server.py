@@ -176,7 +176,9 @@ def _add_client_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--ca-file", metavar="PEM", help="certificates that may sign the server's")
     group.add_argument("--certificate-file", metavar="PEM", help="this client's certificate (mutual TLS)")
     group.add_argument("--key-file", metavar="PEM", help="the certificate's key, not encrypted")
-    group.add_argument("--token-file", metavar="FILE", help="the token to send (default: the variable TRITON_TOKEN)")
+    group.add_argument(
+        "--token-file", metavar="FILE", help="the token to send (default: that of TRITON_TOKEN_FILE, else TRITON_TOKEN)"
+    )
     group.add_argument("--token-header", default=DEFAULT_TOKEN_HEADER, metavar="H", help="(default: %(default)s)")
 
 

@@ -16,9 +16,9 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 Columns: TypeAlias = npt.NDArray[np.intp]
 
 SHARE = 1e-6
-"""Of a limit of velocity or acceleration: what rounding may exceed it by."""
+"""Rounding errors may exceed a limit of velocity or acceleration by this share."""
 NEAR = 1e-9
-"""ROS units: what rounding may exceed a limit of position by."""
+"""ROS units: rounding errors may exceed a limit of position by this much."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ SHORTEST_BRAKING_S = 0.1
 GENTLE = 8.0
 """ROS units/s2: a hold does not brake harder than this without need."""
 LONGEST_BRAKING_S = 5.0
-"""For who asks how long a hold may take at all, where no velocity is too great."""
+"""s; the upper bound of how long a hold takes, also for joints whose velocity is practically not limited."""
 SHORTEST_SEGMENT_S = 1e-3
 """No joint comes to rest sooner than this, so that no segment is too short for the digits of its times."""
 
@@ -23,7 +23,8 @@ def brake(told: Cubic, time: float, limits: MotionLimits, at_once: Bools | None 
     """The motion that brings all joints to rest from what is told for `time`, its origin, at constant decelerations.
 
     All take max(0.1, the greatest |velocity| / min(8, max_acceleration)) s. A joint that would then come to rest beyond
-    a limit of position brakes as hard as it may. The joints that are `at_once`, bool (joints,), stop as a corner does.
+    a limit of position brakes as hard as it may. The joints that are `at_once`, bool (joints,), stop within
+    CORNER_S.
     """
     start = told.at(time)
     own = np.abs(start.velocity) / limits.max_acceleration

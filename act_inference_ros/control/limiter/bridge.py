@@ -1,8 +1,8 @@
 """Bridges: accelerate, cruise, brake, from one state of motion to another within a given time.
 
-All functions work on arrays of one shape, or on such as broadcast. A bridge leads from velocity `v0` to `v1` over the
-`distance` within `duration`: at the constant rate alpha from v0 to the velocity vc of the cruise, and at the same rate
-from there to v1.
+All arrays have one shape or broadcast against each other; distances are in ROS units, times in s. A bridge leads from
+velocity `v0` to `v1` over the `distance` within `duration`: at the constant rate alpha from v0 to the velocity vc of
+the cruise, and at the same rate from there to v1.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from act_inference_ros.control.cubic import Array
 from act_inference_ros.control.limiter.bounds import Bools
 
 SLACK = 1e-9
-"""As a share: what rounding may exceed a limit by."""
+"""Rounding errors may exceed a limit by this share."""
 SMALLEST_RATE = 1e-12
 """ROS units/s2: a bridge that need not accelerate at all does so at this rate."""
 
 
 class Cruise(NamedTuple):
-    """The rate of acceleration and the velocity between accelerating and braking; the rate is infinite for no bridge.
+    """How a bridge accelerates and cruises.
 
-    Made from distance, duration and velocities by integrating the three phases.
+    `rate` is its acceleration and deceleration, ROS units/s2, infinite where there is no bridge; `velocity` is that of
+    the cruise between them, ROS units/s. Made from distance, duration and velocities by integrating the three phases.
     """
 
     rate: Array
@@ -32,7 +33,7 @@ class Cruise(NamedTuple):
 
 
 class Span(NamedTuple):
-    """What a bridge has to do."""
+    """The task of a bridge: go `distance` (ROS units) in `duration` (s), from velocity `v0` to `v1` (ROS units/s)."""
 
     distance: Array
     duration: Array
@@ -43,8 +44,8 @@ class Span(NamedTuple):
 def gentlest_cruise(span: Span, max_velocity: Array, max_acceleration: Array) -> Cruise:
     """The bridge with the smallest rate; it may be more than `max_acceleration`.
 
-    Where the distance lies between what the slower and the faster of the two velocities would make, a monotone bridge
-    is tried first: its cruise lies between the two velocities.
+    If the distance lies between `duration` times the slower and `duration` times the faster of the two velocities, a
+    monotone bridge is preferred: its cruise lies between the two velocities.
     """
     distance, duration, v0, v1 = span
     with np.errstate(all="ignore"):
@@ -72,7 +73,7 @@ def gentlest_cruise(span: Span, max_velocity: Array, max_acceleration: Array) ->
 def cruise_at(span: Span, rate: Array, max_velocity: Array) -> Cruise:
     """The bridge at just this rate; its rate is infinite where none covers the distance within `max_velocity`.
 
-    Beside the gentlest it brakes hardest, and so goes no further out than it must.
+    At the largest rate that is allowed the joint overshoots as little as possible.
     """
     distance, duration, v0, v1 = span
     with np.errstate(all="ignore"):
@@ -99,7 +100,10 @@ def cruise_at(span: Span, rate: Array, max_velocity: Array) -> Cruise:
 
 
 def extremes(start: Array, end: Array, span: Span, cruise: Cruise) -> tuple[Array, Array]:
-    """Lowest and highest position of a bridge from position `start` to `end`: also where the velocity is 0 inside."""
+    """Lowest and highest position of a bridge from position `start` to `end`, ROS units.
+
+    They may lie inside, where the velocity is 0.
+    """
     with np.errstate(all="ignore"):
         turn = start + span.v0 * np.abs(span.v0) / (2.0 * cruise.rate)
         leaves = np.where(span.v0 * cruise.velocity < 0.0, turn, start)

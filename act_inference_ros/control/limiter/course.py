@@ -1,4 +1,4 @@
-"""Courses: how some of the joints go, each with knots of its own, and the one motion that all of them make together."""
+"""Courses: the motion of a group of joints with its own knots, and how all groups are joined into one motion."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Direct:
 
     @property
     def times(self) -> Array:
-        """Those of the cubic."""
+        """The times (n,) of the cubic's knots, s."""
         return self.cubic.times
 
     def sample(self, times: Array) -> tuple[Array, Array]:
@@ -57,7 +57,7 @@ class Bridged:
 
     @property
     def times(self) -> Array:
-        """Those of the reference, and where a phase of a bridge ends."""
+        """The times (n,) of the reference's knots and of the ends of the bridges' phases, s."""
         return np.concatenate([self.reference.times, self.bridge.slow, *self.bridge.phases, self.bridge.landing])
 
     def sample(self, times: Array) -> tuple[Array, Array]:

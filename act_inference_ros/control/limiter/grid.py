@@ -1,7 +1,7 @@
 """The times that knots may have: whole nanoseconds after the stamp, as messages have them, and not too near together.
 
-Times are rounded before a motion is evaluated at them. Rounded afterwards, by who writes the message, they would no
-longer belong to the positions, and between near knots that is a large error of velocity.
+Times are rounded before a motion is evaluated at them. If the writer of the message rounded
+them later, times and positions would no longer match: between close knots that is a large error of velocity.
 """
 
 from __future__ import annotations

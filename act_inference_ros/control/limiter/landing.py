@@ -41,7 +41,10 @@ class _Departure:
         return Span(positions - self.position, times - self.time, self.velocity, velocities)
 
     def may(self, span: Span, cruise: Cruise) -> Bools:
-        """The bridge keeps the limits; one of position that cannot be kept it exceeds by no more than it must."""
+        """Whether the bridge keeps the limits.
+
+        A joint that cannot stop before a limit of position may exceed it by its shortest stopping distance.
+        """
         end = self.position + span.distance
         lowest, highest = extremes(self.position, end, span, cruise)
         gentle = cruise.rate <= self.limits.max_acceleration * (1.0 + SLACK)
@@ -73,7 +76,7 @@ def land(start: MotionPoint, reference: Cubic, limits: MotionLimits, not_before:
 
     The gentlest bridge to each knot is tried, and its landing is moved forward inside the segment before the knot. Then
     the hardest one is tried, which goes less far out, and reaches the end of the reference whenever that can be reached
-    in time. If it cannot, the joint goes as near to there as it gets, to be at rest when the reference is.
+    in time. If it cannot, the joint goes as near to it as the limits allow, and is at rest when the reference is.
     """
     departure = _Departure.of(start, limits)
     span = departure.span(reference.times[:, None], reference.positions, reference.velocities)
@@ -139,7 +142,10 @@ def _earlier(
 
 
 def _at_rest(departure: _Departure, reference: Cubic) -> _Landing:
-    """At rest when the reference is, as near to its end as a joint gets until then that cannot get there."""
+    """The landing of a joint that cannot reach the end of its reference in time.
+
+    It is at rest when the reference is, as near to the reference's end as the limits allow.
+    """
     limits = departure.limits
     rate = limits.max_acceleration
     duration = np.maximum(reference.times[-1] - departure.time, np.abs(departure.velocity) / rate)

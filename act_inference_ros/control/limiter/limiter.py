@@ -19,7 +19,7 @@ from act_inference_ros.errors import BadOutputError, ObservationError
 from act_inference_ros.joints import Joint
 
 OFFSET_S = 0.2
-"""So long the offset takes to decay by which a motion goes over to its plan."""
+"""s; the offset between the present motion and the new plan decays to zero in this time."""
 OFFSET_REACH = 0.4
 """An offset above this share of max_acceleration * OFFSET_S^2 cannot decay in time: it is not tried."""
 SOONEST_LANDING_S = 0.2
@@ -175,11 +175,11 @@ class MotionLimiter:
 
 
 def difference(told: Cubic, times: Array, rows: Array) -> tuple[Array, Array, Array]:
-    """By how much what was told is apart from the plan at the time 0, with first and second derivative (joints,).
+    """Return told minus plan at the time 0, with first and second derivative, each (joints,), in ROS units and s.
 
-    From the parabola through told minus plan at the first three of the rows (n, joints) ahead, at `times` (n,). Like is
-    compared with like: a plan that was told before is no distance apart, whatever its course between the rows. Rows
-    ahead, because what was told may have stopped or landed just before.
+    From the parabola through told minus plan at the first three of the rows (n, joints) ahead, at `times` (n,). Both
+    are compared at the rows' times, so a plan that was told before has the difference 0, whatever lies between the
+    rows. Rows ahead are used because the told motion may have stopped or landed shortly before.
     """
     t = times[:3]
     apart = told.sample(t).position - rows[:3]

@@ -17,9 +17,11 @@ END_SHARE = 1.05
 """The time that the soft end has, as a share of what braking at the limit takes."""
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 85, 113, 150)
-"""Half widths of the mean that smooths a plan, in rows; the smallest that does is taken."""
+"""Half widths, in rows, of the moving average that smooths a plan; the smallest that keeps the limits is used."""
 LONGEST_RISE_S = 3.0
-"""A smoothed plan is no faster than what a joint reaches in this time, which bounds how wide the mean must be."""
+"""s; a smoothed plan is at most as fast as a joint that accelerates from rest for this long.
+
+This bounds the width of the moving average."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,10 @@ class Plan:
     def with_soft_end(
         cls, times: Array, rows: Array, spacing: float, limits: MotionLimits, shortest_end_s: float = SHORTEST_END_S
     ) -> Plan:
-        """The plan of two or more rows inside the limits, which goes on with its last velocity, braking evenly."""
+        """Return the plan of `rows` (n, joints), n at least 2, at `times` (n,) s, `spacing` s apart.
+
+        It goes on with its last velocity, and brakes evenly.
+        """
         velocity = np.clip((rows[-1] - rows[-2]) / spacing, -limits.max_velocity, limits.max_velocity)
         end_s = max(shortest_end_s, END_SHARE * float((np.abs(velocity) / limits.max_acceleration).max()))
         end = float(on_grid(times[-1:] + end_s)[0])

@@ -9,7 +9,7 @@ from act_inference_ros.control.limiter.grid import on_grid
 from act_inference_ros.control.limiter.reference import within_steps
 
 CORNER_S = 2e-5
-"""So long before a row the velocity changes to that of the way after it."""
+"""s; the velocity changes to that of the next segment this long before a row."""
 ROUNDS = 3
 """How often the slopes are corrected by what the corners take; each round gains three digits."""
 NEAREST_ROW_S = 1e-3
@@ -19,7 +19,7 @@ NEAREST_ROW_S = 1e-3
 def straight(start: MotionPoint, times: Array, rows: Array, max_velocity: Array) -> Cubic:
     """From `start` (joints,) at the time 0 straight through `rows` (n, joints) at `times` (n,), s, and to rest.
 
-    Only the velocity (joints,) is limited: a gripper shall close when the policy says so, not when it is smooth.
+    Only the velocity (joints,) is limited: a gripper must close when the policy says so, although that is not smooth.
     """
     ahead = times > NEAREST_ROW_S
     knots = np.r_[0.0, times[ahead]]

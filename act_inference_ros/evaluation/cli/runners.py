@@ -150,7 +150,7 @@ def client_arguments(
     """Return arguments for `InferenceClient.create`: the node's, changed by the command line.
 
     With the demo robot's parameters and without a policy, it is the demo's policy; `train` gets the progress of
-    its training, if that is necessary.
+    its training, if that is necessary. Raises ConfigurationError if no policy is named.
     """
     given = {name: getattr(options, name) for name in _OF_THE_POLICY}
     arguments = {**configuration.client_arguments, "mode": mode, **{k: v for k, v in given.items() if v}}

@@ -65,7 +65,7 @@ class TruthComparison:
         self._peaks = ErrorPeaks()
 
     def add_chunk(self, chunk: Chunk, t_obs: float, images: Mapping[str, npt.NDArray[np.uint8]]) -> None:
-        """Take a raw chunk in policy units, and thumbnails of the images that it was predicted from."""
+        """Take a raw chunk (chunk_size, action_dim), policy units, and thumbnails, uint8 (h, w, 3), of its images."""
         rows = self._action.to_ros(chunk)
         self._chunks.append(_Pending(t_obs, rows, images))
         self._sampled_chunks.add(SampledChunk(t_obs - self._start_s, tuple(map(tuple, rows.tolist()))))

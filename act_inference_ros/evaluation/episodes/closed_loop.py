@@ -142,7 +142,7 @@ def check_configuration(configuration: RobotConfiguration, spec: PolicySpec) -> 
 
 
 def make_arm(spec: PolicySpec) -> DemoArm:
-    """The demo arm, with a camera of the size that the policy reads."""
+    """The demo arm, with a camera of the size that the policy reads. Raises ConfigurationError for several sizes."""
     sizes = {(image.height, image.width) for image in spec.images}
     if len(sizes) > 1:
         raise ConfigurationError(f"the demo robot's cameras have one size, the policy reads {sorted(sizes)}")

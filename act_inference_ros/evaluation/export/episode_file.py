@@ -95,7 +95,7 @@ class EpisodeFile(EpisodeWatch):
         self._write_rows(MEASURED, np.array([time]), np.array([row]))
 
     def executed(self, times: Floats, positions: Floats, starts: bool = False) -> None:
-        """Write the executed plan; between two motions nothing is written."""
+        """Write the executed plan (n, joints), ROS units, at `times` (n,), s; nothing between motions."""
         if starts and self._executed_until is not None:
             nothing = np.full((1, positions.shape[1]), np.nan)
             self._write_rows(EXECUTED, np.array([self._executed_until + BREAK_S]), nothing)
@@ -103,7 +103,7 @@ class EpisodeFile(EpisodeWatch):
         self._write_rows(EXECUTED, times, positions)
 
     def commanded(self, times: Floats, positions: Floats) -> None:
-        """Write the commanded positions; nan for a joint whose command is unknown."""
+        """Write the commanded positions (n, joints), ROS units, at `times` (n,), s; nan where unknown."""
         self._write_rows(COMMANDED, times, positions)
 
     def _write_rows(self, topic: str, times: Floats, rows: Floats) -> None:

@@ -62,7 +62,7 @@ class SystematicDifferences:
         self._tail_y = np.full((self._steps, self._n), np.nan)
 
     def add(self, plan: Floats, truth: Floats) -> None:
-        """Add the next instants of the grid."""
+        """Add plan and truth (n, joints), ROS units, at the next n instants of the grid."""
         if not len(plan):
             return
         x_known, y_known = np.isfinite(plan).astype(float), np.isfinite(truth).astype(float)

@@ -66,22 +66,22 @@ class ErrorSums:
 
     @property
     def mae(self) -> Floats:
-        """Mean |e|, nan without any."""
+        """Mean |e|, in the sums' shape; nan without any."""
         return self._mean(self._absolute)
 
     @property
     def rmse(self) -> Floats:
-        """The root of mean e^2."""
+        """The root of mean e^2, in the sums' shape."""
         return np.asarray(np.sqrt(self._mean(self._square)))
 
     @property
     def bias(self) -> Floats:
-        """Mean e."""
+        """Mean e, in the sums' shape."""
         return self._mean(self._signed)
 
     @property
     def largest(self) -> Floats:
-        """The largest |e|."""
+        """The largest |e|, in the sums' shape."""
         return np.where(self.count > 0, self._largest, np.nan)
 
     def statistics(self, joints: Sequence[str]) -> dict[str, ErrorStatistics]:

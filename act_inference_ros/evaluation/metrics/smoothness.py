@@ -33,7 +33,7 @@ _JERK = 3  # the order of the difference
 
 @dataclass(frozen=True)
 class Smoothness:
-    """The figures of a motion, arrays (joints,); nan where one cannot be computed, which is no good figure.
+    """The figures of a motion, arrays (joints,); nan where one cannot be computed; nan meets no threshold.
 
     p[i] is the setpoint of cycle i, T the period, and a chunk joined in the cycles called seams. Units are ROS units
     (rad or m) and s.
@@ -86,7 +86,7 @@ class SmoothnessSums:
     """The figures of a motion that comes in pieces, or of several motions together.
 
     `sparc` is of stretches of at most `stretch_s`, so that memory is bounded, and as the mean of the stretches, long
-    ones counting more: the spectral arc length of a long motion has more to wind along. Not thread-safe.
+    ones counting more, because the spectral arc length grows with the length of a motion. Not thread-safe.
     """
 
     def __init__(self, joints: int, period_s: float, stretch_s: float = math.inf) -> None:
@@ -124,7 +124,7 @@ class SmoothnessSums:
         self._collect(np.abs(new_steps) / self._period_s)
 
     def interrupt(self) -> None:
-        """What is added next does not go on from what was added last."""
+        """Begin a new motion, which does not continue the last one."""
         self._end_stretch()
         self._rows, self._marks = self._rows[:0], self._marks[:0]
 

@@ -30,8 +30,8 @@ def spectral_arc_length(
     Balasubramanian, Melendez-Calderon, Roby-Brami, Burdet: On the analysis of movement smoothness, Journal of
     NeuroEngineering and Rehabilitation 12:112 (2015), with their defaults. The spectrum V of the speed is divided by
     its value at 0 Hz, which is its largest, since no speed is negative. It is cut at w, the highest frequency up to
-    `cut_off_hz` at which it is not below `amplitude_threshold` (adaptive: what is above w is noise). Frequencies count
-    from 0 to 1, and the arc of the points (frequency / w, V) is as long as the figure says, with a minus.
+    `cut_off_hz` at which it is not below `amplitude_threshold` (adaptive: what is above w is noise). The figure
+    is minus the length of the arc through the points (frequency / w, V), so that frequencies count from 0 to 1.
 
     One movement that is as smooth as possible (minimum jerk) has about -1.4; each that follows makes the arc longer.
     It depends on neither the amplitude nor the duration of a movement. Samples that are nan at the begin and at the end

@@ -60,8 +60,8 @@ class CommandOutlet:
     """Only stores commands under the session's lock; `flush` makes and publishes their messages later.
 
     Making the message of a long trajectory takes milliseconds, too long for a lock that the next tick waits for. Two
-    threads may flush; the commands are still published in the order in which they came. A command that is later than it
-    may be is kept, and so are those after it, until `take_late`.
+    threads may flush; the commands are still published in the order in which they came. A command that is too late is
+    not published, nor is any after it, until `take_late`.
 
     `now` gives the time by which commands are late, s.
     """

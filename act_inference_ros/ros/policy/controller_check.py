@@ -28,7 +28,7 @@ AGAIN_S = 1.0
 """Wait for an answer, before it is asked for again. A service that has just come may lose its first answers: DDS has
 shown it to the node, but not yet the node to it."""
 AWAITED = 6
-"""So many requests for one parameter may be without an answer; older ones are given up. A slow answer counts, too."""
+"""At most this many requests for one parameter wait for an answer; until a request is given up, a slow one counts."""
 LOOK_S = 0.2
 """Period of the check for the service."""
 

@@ -275,7 +275,8 @@ class PolicyNode(LifecycleNodeMixin, Node):  # type: ignore[misc]  # rclpy is un
 _DESCRIPTION = """\
 Runs a trained ACT policy (LeRobot checkpoint) on a robot: camera images and joint states in, arm commands out.
 
-listens to  each camera's topic, state.topic
+listens to  each camera's topic, state.topic or state.topics, environment_state.topic, enable.topic,
+            robot_description_topic, and the states of the controllers
 publishes   each controller's topic, ~/action_chunk (JointTrajectory in the policy's units), ~/status, /diagnostics
 asks        gripper actions (parallel_gripper_action, gripper_action) for goals
 offers      std_srvs/Trigger: ~/pause ~/resume ~/stop ~/clear_stop ~/go_to_start, ~/reset (forget the plan, as between

@@ -42,7 +42,7 @@ from act_inference_ros.spec import Chunk, shown_id
 REST_S = 0.5
 """How long the braking may take when commanding ends; wall time, because simulated time may stand still."""
 FLUSHES = 3
-"""How often in a row the commands that take the place of late ones are published at once; else the next event does."""
+"""Commands that replace late ones are published at once, at most this often in a row; after that, at the next event."""
 
 
 class PolicySession:

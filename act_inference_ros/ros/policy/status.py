@@ -16,7 +16,7 @@ from act_inference_ros.execution.supervisor import NOBODY, POLICY, Supervisor
 PERIOD_S = 0.5
 """Period of the repetition, in wall time."""
 DEADLINE_S = 1.0
-"""The offered liveliness lease: a subscriber that requests it is told when the node has died."""
+"""The offered deadline: a subscriber that requests it is told when the node has died."""
 
 CLOCKS = (NO_CLOCK, CLOCK_STILL)
 """Reasons that are an error in every state, because nothing is judged meanwhile."""

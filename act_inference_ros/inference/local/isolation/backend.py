@@ -101,7 +101,7 @@ class IsolatedBackend:
                 raise self._keeper.lost(running) from None
 
     def accept_policy(self, policy_id: str) -> None:
-        """Continue with the policy that the checkpoint holds now, if its id is `policy_id`."""
+        """Continue with the policy that the checkpoint holds now. Raises AnotherPolicyError if its id is another."""
         _, ready = self._keeper.current()
         if ready.spec.policy_id == self._spec.policy_id:
             return
