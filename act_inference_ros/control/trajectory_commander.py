@@ -52,9 +52,10 @@ class TrajectoryCommander(Commander):
         return self._sent is not None and self._told.moving_at(command.publish_by)
 
     def forget(self) -> None:
-        """Forget the commanded motion, but not while the controller must still be told to come to rest."""
-        if not self.behind:
-            super().forget()
+        """Forget the commanded motion, and what is still under way of it."""
+        super().forget()
+        self._under_way.clear()
+        self._sent, self.behind = None, False
 
     def restart_clock(self, before: float, now: float) -> None:
         """The clock jumped from `before` to `now`: forget the past, and stay at the position commanded for `before`."""

@@ -208,9 +208,12 @@ class Overlap:
         return word.forbids
 
     def _fresh_reference(self, controller: str, now: float) -> Reference | None:
+        """The controller's newest reference; None if it is too old, from the future, or of another clock."""
         word = self._words[controller]
         reference = word.reference
-        return None if word.silent(now) is not None or abs(word.clocks_apart) > CLOCKS_APART_S else reference
+        if reference is None or word.silent(now) is not None or reference.time > now + CLOCKS_APART_S:
+            return None
+        return None if abs(word.clocks_apart) > CLOCKS_APART_S else reference
 
     def _away_from(self, commander: Commander, reference: Reference) -> str | None:
         """Return which joint's reference differs from what was told for its time, or None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,8 @@ class PlannedMotion:
         self.overlap = overlap
         names = [controller.name for controller in configuration.controllers]
         self._commander_of = dict(zip(names, self.commanders, strict=True))
-        self._forgets_at_rest = False
+        self._forget_at_rest: set[str] = set()
+        """The controllers of which everything that they were told is forgotten once they are at rest."""
         self._timeline = ActionTimeline(
             configuration.fps, configuration.merge, configuration.blend_time, configuration.ensemble_coeff
         )
@@ -106,7 +108,8 @@ class PlannedMotion:
         Where a controller says where it wants its joints, that counts more than where they are measured. A joint that
         is no longer measured starts where it was told to be.
         """
-        self._forgets_at_rest = False
+        self._forget_those_at_rest(now)
+        self._forget_at_rest.clear()
         for name, commander in self._commander_of.items():
             self.overlap.begins(name, now)
             wanted = self.overlap.place(name, now)
@@ -137,8 +140,11 @@ class PlannedMotion:
     @property
     def rests_from(self) -> float:
         """When all controllers that were told something have come to rest; minus infinity if none was."""
-        motions = [commander.motion for commander in self.commanders]
-        return max((motion.rests_from for motion in motions if motion is not None), default=-math.inf)
+        return max(map(self._rests_from, self._commander_of), default=-math.inf)
+
+    def _rests_from(self, controller: str) -> float:
+        motion = self._commander_of[controller].motion
+        return -math.inf if motion is None else motion.rests_from
 
     def tick(self, now: float) -> None:
         """Give the controllers that stream their targets for now."""
@@ -162,7 +168,7 @@ class PlannedMotion:
             if commander.behind and not commander.streams:
                 self._hold(name, now, here)
             commander.finish(now)
-        self._forget_if_at_rest(now)
+        self._forget_those_at_rest(now)
 
     @property
     def unfinished(self) -> bool:
@@ -197,11 +203,15 @@ class PlannedMotion:
     def hold_whatever_happens(self, now: float, here: Mapping[str, Measured]) -> None:
         """Tell every controller that can be told, although something unforeseen has happened. Never raises."""
         for name, commander in self._commander_of.items():
-            try:
-                start = self.overlap.allows(name, commander, now, here)
-                commander.hold(now, in_any_case=True, overlap=start.overlap)
-            except Exception:  # noqa: S112  # the first error is on its way already; the others must still be told
-                continue
+            with contextlib.suppress(Exception):  # the first error is on its way already
+                commander.hold(now, in_any_case=True, overlap=self._overlap_if_it_can_be_judged(name, now, here))
+
+    def _overlap_if_it_can_be_judged(self, name: str, now: float, here: Mapping[str, Measured]) -> bool:
+        """Whether the next message may overlap; False if that fails: a hold without overlap is better than none."""
+        try:
+            return self.overlap.allows(name, self._commander_of[name], now, here).overlap
+        except Exception:
+            return False
 
     def clear(self) -> None:
         """Forget the plan; what was told stays known."""
@@ -209,7 +219,7 @@ class PlannedMotion:
 
     def forget(self) -> None:
         """Forget the plan and what was told."""
-        self._forgets_at_rest = False
+        self._forget_at_rest.clear()
         self.clear()
         for commander in self.commanders:
             commander.forget()
@@ -220,18 +230,24 @@ class PlannedMotion:
         Whoever forgets while the arm brakes would begin the next motion at rest in the middle of it.
         """
         self.clear()
-        self._forgets_at_rest = True
-        rests_from = max(now, self.rests_from)
-        self._forget_if_at_rest(now)
+        return max(now, *(self.forget_told_at_rest(name, now) for name in self._commander_of))
+
+    def forget_told_at_rest(self, controller: str, now: float) -> float:
+        """Forget what one controller was told, as soon as it is at rest; return the time of that rest, s.
+
+        The plan and the other controllers go on. The time is minus infinity if nothing is known.
+        """
+        rests_from = self._rests_from(controller)
+        self._forget_at_rest.add(controller)
+        self._forget_those_at_rest(now)
         return rests_from
 
-    def _forget_if_at_rest(self, now: float) -> None:
-        if self._forgets_at_rest and now >= self.rests_from and not self.unfinished:
-            self.forget()
-
-    def forget_told(self, controller: str) -> None:
-        """Forget what one controller was told; the plan and the other controllers go on."""
-        self._commander_of[controller].forget()
+    def _forget_those_at_rest(self, now: float) -> None:
+        for name in tuple(self._forget_at_rest):
+            commander = self._commander_of[name]
+            if now >= self._rests_from(name) and not commander.unfinished:
+                commander.forget()
+                self._forget_at_rest.discard(name)
 
     def restart_clock(self, before: float, now: float) -> None:
         """The clock was `before` and is `now`: forget the plan; what was told for then is told for now."""

@@ -13,7 +13,7 @@ from act_inference_ros.execution import reasons
 from act_inference_ros.execution.following import Measured
 from act_inference_ros.execution.plan_age import automatic_plan_age
 from act_inference_ros.execution.start_pose import StartPose
-from act_inference_ros.execution.states import State
+from act_inference_ros.execution.states import RUNNING, State
 from act_inference_ros.execution.transitions import Transitions, WatchedInputs
 from act_inference_ros.observation.refusal import Refusal
 from act_inference_ros.robot.configuration import RobotConfiguration
@@ -84,9 +84,13 @@ class Rules(Transitions):
             self._end_motion(now, reason)
             self._settle(now, state, reason, detail)
 
+    def forget(self) -> None:
+        """Forget plan, inputs, commanded motion, all running inferences, and what was accepted. The state stays."""
+        super().forget()
+        self.policy_accepted = ""
+
     def _forget_inputs(self, not_before: float) -> None:
         super()._forget_inputs(not_before)
-        self.policy_accepted = ""
         self._refusal = self._last_tick = self.inferring_since = None
         self._now = not_before
 
@@ -146,6 +150,11 @@ class Rules(Transitions):
         self._motion.tick(now)
         self._motion.catch_up(now, now + self.max_plan_age, self._fresh_places(now), pose.timeline)
 
+    def _since_then(self, now: float) -> str:
+        if self._blocked or self.inferring_since is None:
+            return ""
+        return f", and an inference has taken {now - self.inferring_since:.1f} s so far"
+
     @property
     def _until(self) -> float:
         """When the plan becomes too old to be followed."""
@@ -181,13 +190,17 @@ class Rules(Transitions):
             self._now = max(self._now, now)
             return False
         before, self._now = self._now, now
-        # Commands are stamped in a time that no longer exists: every controller is told again where to stay.
         self._motion.restart_clock(before, now)
+        self.overlap.forget()  # what the controllers said is of a time that no longer exists
+        # So are the stamps of the commands: every controller is told again where to stay, unless somebody else may
+        # have moved the arm since.
         if self.state is State.COMMANDING:
             told = {} if self._closed_loop else self._motion.told(now)
             here = {name: each.position for name, each in self._measured.items()} | told
             self._motion.begin(now, {name: Measured(position, now) for name, position in here.items()})
+        if self.state is State.COMMANDING or (self.state in RUNNING and not self._free):
             self._motion.hold_whatever_happens(now, self._fresh_places(now))
+        if self.state is State.COMMANDING:
             self.holds[reasons.CLOCK_JUMPED] += 1
             self._settle(now, State.HOLDING, reasons.CLOCK_JUMPED, "")
         self.generation += 1

@@ -80,7 +80,8 @@ class Supervisor(Rules):
             if forbidden is not None and forbidden[0] == reasons.SOMEBODY_ELSE and self.state in RUNNING:
                 self._judge(now)
             if self.state is not State.COMMANDING:
-                self._motion.forget_told(controller)  # the commands of the other publisher are unknown
+                # The commands of the other publisher are unknown. But no motion may begin while the arm still brakes.
+                self._not_before = max(self._not_before, self._motion.forget_told_at_rest(controller, now))
 
     def enable(self, enabled: bool, now: float, waited_s: float = 0.0) -> None:
         """Note a message of the enabling topic, which came `waited_s` ago; one that forbids is obeyed at once."""
@@ -92,9 +93,13 @@ class Supervisor(Rules):
 
     def refused(self, refusal: Refusal | None) -> None:
         """Note why no observation could be taken, or None if one was taken; this is shown while there is no plan."""
-        self._refusal = refusal
-        if refusal is not None and self.state is State.WAITING and not self._blocked:
+        before, self._refusal = self._refusal, refusal
+        if self.state is not State.WAITING or self._blocked:
+            return
+        if refusal is not None:
             self._enter(State.WAITING, self.standing.since, refusal.label, refusal.detail)
+        elif before is not None:
+            self._enter(State.WAITING, self.standing.since, reasons.NO_PLAN)
 
     def activate(self, now: float) -> None:
         """Start checking the inputs; commands begin with the first chunk, or after `resume`."""

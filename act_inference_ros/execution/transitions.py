@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from act_inference_ros.control.commander import Commander
@@ -18,6 +19,8 @@ from act_inference_ros.execution.states import RUNNING, Standing, State
 from act_inference_ros.observation.refusal import Refusal
 from act_inference_ros.robot.configuration import RobotConfiguration
 
+IT_IS_OVER = "it is over; waiting for the next chunk"
+"""The detail of a hold whose cause has passed."""
 MOST_PASSED = 10
 """So many states that nobody has asked for are remembered."""
 LARGEST = 1e6
@@ -155,6 +158,8 @@ class Transitions:
         if why is None:
             if self._blocked and self.state is State.WAITING:
                 self._enter(State.WAITING, now, reasons.NO_PLAN)  # what was missing has arrived
+            elif self._blocked and self.state is State.HOLDING:
+                self.standing = replace(self.standing, detail=IT_IS_OVER)
             self._blocked = False
             return True
         state, reason, detail = why
@@ -163,9 +168,17 @@ class Transitions:
         else:
             self._end_motion(now, reason)
             self._settle(now, state, reason, detail)
-            self._not_before, self._free = max(now, self._not_before), True  # somebody else may move the arm now
+            self._not_before = max(now, self._not_before)
+            self._let_go()
+            if self._inputs.fresh(now) is None:
+                self._held_since = None  # only the permission is missing, and that may last
         self._blocked = True
         return False
+
+    def _let_go(self) -> None:
+        """Note that somebody else may move the arm from now on; no motion begins before it is at rest."""
+        self._free = True
+        self._not_before = max(self._not_before, self._motion.rests_from)
 
     def _begin(self, now: float) -> None:
         self._motion.begin(now, self._places(now), self._free)
@@ -190,7 +203,8 @@ class Transitions:
         if state is State.HOLDING:
             self._held_since = now if self._held_since is None else self._held_since
         elif state is not State.WAITING:
-            self._free, self._held_since, self._has_moved = True, None, False
+            self._held_since, self._has_moved = None, False
+            self._let_go()
         self._start_pose = None
         self._blocked = False
         self._motion.clear()
@@ -203,9 +217,13 @@ class Transitions:
         longest = self._configuration.resume_within
         if self._held_since is None or now - self._held_since <= longest:
             return False
-        lasted = f"for more than {longest:g} s; call ~/resume to go on"
+        lasted = f"for more than {longest:g} s{self._since_then(now)}; call ~/resume to go on"
         self._settle(now, State.PAUSED, self.standing.reason, lasted)
         return True
+
+    def _since_then(self, now: float) -> str:
+        """What has kept the arm from going on since the cause of a hold is over; empty while it is not."""
+        return ""
 
     def passed(self) -> list[Standing]:
         """Return the states that began and ended since this was last asked, oldest first; `standing` is not one."""

@@ -11,6 +11,7 @@ from act_inference_ros.spec import PolicySpec
 
 ENGINE, PRECISION, DEVICE, PROVIDERS = "engine", "precision", "device", "providers"
 PRECISION_ERROR, ISOLATION, RESTARTS = "precision error", "isolation", "inference process restarts"
+FALLBACK_BECAUSE = "fallback because"
 """Names of a backend's facts."""
 
 Progress: TypeAlias = Callable[[str], None]

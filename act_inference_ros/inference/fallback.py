@@ -17,7 +17,7 @@ from act_inference_ros.errors import (
     InferenceError,
     RejectedInputError,
 )
-from act_inference_ros.inference.backend import Backend
+from act_inference_ros.inference.backend import FALLBACK_BECAUSE, Backend
 from act_inference_ros.spec import PolicySpec, shown_id
 
 RETRY_S = 0.5
@@ -63,11 +63,9 @@ class FallbackBackend:
 
     @property
     def source(self) -> str:
-        """Where chunks come from now; if it is not the first backend, also why."""
+        """Where chunks come from now; `facts` say why it is not the first backend."""
         primary = self._primary
-        if primary is None or self._lost.is_set():
-            return f"{self._secondary.source} (fallback: {self._why})"
-        return primary.source
+        return f"{self._secondary.source} (fallback)" if primary is None or self._lost.is_set() else primary.source
 
     @property
     def model_version(self) -> str:
@@ -77,9 +75,11 @@ class FallbackBackend:
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """The facts of the backend that computes now."""
+        """The facts of the backend that computes now; of the second also why it does."""
         primary = self._primary
-        return self._secondary.facts if primary is None or self._lost.is_set() else primary.facts
+        if primary is None or self._lost.is_set():
+            return {**self._secondary.facts, FALLBACK_BECAUSE: self._why}
+        return primary.facts
 
     @property
     def notes(self) -> tuple[str, ...]:

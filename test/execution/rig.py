@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from act_inference_ros.control.commanders import make_commander
 from act_inference_ros.execution.pipeline import Pipeline, Taken
@@ -112,6 +113,12 @@ class Rig:
     @property
     def targets(self) -> list[float]:
         return [float(command.positions[0, 0]) for command in self.commands["gripper"]]
+
+    def velocities_since(self, first: int) -> npt.NDArray[np.float64]:
+        """The velocities between the stream's targets from target `first` on, rad/s; two at one time are left out."""
+        stamps = np.array([command.stamp for command in self.commands["gripper"]][first:])
+        gaps = np.diff(stamps)
+        return np.asarray((np.diff(self.targets[first:]) / np.where(gaps > 0.0, gaps, np.nan))[gaps > 0.0])
 
     def silence(self) -> tuple[int, int]:
         """Return the numbers of commands so far, to compare them later."""

@@ -55,3 +55,13 @@ def test_a_policy_that_cannot_be_accepted_says_what_to_do() -> None:
     rig.wait(0.1)
     rig.supervisor.found_another_policy(rig.now, rig.now, "", "action_dim 14 and 7")
     assert rig.supervisor.standing.detail == "action_dim 14 and 7; configure the node anew"
+
+
+def test_an_acceptance_outlives_a_reset() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.1)
+    rig.supervisor.found_another_policy(rig.now, rig.now, "cd", "ab is now cd")
+    rig.operator.clear_stop(rig.now)
+    rig.operator.reset(rig.now)
+    assert rig.pipeline.take_policy_acceptance() == "cd"

@@ -119,3 +119,30 @@ def test_after_a_clock_jump_the_length_of_a_hold_counts_in_the_new_time() -> Non
     rig.silent = {"front"}
     rig.wait(0.7)
     assert rig.state is State.PAUSED
+
+
+@pytest.mark.parametrize("back", [0.5, 1.0, 5.0])
+def test_a_clock_that_jumps_back_while_the_arm_is_held_tells_every_controller_again_where_to_stay(back: float) -> None:
+    rig = Rig()
+    rig.chunk(target=0.9)
+    rig.wait(0.4)
+    rig.supervisor.fail(rig.now, "the server went away")
+    rig.wait(0.6)
+    told, sent = rig.supervisor.told(rig.now), len(rig.trajectories)
+    rig.now -= back
+    rig.pipeline.tick(rig.now)
+    assert (rig.state, rig.reason) == (State.HOLDING, reasons.INFERENCE_FAILED)
+    assert len(rig.trajectories) == sent + 1, "its last trajectory lies in the future now, and would be played again"
+    assert rig.trajectories[-1].positions[:, 1] == pytest.approx(told["pan"], abs=1e-6)
+
+
+def test_a_clock_that_jumps_back_while_somebody_may_move_the_arm_sends_nothing() -> None:
+    rig = Rig()
+    rig.chunk(target=0.9)
+    rig.wait(0.4)
+    rig.operator.pause(rig.now)
+    rig.wait(0.6)
+    sent = rig.silence()
+    rig.now -= 1.0
+    rig.pipeline.tick(rig.now)
+    assert rig.silence() == sent

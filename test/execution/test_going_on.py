@@ -5,6 +5,7 @@ import pytest
 
 from act_inference_ros.execution import reasons
 from act_inference_ros.execution.states import State
+from act_inference_ros.observation.refusal import Reason, Refusal
 from test.execution.rig import JOINTS, TICK_S, Rig
 
 
@@ -141,3 +142,79 @@ def test_a_long_hold_is_a_pause_also_while_its_cause_lasts_and_for_a_chunk_befor
     other.feed()
     assert not other.chunk()
     assert other.state is State.PAUSED
+
+
+@pytest.mark.parametrize("sag", [-0.05, -0.08, 0.05])
+@pytest.mark.parametrize("how", ["enable", "pause", "stop"])
+def test_no_motion_begins_where_the_arm_is_measured_while_it_still_brakes(how: str, sag: float) -> None:
+    rig = Rig(**{"enable.topic": "/enable", "enable.timeout": 60.0})
+    rig.supervisor.enable(True, rig.now)
+    rig.obeys = False
+    began = rig.now
+
+    def go(ticks: int) -> None:
+        for _ in range(ticks):
+            rows = 1.5 * ((rig.now - began) + np.arange(10) / 10.0)
+            rig.positions |= {name: told - sag for name, told in rig.supervisor.told(rig.now).items()}
+            rig.wait(TICK_S)
+            rig.rows(np.repeat(rows[:, None], 3, axis=1).astype(np.float32))
+
+    go(20)
+    before = len(rig.targets)
+    if how == "enable":
+        rig.supervisor.enable(False, rig.now)
+        rig.wait(TICK_S)
+        rig.supervisor.enable(True, rig.now)
+    elif how == "pause":
+        rig.operator.pause(rig.now)
+        rig.operator.resume(rig.now)
+    else:
+        rig.operator.stop(rig.now)
+        rig.operator.clear_stop(rig.now)
+        rig.operator.resume(rig.now)
+    go(25)
+    assert rig.state is State.COMMANDING
+    velocities = rig.velocities_since(before - 2)
+    braking = velocities[: 1 + round(0.1875 / TICK_S)]  # from 1.5 rad/s at 8 rad/s2
+    assert np.abs(np.diff(braking)).max() <= 20.0 * TICK_S * 1.01
+    assert abs(braking[-1]) <= 20.0 * TICK_S, "it goes on before it has come to rest"
+
+
+def test_a_short_hold_before_the_enabling_switch_is_let_go_is_no_long_hold() -> None:
+    rig = Rig(**{"enable.topic": "/enable", "enable.timeout": 60.0}, resume_within=0.5)
+    rig.supervisor.enable(True, rig.now)
+    rig.chunk()
+    rig.wait(0.1)
+    rig.supervisor.fail(rig.now, "once")
+    rig.wait(0.1)
+    rig.supervisor.enable(False, rig.now)
+    rig.wait(2.0)
+    rig.supervisor.enable(True, rig.now)
+    rig.wait(TICK_S)
+    assert rig.chunk()
+
+
+def test_what_has_passed_is_not_said_to_be_the_cause_any_more() -> None:
+    rig = Rig(resume_within=1.0)
+    rig.chunk()
+    rig.wait(0.1)
+    rig.silent = {"front"}
+    rig.wait(0.4)
+    assert rig.reason == "stale: front"
+    assert "old" in rig.supervisor.standing.detail
+    rig.silent = set()
+    rig.wait(0.1)
+    assert (rig.state, rig.reason) == (State.HOLDING, "stale: front")
+    assert rig.supervisor.standing.detail == "it is over; waiting for the next chunk"
+    rig.supervisor.inferring_since = rig.now  # and now this hangs
+    rig.wait(0.9)
+    assert (rig.state, rig.reason) == (State.PAUSED, "stale: front")
+    assert "an inference has taken 0." in rig.supervisor.standing.detail
+
+
+def test_a_refused_observation_is_not_named_once_another_one_was_taken() -> None:
+    rig = Rig()
+    rig.supervisor.refused(Refusal(Reason.SKEW, "front", "0.1 s apart"))
+    assert rig.reason == "skew: front"
+    assert rig.take() is not None
+    assert rig.reason == reasons.NO_PLAN

@@ -200,3 +200,24 @@ def test_a_clock_that_jumped_back_has_made_everything_anew_already() -> None:
     rig.supervisor.not_published("arm", LateCommand(command, 0.1, 1), rig.now)
     assert rig.reason == reasons.CLOCK_JUMPED
     assert rig.supervisor.published_late == {}
+
+
+def test_a_motion_whose_holds_were_all_late_is_not_known_after_a_deactivation() -> None:
+    rig = Rig()
+    rig.chunk()
+    rig.wait(0.3)
+    rig.supervisor.brake(rig.now, "")
+    for _ in range(10):
+        rig.supervisor.not_published("arm", LateCommand(rig.trajectories[-1], 0.03, 1), rig.now)
+        rig.now += TICK_S
+        rig.supervisor.finish(rig.now)
+    rig.supervisor.not_published("arm", LateCommand(rig.trajectories[-1], 0.03, 1), rig.now)
+    rig.supervisor.deactivate(rig.now)
+    assert rig.supervisor.told(rig.now) == {}
+    rig.now += 600.0
+    rig.obeys = False
+    rig.positions = dict.fromkeys(rig.positions, 0.5)
+    rig.supervisor.activate(rig.now)
+    rig.wait(0.1)
+    assert rig.chunk(target=0.6)
+    assert rig.trajectories[-1].positions[0] == pytest.approx([0.5, 0.5])

@@ -182,3 +182,25 @@ def test_an_inference_that_fails_does_not_hide_that_nobody_listens() -> None:
     rig.supervisor.heard("arm", 0, (), rig.now)
     rig.supervisor.fail(rig.now, "the server went away")
     assert rig.reason == reasons.NOBODY_LISTENS
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_stream_brakes_to_its_rest_although_another_node_publishes(shared: bool) -> None:
+    rig = Rig(share_topics=shared)
+    others = ("/teleop",)
+    rows = np.repeat(0.15 * np.arange(10)[:, None], 3, axis=1).astype(np.float32)
+    assert rig.rows(rows)
+    for _ in range(20):
+        rig.wait(TICK_S)
+        rig.supervisor.heard("gripper", 1, others if shared else (), rig.now)
+    before = len(rig.targets)
+    if shared:
+        rig.operator.pause(rig.now)
+    for _ in range(20):
+        rig.supervisor.heard("gripper", 1, others, rig.now)
+        rig.wait(TICK_S)
+    velocities = rig.velocities_since(before - 2)
+    assert velocities[0] > 1.0
+    assert abs(velocities[-1]) <= 20.0 * TICK_S, "it ends in the middle of its braking"
+    assert np.abs(np.diff(velocities)).max() <= 20.0 * TICK_S * 1.01
+    assert "grip" not in rig.supervisor.told(rig.now), "the commands of the other node are unknown"

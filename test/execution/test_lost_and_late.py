@@ -206,8 +206,7 @@ def test_a_motion_begins_without_a_step_although_one_joint_was_measured_while_it
     rig = Rig(max_age=0.4)
     assert rig.chunk(1.0)
     rig.wait(0.3)
-    rig.operator.pause(rig.now)
-    rig.operator.resume(rig.now)
+    rig.supervisor.fail(rig.now, "the server went away")
     rig.wait(0.02)
     observed, braking = rig.now, rig.supervisor.measured(rig.now)
     rig.names = names

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from act_inference_ros.execution import reasons
+from act_inference_ros.execution.controller_state import ControllerState
 from act_inference_ros.simulation.trajectory_controller import DISTROS, Distro
-from test.execution.guarded_arm import MAX_STEP, PLAN_STEP, GuardedArm
+from test.execution.guarded_arm import JOINTS, MAX_STEP, PLAN_STEP, GuardedArm
 
 LARGEST_STEP = 0.005
 """rad in 2 ms; the arm may move by 0.004."""
@@ -191,3 +192,78 @@ def test_the_reference_is_gone_on_from_at_the_speed_that_it_goes_after_a_change_
     held: Any = arm.rig.trajectories[-1]
     assert np.abs(held.velocities[0]).max() < 0.6 * PLAN_STEP / 0.002
     assert MAX_STEP < LARGEST_STEP
+
+
+EVENTS = {
+    "pause": lambda arm: arm.rig.operator.pause(arm.rig.now),
+    "failed inference": lambda arm: arm.rig.supervisor.fail(arm.rig.now, "the server went away"),
+    "chunk": lambda arm: arm.chunk(),
+}
+
+
+@pytest.mark.parametrize("ahead", [0.05, 0.2, 0.5, 2.0])
+@pytest.mark.parametrize("event", EVENTS)
+@each_distro
+def test_a_state_from_the_future_is_no_reference_and_cancels_no_hold(case: Case, event: str, ahead: float) -> None:
+    arm = GuardedArm(*case)
+    arm.go(6)
+    where = dict(zip(JOINTS, arm.setpoints[-1].tolist(), strict=True))
+    arm.rig.pipeline.controller_state("arm", ControllerState(where, arm.rig.now + ahead, 1.0), arm.rig.now)
+    sent = len(arm.rig.trajectories)
+    EVENTS[event](arm)
+    assert len(arm.rig.trajectories) == sent + 1
+    assert arm.state == {"pause": "paused", "failed inference": "holding", "chunk": "commanding"}[event]
+    arm.says = False
+    arm.run(0.2)
+    assert arm.largest_step() < LARGEST_STEP
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.01, 0.05, 0.1])
+@each_distro
+def test_a_clock_that_jumps_back_holds_a_controller_that_publishes_its_state(case: Case, phase: float) -> None:
+    arm = GuardedArm(*case)
+    arm.go(6)
+    arm.run(phase)
+    sent = len(arm.rig.trajectories)
+    arm.rig.now -= 5.0
+    arm.rig.pipeline.tick(arm.rig.now)
+    assert (arm.state, arm.rig.reason) == ("holding", reasons.CLOCK_JUMPED)
+    assert len(arm.rig.trajectories) == sent + 1
+
+
+def test_a_guard_that_fails_cancels_no_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    arm = GuardedArm(*EACH_DISTRO[0])
+    arm.go(3)
+    sent = len(arm.rig.trajectories)
+
+    def fail(*_: object) -> None:
+        raise ValueError("the guard has a fault")
+
+    monkeypatch.setattr(arm.overlap, "allows", fail)
+    with pytest.raises(ValueError, match="the guard has a fault"):
+        arm.rig.operator.pause(arm.rig.now)
+    assert len(arm.rig.trajectories) == sent + 1
+    assert arm.rig.is_hold(arm.rig.trajectories[-1])
+
+
+@each_distro
+def test_another_publisher_lets_no_motion_begin_while_the_arm_brakes(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = GuardedArm(*case, says=False, share_topics=True)
+    tick = arm.rig.pipeline.tick
+
+    def heard(now: float) -> None:
+        arm.rig.supervisor.heard("arm", 1, ("/teleop",), now)
+        tick(now)
+
+    monkeypatch.setattr(arm.rig.pipeline, "tick", heard)
+    arm.go(6)
+    failed = len(arm.setpoints)
+    arm.rig.supervisor.fail(arm.rig.now, "the server went away")
+    while arm.state == "holding" and len(arm.setpoints) < failed + 500:
+        arm.run(0.02)
+        arm.rig.rows(arm.plan(arm.rig.now + np.arange(50) / 30.0)[:, [1, 0, 0]].astype(np.float32))
+    assert arm.state == "commanding"
+    assert arm.largest_step(failed) < LARGEST_STEP
+    assert arm.largest_step(len(arm.setpoints) - 5) < 1e-4, "it begins while the arm brakes"

@@ -18,6 +18,7 @@ from act_inference_ros.errors import (
     RejectedError,
     RejectedInputError,
 )
+from act_inference_ros.inference.backend import FALLBACK_BECAUSE
 from act_inference_ros.inference.client import InferenceClient
 from act_inference_ros.inference.fallback import FallbackBackend
 from act_inference_ros.spec import PolicySpec
@@ -85,7 +86,8 @@ def test_the_second_computes_from_the_first_failure_until_the_first_works_again(
     backends[0].error = error
     assert number(client) == 2.0
     assert number(client) == 2.0
-    assert client.source == f"backend 2 (fallback: {error})"
+    assert client.source == "backend 2 (fallback)"
+    assert client.facts[FALLBACK_BECAUSE] == str(error)
     backends[0].error = None
     wait_until(lambda: number(client) == 1.0, 5.0, "still on the fallback")
     assert client.source == "backend 1"
@@ -131,7 +133,8 @@ def test_a_first_backend_that_is_missing_at_the_start_is_used_once_it_is_there(b
 
     with InferenceClient(FallbackBackend(open_primary, backends[1])) as client:
         assert number(client) == 2.0
-        assert client.source == "backend 2 (fallback: no server yet)"
+        assert client.source == "backend 2 (fallback)"
+        assert client.facts[FALLBACK_BECAUSE] == "no server yet"
         there.set()
         wait_until(lambda: number(client) == 1.0, 5.0, "still on the fallback")
 
@@ -147,7 +150,7 @@ def test_a_first_backend_that_comes_later_with_another_policy_is_not_used(backen
 
     with InferenceClient(FallbackBackend(open_primary, backends[1])) as client:
         there.set()
-        wait_until(lambda: "different policies" in client.source, 5.0, "nobody looked")
+        wait_until(lambda: "different policies" in client.facts[FALLBACK_BECAUSE], 5.0, "nobody looked")
         assert number(client) == 2.0
         assert other.closed
 

@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from act_inference_ros.control.limiter.braking import LONGEST_BRAKING_S
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.execution.controller_state import ControllerState
 from act_inference_ros.execution.pipeline import Pipeline
@@ -40,7 +41,7 @@ from act_inference_ros.ros.policy.worker import InferenceWorker
 from act_inference_ros.spec import Chunk, shown_id
 
 REST_S = 0.5
-"""How long the braking may take when commanding ends; wall time, because simulated time may stand still."""
+"""When commanding ends, the braking is waited for; but only so long (wall time) while the clock stands still."""
 FLUSHES = 3
 """Commands that replace late ones are published at once, at most this often in a row; after that, at the next event."""
 
@@ -164,11 +165,14 @@ class PolicySession:
         """End the motion; this method sends the braking targets of streams, since no further tick may come."""
         with self._deciding() as now:
             self._pipeline.supervisor.brake(now, reason)
-        until = time.monotonic() + REST_S
-        while self._pipeline.supervisor.unfinished and time.monotonic() < until:
+        end = time.monotonic() + LONGEST_BRAKING_S
+        newest, until = now, time.monotonic() + REST_S
+        while self._pipeline.supervisor.unfinished and time.monotonic() < min(until, end):
             time.sleep(self.configuration.tick_period_s)
             with self._deciding() as now:
                 self._pipeline.supervisor.finish(now)
+            if now > newest:
+                newest, until = now, time.monotonic() + REST_S
 
     def deactivate(self) -> None:
         """Stop, and release the inputs even if stopping fails."""
