@@ -67,7 +67,8 @@ def test_the_first_trajectory_starts_at_the_measured_position(stand: Stand) -> N
     first = stand.robot.wait_for_command("arm", at)[0]
     step = MAX_VELOCITY * seconds(first.points[0].time_from_start)
     assert np.abs(np.subtract(first.points[0].positions, -0.5)).max() <= step * 1.001
-    assert stand.robot.wait_for_command("gripper", at)[0].data == pytest.approx([-0.5], abs=1e-6)
+    # On a busy computer the first target may be late, and is left out; the next one is a step further at most.
+    assert stand.robot.wait_for_command("gripper", at)[0].data == pytest.approx([-0.5], abs=MAX_VELOCITY / COMMAND_RATE)
 
 
 def test_a_stream_keeps_its_rate_and_its_joints_velocity(stand: Stand) -> None:
