@@ -117,7 +117,8 @@ class PlannedMotion:
             measured_at = min((each.time for each in known.values()), default=None)
             places = known if commander.known else here
             measured = {joint: each.position for joint, each in places.items()}
-            commander.begin(now, {**measured, **wanted}, was_free, None if wanted else measured_at)
+            is_free = was_free and now >= self._rests_from(name)  # nobody else moves an arm that still brakes
+            commander.begin(now, {**measured, **wanted}, is_free, None if wanted else measured_at)
 
     def follow(self, now: float, until: float, here: Mapping[str, Measured]) -> None:
         """Tell every controller the plan, so that all joints are at rest by `until`, s."""

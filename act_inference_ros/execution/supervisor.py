@@ -146,8 +146,8 @@ class Supervisor(Rules):
                 return False
             if self.state not in RUNNING or self._start_pose is not None or not self._judge(now):
                 return False
-            if t_obs <= self._not_before or self._paused_by_a_long_hold(now):
-                return False  # taken before the hold: the arm may have moved since then
+            if self._is_of_an_earlier_motion(t_obs) or self._paused_by_a_long_hold(now):
+                return False
             return self._take_over(chunk, t_obs, now)
 
     def tick(self, now: float) -> None:

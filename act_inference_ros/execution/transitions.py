@@ -168,17 +168,15 @@ class Transitions:
         else:
             self._end_motion(now, reason)
             self._settle(now, state, reason, detail)
-            self._not_before = max(now, self._not_before)
-            self._let_go()
+            self._not_before, self._free = max(now, self._not_before), True  # somebody else may move the arm now
             if self._inputs.fresh(now) is None:
                 self._held_since = None  # only the permission is missing, and that may last
         self._blocked = True
         return False
 
-    def _let_go(self) -> None:
-        """Note that somebody else may move the arm from now on; no motion begins before it is at rest."""
-        self._free = True
-        self._not_before = max(self._not_before, self._motion.rests_from)
+    def _is_of_an_earlier_motion(self, t_obs: float) -> bool:
+        """Whether an observation was taken before the hold, or while an arm that was let go still braked."""
+        return t_obs <= self._not_before or (self._free and t_obs <= self._motion.rests_from)
 
     def _begin(self, now: float) -> None:
         self._motion.begin(now, self._places(now), self._free)
@@ -203,8 +201,7 @@ class Transitions:
         if state is State.HOLDING:
             self._held_since = now if self._held_since is None else self._held_since
         elif state is not State.WAITING:
-            self._held_since, self._has_moved = None, False
-            self._let_go()
+            self._free, self._held_since, self._has_moved = True, None, False
         self._start_pose = None
         self._blocked = False
         self._motion.clear()

@@ -218,3 +218,22 @@ def test_a_refused_observation_is_not_named_once_another_one_was_taken() -> None
     assert rig.reason == "skew: front"
     assert rig.take() is not None
     assert rig.reason == reasons.NO_PLAN
+
+
+@pytest.mark.parametrize("sag", [-0.05, -0.08, 0.05, 0.08])
+def test_the_way_to_the_start_pose_goes_on_from_the_braking_of_a_pause(sag: float) -> None:
+    rig = Rig(start_pose=[0.0, 0.0, 0.0])
+    rig.obeys = False
+    rows = 1.5 * np.arange(10) / 10.0
+    assert rig.rows(np.repeat(rows[:, None], 3, axis=1).astype(np.float32))
+    for _ in range(20):
+        rig.positions |= {name: told - sag for name, told in rig.supervisor.told(rig.now).items()}
+        rig.wait(TICK_S)
+    rig.operator.pause(rig.now)
+    rig.wait(TICK_S)
+    before = len(rig.targets)
+    assert rig.operator.go_to_start((0.0, 0.0, 0.0), rig.now).accepted
+    rig.wait(0.3)
+    velocities = rig.velocities_since(before - 2)
+    assert velocities[0] > 1.0
+    assert np.abs(np.diff(velocities)).max() <= 20.0 * TICK_S * 1.01
