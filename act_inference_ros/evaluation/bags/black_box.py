@@ -18,7 +18,8 @@ from act_inference_ros.robot.topic_names import DEFAULT_NODE
 
 MOST_SAID = 10_000
 """Most messages of the status, and of the inferences, that are kept; a dump of the node has some thousands."""
-MOST_VALUES = 100
+SHOWN_VALUES = ("reason", "detail", "t_obs", "inference_s", "error")
+"""The values of a status or an inference that are kept."""
 MOST_JOINTS = 1000
 MOST_CAMERAS = 32
 LARGEST_IMAGE_BYTES = 2**22
@@ -213,7 +214,7 @@ def _take_joints(content: DumpContent, configuration: RobotConfiguration, node: 
 
 
 def _said(at: float, message: Any) -> Said:
-    values = {one_line(each.key): one_line(each.value) for each in message.values[:MOST_VALUES]}
+    values = {str(each.key): one_line(each.value) for each in message.values if each.key in SHOWN_VALUES}
     return Said(at, one_line(message.message), values)
 
 
