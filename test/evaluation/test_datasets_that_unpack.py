@@ -10,7 +10,12 @@ import pytest
 from pyarrow import parquet
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.evaluation.datasets.description import LONGEST_TEMPLATE, MOST_EPISODES, read_info
+from act_inference_ros.evaluation.datasets.description import (
+    LONGEST_TEMPLATE,
+    MOST_EPISODES,
+    MOST_INFO_BYTES,
+    read_info,
+)
 from act_inference_ros.evaluation.datasets.episode_entry import EpisodeEntry
 from act_inference_ros.evaluation.datasets.frames import EpisodeFrames
 from act_inference_ros.evaluation.datasets.index import read_episodes
@@ -78,6 +83,21 @@ def test_a_path_as_long_as_no_path_is_refused(tmp_path: Path) -> None:
     edit_info(root, data_path="{episode_index}" * (LONGEST_TEMPLATE // 15 + 1))
     with pytest.raises(ConfigurationError, match=f"data_path: expected a path of at most {LONGEST_TEMPLATE} charac"):
         read_info(root)
+
+
+def test_a_description_of_many_megabytes_is_refused(tmp_path: Path) -> None:
+    root = datasets.write_dataset(tmp_path / "set", V21, "image", lengths=(3,))
+    (root / "meta/info.json").write_bytes(b"[" + b"[]," * (MOST_INFO_BYTES // 3) + b"[]]")
+    with pytest.raises(ConfigurationError, match=f"expected a JSON object, got more than {MOST_INFO_BYTES} bytes"):
+        read_info(root)
+    (root / "meta/info.json").write_bytes(b"[" + b"[]," * (MOST_INFO_BYTES // 3 - 2) + b"[]]")
+    assert breach(lambda: read_info(root)) is None
+
+
+def test_vectors_of_very_many_numbers_cost_little(tmp_path: Path) -> None:
+    root = datasets.write_dataset(tmp_path / "set", V21, "image", lengths=(3,))
+    edit_info(root, features={"k" * 250 + str(i): datasets.vector(2**16, None) for i in range(6)})
+    assert breach(lambda: read_info(root)) is None
 
 
 @pytest.mark.parametrize("count", [MOST_EPISODES + 1, 2**30])

@@ -33,7 +33,8 @@ VIDEO_KEY = "video_key"
 DEFAULT_CHUNKS_SIZE = 1000
 LOWEST_FPS, HIGHEST_FPS = 0.1, 1000.0
 """Bounds of the rate, as for the node's parameter `fps`."""
-MOST_INFO_BYTES = 1 << 24
+MOST_INFO_BYTES = 1 << 22
+"""Largest info.json; one of a humanoid with ten cameras has about ten kilobytes."""
 MOST_EPISODES = 500_000
 """Most episodes of a data set; the largest that are published have a tenth to nine tenths of it."""
 LONGEST_TEMPLATE = 1000
