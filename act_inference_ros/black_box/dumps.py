@@ -45,6 +45,8 @@ def is_partial(path: Path) -> bool:
 
 def read_about(path: Path) -> Mapping[str, Any]:
     """Return the description of the dump in this directory. Raises ConfigurationError if it cannot be read."""
+    if not is_dump(path):  # a pipe would be waited for
+        raise ConfigurationError(f"{path / ABOUT}: expected a file, got none")
     try:
         with (path / ABOUT).open("rb") as file:
             content = file.read(MOST_ABOUT_BYTES + 1)

@@ -14,6 +14,10 @@ from act_inference_ros.robot.parameters import UNKNOWN
 
 CLEARLY_NEARER = 0.3
 """A commanded number belongs to a joint if it is nearer than this share of its distance to any other joint."""
+MOST_UNNAMED = 12
+"""Most topics without joint names whose numbers are compared with the joints' motion."""
+MOST_COMPARED = 2500
+"""Most pairs of a topic's numbers and joints that are compared: fifty numbers with fifty joints."""
 _RANKS = {name: rank for rank, name in enumerate(COMMAND_INTERFACES)}
 
 
@@ -57,7 +61,7 @@ def find_controllers(
             drafts.append(_draft(topic, topic.joints, topic.source))
             chosen.append(topic)
     unnamed = [topic for topic in topics if not topic.joints]
-    for topic in unnamed:
+    for topic in unnamed[:MOST_UNNAMED]:
         found = _by_motion(topic, rest.movable(joints), joints, track)
         if found and rest.takes(found):
             drafts.append(_draft(topic, found, "the commanded numbers lie where these joints went"))
@@ -120,6 +124,8 @@ def _by_motion(topic: CommandTopic, left: Sequence[str], joints: Sequence[str], 
     if topic.width == 1 and len(left) == 1:
         return tuple(left)
     if track is None or not left or not len(topic.times) or len(track.times) < 2 or len(left) < (topic.width or 0):
+        return ()
+    if topic.values.shape[1] * len(left) > MOST_COMPARED:
         return ()
     distances = np.array([[_distance(topic, column, track, joints.index(joint)) for joint in left]
                           for column in range(topic.values.shape[1])])  # fmt: skip

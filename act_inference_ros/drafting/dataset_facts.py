@@ -19,7 +19,9 @@ import numpy as np
 from act_inference_ros.drafting.facts import DataSetFacts, Range, Vector
 from act_inference_ros.errors import CheckpointError, ConfigurationError
 from act_inference_ros.evaluation.datasets.description import INFO, is_dataset
-from act_inference_ros.evaluation.datasets.features import vector_names
+from act_inference_ros.evaluation.datasets.features import MOST_FEATURES, vector_names
+from act_inference_ros.evaluation.datasets.reading import Unreadable
+from act_inference_ros.evaluation.datasets.tables import BUFFER_BYTES, FRAME_INDEX, ROWS_AT_ONCE, column_numbers
 from act_inference_ros.policy import bounds
 from act_inference_ros.policy.json_files import read_json
 from act_inference_ros.policy.refusals import shown
@@ -28,6 +30,10 @@ STATS, EPISODES_STATS = "meta/stats.json", "meta/episodes_stats.jsonl"
 TRAIN_CONFIG = "train_config.json"
 MOST_EPISODES = 50
 """Most episodes whose first frame is read; later episodes begin alike."""
+MOST_ROWS = 1_000_000
+"""Most rows among which the episodes' first frames are looked for."""
+MOST_STATES = 8
+"""Most vectors that are read as the state; a data set has one or two of its length."""
 MOST_LINES = 100_000
 MOST_FPS = 1000.0
 """Largest rate, as for the node's parameter `fps`."""
@@ -74,6 +80,10 @@ def read_dataset_facts(directory: Path, state_dim: int | None) -> DataSetFacts:
         features = info.get("features")
         if not isinstance(features, dict):
             raise ConfigurationError(f"data set {directory / INFO}: expected features, found none")
+        if len(features) > MOST_FEATURES:
+            raise ConfigurationError(
+                f"data set {directory / INFO}: expected at most {MOST_FEATURES} features, found {len(features)}"
+            )
         dims = {key: dim for key, feature in features.items() if (dim := _dim(feature)) is not None}
         ranges = _ranges(directory, dims)
     except CheckpointError as error:
@@ -84,7 +94,8 @@ def read_dataset_facts(directory: Path, state_dim: int | None) -> DataSetFacts:
     without = ""
     try:
         states = [key for key, dim in dims.items() if key.startswith("observation.") and dim == state_dim]
-        starts = {key: rows for key in states if len(rows := _starts(directory, key))}
+        read = {key: _starts(directory, key, dims[key]) for key in states[:MOST_STATES]}
+        starts = {key: rows for key, rows in read.items() if len(rows)}
         without = "" if starts else "its episodes could not be found in data/"
     except ModuleNotFoundError:
         without = "reading its episodes needs pyarrow: pip install pyarrow"
@@ -94,7 +105,9 @@ def read_dataset_facts(directory: Path, state_dim: int | None) -> DataSetFacts:
         TypeError,
         LookupError,
         ArithmeticError,
+        MemoryError,
         NotImplementedError,
+        Unreadable,
     ) as error:  # pyarrow's, too
         without = f"its episodes cannot be read: {' '.join(str(error).split())[:200]}"
     number = float(fps) if isinstance(fps, (int, float)) and not isinstance(fps, bool) and 0 < fps <= MOST_FPS else None
@@ -153,20 +166,24 @@ def _vector(given: Any, dim: int) -> Vector | None:
     return vector if vector.shape == (dim,) and bool(np.isfinite(vector).all()) else None
 
 
-def _starts(directory: Path, key: str) -> Vector:
-    """The first frames of at most MOST_EPISODES episodes, (episodes, n); raises what pyarrow raises."""
+def _starts(directory: Path, key: str, dim: int) -> Vector:
+    """The first frames of at most MOST_EPISODES episodes, (episodes, dim). Raises Unreadable, and pyarrow's errors."""
     import pyarrow.parquet as parquet
 
-    rows: list[Any] = []
+    rows: list[Vector] = []
+    left = MOST_ROWS
     for file in sorted((directory / "data").glob("*/*.parquet")):
-        with parquet.ParquetFile(file) as table:
-            if file.name.startswith("episode_"):  # up to v2.1 each episode has a file
-                batch = next(table.iter_batches(batch_size=1, columns=[key]), None)
-                rows += batch.column(0).to_pylist() if batch is not None else []
-            else:
-                read = table.read(columns=[key, "frame_index"])
-                first = np.flatnonzero(np.asarray(read.column("frame_index").to_pylist()) == 0)
-                rows += read.column(key).take(first).to_pylist()
-        if len(rows) >= MOST_EPISODES:
+        if not file.is_file():  # a pipe would be waited for
+            raise Unreadable(f"{file}: expected a file, got none")
+        with parquet.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES) as table:
+            own = file.name.startswith("episode_")  # up to v2.1 each episode has a file
+            columns = [key] if own else [key, FRAME_INDEX]
+            for batch in table.iter_batches(1 if own else ROWS_AT_ONCE, columns=columns, use_threads=False):
+                frames = np.zeros(1) if own else column_numbers(batch, FRAME_INDEX, 1, file)[:, 0]
+                rows += list(column_numbers(batch, key, dim, file)[frames == 0])
+                left -= len(batch)
+                if own or len(rows) >= MOST_EPISODES or left <= 0:
+                    break
+        if len(rows) >= MOST_EPISODES or left <= 0:
             break
-    return np.asarray(rows[:MOST_EPISODES], dtype=np.float64)
+    return np.array(rows[:MOST_EPISODES]).reshape(-1, dim)

@@ -150,7 +150,8 @@ def _likeliest_first(
         for each in joint.candidates
         if each in measured and looks_alike(data[0], measured[each], is_gripper(joint.policy))
     ]
-    others = [each for each in joint.candidates if each not in alike]
+    likely = set(alike)
+    others = [each for each in joint.candidates if each not in likely]
     why = f"{joint.why}; {', '.join(alike)} went where it went in the data set" if len(alike) == 1 else joint.why
     return replace(joint, candidates=(*alike, *others), why=why)
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.joints import EFFORT, POSITION, VELOCITY, joint_and_field
 from act_inference_ros.robot.parameters import UNKNOWN
 
+MOST_COMPARED = 10_000
+"""Most pairs of names whose likeness is looked at: as many as a hundred joints have with each other."""
+MOST_CANDIDATES = 50
+"""Most candidates of a joint where there are more pairs."""
 _SUFFIX = re.compile(r"[._](pos|position|q|qpos)$", re.IGNORECASE)
 _FIELD = re.compile(r"(.+)[._/](vel|velocity|qvel|effort|torque)", re.IGNORECASE)
 _GRIPPER = re.compile(r"grip|finger|jaw|claw", re.IGNORECASE)
+
+Squashed = Mapping[str, Sequence[str]]
+"""The robot's joints by their names without case and punctuation."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ def is_gripper(name: str) -> bool:
     return bool(_GRIPPER.search(name))
 
 
+@functools.lru_cache(maxsize=2**14)
 def bare(name: str) -> str:
     """Return a data set's name of a joint without a suffix for positions: `elbow_flex` for `elbow_flex.pos`."""
     return _SUFFIX.sub("", name)
@@ -59,46 +69,73 @@ def name_joints(policy: Sequence[str], robot: Sequence[str] | None, source: str)
     names of a numbered series have no partner (j0 to j5 and j1 to j6), the whole series has none: it may start at
     another number.
     """
-    fields = {name: _named_field(name, robot) for name in policy if _FIELD.fullmatch(name)}
+    squashed = _by_squashed(robot or ())
+    fields = {name: _named_field(name, robot, squashed) for name in policy if _FIELD.fullmatch(name)}
     if fields:
         positions = iter(name_joints([name for name in policy if name not in fields], robot, source))
         return [fields[name] if name in fields else next(positions) for name in policy]
     if robot is None:
         return [NamedJoint(name, bare(name), "the data set's name, compared with no robot") for name in policy]
-    same = {name: each for name in policy for each in (bare(name), name) if each in robot}
-    same = {name: each for name, each in same.items() if list(same.values()).count(each) == 1}
-    if len(same) < len(policy):
-        pairs = _alike(policy, robot)
-        if pairs:
-            return [NamedJoint(name, pairs[name], f"{name} of the data set, in {source}") for name in policy]
-    open_rows = {_row(name) for name in policy if name not in same}
-    same = {name: each for name, each in same.items() if _row(name) not in open_rows}
-    left = [each for each in robot if each not in same.values()]
+    same, others = _matched(policy, robot, squashed)
+    if others:
+        return [NamedJoint(name, others[name], f"{name} of the data set, in {source}") for name in policy]
+    taken = set(same.values())
+    left = [each for each in robot if each not in taken]
+    few = _few(len(policy) - len(same), left)
     return [
         NamedJoint(name, same[name], f"so in {source} and in the data set")
         if name in same
-        else NamedJoint(name, UNKNOWN + bare(name), f"no joint of this name in {source}", _candidates(name, left))
+        else NamedJoint(
+            name, UNKNOWN + bare(name), f"no joint of this name in {source}", few or _candidates(name, left)
+        )
         for name in policy
     ]
 
 
-def _named_field(name: str, robot: Sequence[str] | None) -> NamedJoint:
+def _matched(policy: Sequence[str], robot: Sequence[str], squashed: Squashed) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the policy's names -> the robot's joints that are called so; or those called alike, for all of them."""
+    there = set(robot)
+    same = {name: each for name in policy for each in (bare(name), name) if each in there}
+    times = Counter(same.values())
+    same = {name: each for name, each in same.items() if times[each] == 1}
+    if len(same) < len(policy):
+        pairs = _alike(policy, squashed)
+        if pairs:
+            return {}, pairs
+    open_rows = {_row(name) for name in policy if name not in same}
+    same = {name: each for name, each in same.items() if _row(name) not in open_rows}
+    return same, {}
+
+
+def _named_field(name: str, robot: Sequence[str] | None, squashed: Squashed) -> NamedJoint:
     """Return the velocity or effort that an entry's name means; candidates come from joints with such a name."""
     joint, field = joint_and_field(name)
-    if field != POSITION and (robot is None or joint in robot):
+    if field != POSITION and (robot is None or joint in squashed.get(_squashed(joint), ())):
         return NamedJoint(name, name, f"the {field} of {joint}, as the data set calls it", is_position=False)
     found = _FIELD.fullmatch(name)
     stem, word = found.groups() if found else (name, "")
     field = VELOCITY if word.lower() in ("vel", "velocity", "qvel") else EFFORT
-    alike = [each for each in robot or (stem,) if _squashed(each) == _squashed(stem)]
+    alike = squashed.get(_squashed(stem), ())[:MOST_CANDIDATES] if robot else (stem,)
     why = f"by its name a {field}, which is written joint/{field}"
     return NamedJoint(name, UNKNOWN + name, why, tuple(f"{each}/{field}" for each in alike), is_position=False)
+
+
+def count_known(policy: Sequence[str], robot: Sequence[str]) -> int:
+    """Return how many entries of a vector `name_joints` would name."""
+    squashed = _by_squashed(robot)
+    fields = [name for name in policy if _FIELD.fullmatch(name)]
+    known = sum(_named_field(name, robot, squashed).known for name in fields)
+    positions = [name for name in policy if not _FIELD.fullmatch(name)]
+    same, others = _matched(positions, robot, squashed)
+    return known + len(same) + len(others)
 
 
 def unnamed_joints(count: int, robot: Sequence[str] | None, prefix: str) -> list[NamedJoint]:
     """Return the entries of a vector with unknown names."""
     why = "no data set tells the order of the joints"
-    return [NamedJoint(f"{prefix}{i}", f"{UNKNOWN}{prefix}{i}", why, tuple(robot or ())) for i in range(count)]
+    robot = tuple(robot or ())
+    candidates = _few(count, robot) or robot
+    return [NamedJoint(f"{prefix}{i}", f"{UNKNOWN}{prefix}{i}", why, candidates) for i in range(count)]
 
 
 def given_joints(
@@ -117,23 +154,40 @@ def given_joints(
     ]
 
 
+@functools.lru_cache(maxsize=2**14)
 def _squashed(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+@functools.lru_cache(maxsize=2**14)
 def _row(name: str) -> str:
     return re.sub(r"\d+", "#", bare(name))
 
 
-def _alike(policy: Sequence[str], robot: Sequence[str]) -> dict[str, str]:
+def _alike(policy: Sequence[str], squashed: Squashed) -> dict[str, str]:
     """Each of the policy's names -> the robot's that differs only in case and punctuation; empty if not for all."""
     pairs: dict[str, str] = {}
+    taken: set[str] = set()
     for name in policy:
-        alike = [each for each in robot if _squashed(each) == _squashed(bare(name))]
-        if len(alike) != 1 or alike[0] in pairs.values():
+        found = squashed.get(_squashed(bare(name)), ())
+        if len(found) != 1 or found[0] in taken:
             return {}
-        pairs[name] = alike[0]
+        pairs[name] = found[0]
+        taken.add(found[0])
     return pairs
+
+
+def _by_squashed(robot: Sequence[str]) -> Squashed:
+    """Return the robot's joints by their names without case and punctuation."""
+    alike: dict[str, list[str]] = {}
+    for each in robot:
+        alike.setdefault(_squashed(each), []).append(each)
+    return alike
+
+
+def _few(count: int, left: Sequence[str]) -> tuple[str, ...]:
+    """Return some of the joints that are left, if they are too many to compare `count` names with; empty if not."""
+    return tuple(left[:MOST_CANDIDATES]) if count * len(left) > MOST_COMPARED else ()
 
 
 def _candidates(name: str, left: Sequence[str]) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from act_inference_ros.drafting.facts import CommandTopic, ImageTopic, RobotFacts, StateTopic, Track, Vector
 from act_inference_ros.errors import ObservationError
@@ -30,10 +32,18 @@ DESCRIPTION = "robot_description"
 
 MOST_SAMPLES = 5000
 """Most messages kept per topic; later messages still count for rates and ranges."""
+MOST_TOPICS = 100
 MOST_JOINTS = 1000
+"""Most joints of a topic, and of a message."""
+MOST_NUMBERS = 500_000
+"""Most numbers kept per topic: as many samples as may be of a hundred joints, fewer of more joints."""
+LONGEST_NAME = 256
+"""Most characters of a joint's name."""
 _OURS = re.compile(r"/(action_chunk|shadow/\w+)")
 _DEPTH = re.compile(r"16UC|32FC|mono16|compressedDepth", re.IGNORECASE)
 _COMMANDING = re.compile(r"command|cmd|target|goal|desired|reference|set_?point", re.IGNORECASE)
+
+Places = npt.NDArray[np.int32]
 
 
 def is_wanted(topic: str, kind: str) -> bool:
@@ -64,6 +74,9 @@ class RobotObserver:
 
     def take(self, topic: str, kind: str, received: float, message: Any) -> None:
         """Note a message of a wanted topic (see `is_wanted`), received at this time in s."""
+        if topic not in self._times and len(self._times) >= MOST_TOPICS:
+            self._tell(f"only the first {MOST_TOPICS} topics are looked at", "only the first ")
+            return
         count, first, _ = self._times.get(topic, (0, received, received))
         self._times[topic] = (count + 1, first, received)
         if kind in IMAGES:
@@ -72,6 +85,10 @@ class RobotObserver:
         elif kind == STRING:
             self._description = (message.data, topic)
         elif kind == JOINT_STATE:
+            if len(message.name) > MOST_JOINTS:
+                told = f"a message of {len(message.name)} joints is left out; expected at most {MOST_JOINTS}"
+                self._tell(f"{topic}: {told}", f"{topic}: ")
+                return
             self._joints.setdefault(topic, _Positions()).take(received, message.name, message.position)
         elif kind in COMMANDS:
             self._commands.setdefault(topic, _Commands(COMMANDS[kind])).take(received, message)
@@ -110,14 +127,32 @@ class RobotObserver:
         try:
             header = read_header(data_of(message))
         except ObservationError as error:
-            if not any(problem.startswith(f"{topic}: ") for problem in self.problems):
-                self.problems.append(f"{topic}: {error}")
+            self._tell(f"{topic}: {error}", f"{topic}: ")
             return
         self._images[topic] = (COMPRESSED, header.height, header.width)
+
+    def _tell(self, problem: str, beginning: str) -> None:
+        """Note a problem, unless there is one already that begins like this."""
+        if not any(each.startswith(beginning) for each in self.problems):
+            self.problems.append(problem)
 
     def _rate(self, topic: str) -> float | None:
         count, first, last = self._times[topic]
         return (count - 1) / (last - first) if last > first else None
+
+
+class _Samples:
+    """The numbers of one topic's messages: when each came, its numbers, and their places in a row; within bounds."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[float, Vector, Places]] = []
+        self._numbers = 0
+
+    def add(self, time: float, numbers: Any, places: Any = ()) -> None:
+        """Keep the numbers of a message that came at this time, s, if there is still room for them."""
+        if len(self.kept) < MOST_SAMPLES and self._numbers + len(numbers) <= MOST_NUMBERS:
+            self._numbers += len(numbers)
+            self.kept.append((time, np.array(numbers, dtype=np.float64), np.array(places, dtype=np.int32)))
 
 
 class _Positions:
@@ -125,20 +160,24 @@ class _Positions:
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[float, float]] = {}
-        self._samples: list[tuple[float, dict[str, float]]] = []
+        self._places: dict[str, int] = {}
+        self._samples = _Samples()
 
     def take(self, time: float, names: Any, positions: Any) -> None:
+        """Note the positions of joints that were seen before, or for which there is still room."""
         if len(names) != len(positions):
             return
-        now = {str(name): float(value) for name, value in zip(names, positions, strict=True) if np.isfinite(value)}
-        for name, value in now.items():
-            if name in self._seen:
-                lowest, highest = self._seen[name]
-                self._seen[name] = (min(lowest, value), max(highest, value))
-            elif len(self._seen) < MOST_JOINTS:
-                self._seen[name] = (value, value)
-        if len(self._samples) < MOST_SAMPLES:
-            self._samples.append((time, now))
+        now: dict[int, float] = {}
+        for name, value in zip(map(str, names), map(float, positions), strict=True):
+            if not math.isfinite(value) or not self._has_room(name):
+                continue
+            lowest, highest = self._seen.get(name, (value, value))
+            self._seen[name] = (min(lowest, value), max(highest, value))
+            now[self._places.setdefault(name, len(self._places))] = value
+        self._samples.add(time, list(now.values()), list(now))
+
+    def _has_room(self, name: str) -> bool:
+        return name in self._seen or (len(self._seen) < MOST_JOINTS and len(name) <= LONGEST_NAME)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,8 +193,11 @@ class _Positions:
 
     @property
     def track(self) -> Track:
-        rows = [[now.get(name, np.nan) for name in self._seen] for _, now in self._samples]
-        return Track(np.array([time for time, _ in self._samples]), np.array(rows).reshape(-1, len(self._seen)))
+        samples = self._samples.kept[: MOST_NUMBERS // max(1, len(self._seen))]
+        positions = np.full((len(samples), len(self._seen)), np.nan)
+        for row, (_, values, places) in zip(positions, samples, strict=True):
+            row[places] = values
+        return Track(np.array([time for time, _, _ in samples]), positions)
 
 
 class _Commands:
@@ -164,21 +206,25 @@ class _Commands:
     def __init__(self, interface: str) -> None:
         self._interface = interface
         self._joints: tuple[str, ...] = ()
-        self._samples: list[tuple[float, list[float]]] = []
+        self._samples = _Samples()
 
     def take(self, time: float, message: Any) -> None:
         names = getattr(message, "joint_names", None)
-        if names:
-            self._joints = tuple(dict.fromkeys((*self._joints, *map(str, names))))[:MOST_JOINTS]
-        elif names is None and len(self._samples) < MOST_SAMPLES and len(message.data) <= MOST_JOINTS:
-            self._samples.append((time, [float(value) for value in message.data]))
+        if len(message.data if names is None else names) > MOST_JOINTS:
+            return
+        if names is None:
+            self._samples.add(time, message.data)
+        else:
+            named = (name for name in map(str, names) if len(name) <= LONGEST_NAME)
+            self._joints = tuple(dict.fromkeys((*self._joints, *named)))[:MOST_JOINTS]
 
     def topic(self, topic: str) -> CommandTopic:
-        if not self._samples:
+        samples = self._samples.kept
+        if not samples:
             source = "its messages name them" if self._joints else ""
             return CommandTopic(topic, self._interface, self._joints, source, len(self._joints) or None)
-        width = len(self._samples[-1][1])
-        alike = [(time, row) for time, row in self._samples if len(row) == width]
+        width = len(samples[-1][1])
+        alike = [(time, row) for time, row, _ in samples if len(row) == width]
         values = np.array([row for _, row in alike]).reshape(-1, width)
         return CommandTopic(
             topic, self._interface, width=width, times=np.array([time for time, _ in alike]), values=values

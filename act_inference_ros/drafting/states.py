@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from act_inference_ros.drafting.facts import RobotFacts, StateTopic, Track
-from act_inference_ros.drafting.names import name_joints
+from act_inference_ros.drafting.names import count_known
 
 MOST_TOPICS = 3
 """Most topics that are combined."""
 MOST_SEEN = 12
 """Most topics with joint states that are considered."""
+MOST_NAMES = 300
+"""Most joints by which the topics are chosen; a humanoid with two hands has about a hundred."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def find_states(names: Sequence[str], robot: RobotFacts | None) -> StateDraft | 
     """
     if robot is None or not robot.states:
         return None
+    names = names[:MOST_NAMES]
     chosen: Sequence[StateTopic] | None = None
     most = -1
     for size in range(1, MOST_TOPICS + 1):
@@ -63,7 +66,7 @@ def _is_apart(topics: Sequence[StateTopic]) -> bool:
 
 def _rank(names: Sequence[str], topics: Sequence[StateTopic]) -> tuple[int, int, int]:
     joints = [joint for topic in topics for joint in topic.joints]
-    known = sum(joint.known for joint in name_joints(names, joints, "")) if names else 0
+    known = count_known(names, joints) if names else 0
     usual = sum(topic.topic.endswith("joint_states") for topic in topics)
     return known, usual, -sum(topic.topic.count("/") for topic in topics)
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from act_inference_ros.drafting.dataset_facts import find_dataset, read_dataset_facts
+from act_inference_ros.drafting.dataset_facts import MOST_EPISODES, find_dataset, read_dataset_facts
 from act_inference_ros.errors import ConfigurationError
+from test.bounded import breach, pipe_instead_of
 from test.drafting.datasets import vector, write_info, write_v21, write_v30
+from test.fuzz.target import MIB
 
 JOINTS = ["pan.pos", "lift.pos"]
 EPISODES = [np.array([[0.1, -1.0], [0.5, -0.2]]), np.array([[0.2, -0.9], [0.3, 0.4], [-0.6, 0.0]])]
@@ -118,3 +120,53 @@ def test_a_repository_id_does_not_lead_out_of_the_cache(tmp_path: Path, monkeypa
     for name in ("../secret/set", "..secret/../set", "/secret/set", 7):
         (tmp_path / "train_config.json").write_text(json.dumps({"dataset": {"repo_id": name}}))
         assert find_dataset(tmp_path)[0] is None
+
+
+@pytest.mark.parametrize("write", [write_v21, write_v30])
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(tmp_path: Path, write: Any) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    write(tmp_path, JOINTS, EPISODES)
+    table = sorted((tmp_path / "data").rglob("*.parquet"))[0]
+    with pipe_instead_of(table):
+        facts = read_dataset_facts(tmp_path, 2)
+    assert facts.starts == {}
+    assert facts.without_starts == f"its episodes cannot be read: {table}: expected a file, got none"
+
+
+@pytest.mark.parametrize("frame", [0, 1])
+def test_a_table_of_very_many_rows_is_read_only_as_far_as_it_is_needed(tmp_path: Path, frame: int) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    write_v30(tmp_path, JOINTS, EPISODES)
+    count = 3_000_000
+    states = arrow.FixedSizeListArray.from_arrays(arrow.array(np.zeros(2 * count, np.float32)), 2)
+    columns = {"observation.state": states, "frame_index": arrow.array(np.full(count, frame))}
+    parquet.write_table(arrow.table(columns), tmp_path / "data/chunk-000/file-000.parquet", compression="zstd")
+    facts = read_dataset_facts(tmp_path, 2)
+    assert {key: rows.shape for key, rows in facts.starts.items()} == (
+        {"observation.state": (MOST_EPISODES, 2)} if frame == 0 else {}
+    )
+    assert breach(lambda: read_dataset_facts(tmp_path, 2), 64 * MIB) is None
+
+
+@pytest.mark.parametrize("write", [write_v21, write_v30])
+def test_a_row_of_very_many_numbers_leaves_out_the_starts(tmp_path: Path, write: Any) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    write(tmp_path, JOINTS, EPISODES)
+    many = arrow.array([np.zeros(20_000_000, np.int8)], arrow.list_(arrow.int8()))
+    table = sorted((tmp_path / "data").rglob("*.parquet"))[0]
+    parquet.write_table(arrow.table({"observation.state": many, "frame_index": [0]}), table, compression="zstd")
+    assert "observation.state: expected 2 numbers in each row, got 20000000" in (
+        read_dataset_facts(tmp_path, 2).without_starts
+    )
+    assert breach(lambda: read_dataset_facts(tmp_path, 2)) is None
+
+
+def test_of_very_many_features_none_is_read(tmp_path: Path) -> None:
+    write_v21(tmp_path, JOINTS, EPISODES)
+    write_info(tmp_path, {f"observation.state{i}": vector(JOINTS, 2) for i in range(20_000)})
+    with pytest.raises(ConfigurationError, match="expected at most 1000 features, found 20000"):
+        read_dataset_facts(tmp_path, 2)
+    write_info(tmp_path, {f"observation.state{i}": vector(JOINTS, 2) for i in range(1000)})
+    assert breach(lambda: read_dataset_facts(tmp_path, 2)) is None

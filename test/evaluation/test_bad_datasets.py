@@ -140,7 +140,7 @@ REFUSED_V30: dict[str, tuple[Damage, str]] = {
             root / EPISODES_V30,
             pa.table({"episode_index": [0], "length": [LENGTH], "data/chunk_index": [0], "data/file_index": [0]}),
         ),
-        f"row 0: videos/{CAMERA}/chunk_index: expected a whole number from 0, got None",
+        f"videos/{CAMERA}/chunk_index: expected a column of whole numbers, got 0 of that name",
     ),
 }
 

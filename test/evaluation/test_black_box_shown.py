@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ PARAMETERS = {
 }
 
 
+Messages = Sequence[tuple[float, str, Any]]
+"""When each came, s after the dump's moment, its topic, and the message."""
+
+
 def made(kind: str, **fields: Any) -> Any:
     return STORE.types[kind](**fields)
 
@@ -60,9 +65,9 @@ def command(b: float, a: float) -> Any:
     return made("std_msgs/msg/Float64MultiArray", layout=layout, data=np.array([b, a]))
 
 
-def image(jpeg: bytes) -> Any:
+def image(jpeg: bytes, camera: str = "top") -> Any:
     data = np.frombuffer(jpeg, np.uint8)
-    return made("sensor_msgs/msg/CompressedImage", header=header("top"), format="jpeg", data=data)
+    return made("sensor_msgs/msg/CompressedImage", header=header(camera), format="jpeg", data=data)
 
 
 @pytest.fixture
@@ -70,9 +75,10 @@ def dump(tmp_path: Path) -> Path:
     return written(tmp_path, PARAMETERS, {})
 
 
-def written(tmp_path: Path, parameters: dict[str, Any], states: dict[float, bytes]) -> Path:
-    """A dump; `states` are messages of /arm/controller_state by when they came."""
+def written(tmp_path: Path, parameters: dict[str, Any], states: dict[float, bytes], more: Messages = ()) -> Path:
+    """A dump; `states` are messages of /arm/controller_state by when they came, `more` are any others."""
     messages = [
+        *more,
         (-1.5, "/node/status", status("commanding", reason="", detail="")),
         (-1.2, "/node/status", status("holding", reason="stale: top", detail="0.3 s old")),
         (-0.9, "/node/black_box/inference", status("begun", t_obs="999.0")),
@@ -83,8 +89,9 @@ def written(tmp_path: Path, parameters: dict[str, Any], states: dict[float, byte
         (0.5, "/joint_states", joint_state(9.0, 9.0)),
     ]
     topics, records = {}, []
+    connections = list(dict.fromkeys((topic, message.__msgtype__) for _, topic, message in messages))
     for at, topic, message in messages:
-        number = list(dict.fromkeys(name for _, name, _ in messages)).index(topic)
+        number = connections.index((topic, message.__msgtype__))
         topics[number] = Topic(number, topic, message.__msgtype__)
         data = bytes(STORE.serialize_cdr(message, message.__msgtype__))
         records.append(Record(number, round((MOMENT_S + at) * 1e9), data))

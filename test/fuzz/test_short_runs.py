@@ -12,7 +12,7 @@ from test.fuzz.worker import by_chance
 
 INPUTS = 150
 SLOW_INPUTS = 20
-SLOW = ("bag_mcap", "bag_metadata", "bag_sqlite", "dataset_table", "dataset_video", "parameter_file")
+SLOW = ("bag_mcap", "bag_metadata", "bag_sqlite", "dataset_table", "dataset_video", "dump", "parameter_file")
 SEED = 20
 
 

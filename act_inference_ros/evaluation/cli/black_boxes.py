@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from act_inference_ros.black_box import dumps
@@ -13,6 +14,9 @@ from act_inference_ros.evaluation.cli.runners import Say
 from act_inference_ros.evaluation.report.black_box_tables import print_dump
 
 _OF_AN_EVALUATION = ("max_error", "max_jerk", "max_acceleration", "max_seam_jump", "max_latency_p95", "compare", "mcap")
+_NOT_IN_FILE_NAMES = re.compile(r"[^\w.-]")
+_LONGEST_FILE_NAME = 60
+"""Most characters of a file's name; each has at most four bytes, and a file system takes 255."""
 
 
 def dumps_in(options: argparse.Namespace) -> list[Path]:
@@ -62,10 +66,14 @@ def _write_images(content: DumpContent, directory: Path) -> list[Path]:
     try:
         for camera, jpeg in content.images.items():
             directory.mkdir(parents=True, exist_ok=True)
-            # A camera's name comes from the file, and must not lead to another directory.
-            path = directory / f"{Path(camera).name or 'camera'}.jpg"
+            path = directory / f"{_file_name(camera)}.jpg"
             path.write_bytes(jpeg)
             written.append(path)
     except OSError as error:
         raise ConfigurationError(f"--out {directory}: cannot be written: {error}") from error
     return written
+
+
+def _file_name(camera: str) -> str:
+    """Return a name for a camera's file. The camera's comes from the dump, and must not lead to another directory."""
+    return _NOT_IN_FILE_NAMES.sub("_", camera)[:_LONGEST_FILE_NAME] or "camera"

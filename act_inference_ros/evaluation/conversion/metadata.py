@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from act_inference_ros.evaluation.datasets.description import DATA_PATHS, DEFAULT_CHUNKS_SIZE, INFO, V30, VIDEO_PATHS
+from act_inference_ros.evaluation.datasets.episode_tables import EPISODES_TABLES
 from act_inference_ros.evaluation.datasets.features import INTERVENTION, VIDEO
-from act_inference_ros.evaluation.datasets.index import EPISODES_TABLES
 from act_inference_ros.evaluation.datasets.reading import pyarrow
 from act_inference_ros.evaluation.datasets.tables import EPISODE_INDEX, FRAME_INDEX, TIMESTAMP
 from act_inference_ros.spec import PolicySpec

@@ -23,9 +23,9 @@ from act_inference_ros.evaluation.comparison.truth import COMMANDS
 from act_inference_ros.evaluation.comparison.truth_comparison import TruthComparison
 from act_inference_ros.evaluation.comparison.who_commanded import OPERATOR, POLICY, UNKNOWN, MarkedFrames
 from act_inference_ros.evaluation.datasets.description import DatasetInfo
+from act_inference_ros.evaluation.datasets.episode_entry import EpisodeEntry
 from act_inference_ros.evaluation.datasets.features import INTERVENTION
 from act_inference_ros.evaluation.datasets.frames import EpisodeFrames, Frame
-from act_inference_ros.evaluation.datasets.index import EpisodeEntry
 from act_inference_ros.evaluation.datasets.recorded_state import RecordedState
 from act_inference_ros.evaluation.datasets.stand_in import (
     ACTION_KEY,

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.evaluation.datasets.features import Feature, read_features
+from act_inference_ros.evaluation.datasets.features import VIDEO, Feature, read_features
 from act_inference_ros.evaluation.datasets.reading import dataset_error
 
 INFO = "meta/info.json"
@@ -33,7 +33,12 @@ VIDEO_KEY = "video_key"
 DEFAULT_CHUNKS_SIZE = 1000
 LOWEST_FPS, HIGHEST_FPS = 0.1, 1000.0
 """Bounds of the rate, as for the node's parameter `fps`."""
-MOST_INFO_BYTES = 1 << 24
+MOST_INFO_BYTES = 1 << 22
+"""Largest info.json; one of a humanoid with ten cameras has about ten kilobytes."""
+MOST_EPISODES = 500_000
+"""Most episodes of a data set; the largest that are published have a tenth to nine tenths of it."""
+LONGEST_TEMPLATE = 1000
+"""Most characters of a path in info.json."""
 _FIELD = re.compile(r"\{([a-z_]+)(?::0(\d)d)?\}")
 
 
@@ -49,7 +54,9 @@ class PathTemplate:
     fields: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Raise ConfigurationError for a field that is not one of `fields`, or a path that leaves the directory."""
+        """Raise ConfigurationError for an unknown field, and a path that is too long or leaves the directory."""
+        if len(self.text) > LONGEST_TEMPLATE:
+            raise dataset_error(self.name, f"a path of at most {LONGEST_TEMPLATE} characters", f"{len(self.text)}")
         unknown = [field for field, _ in _FIELD.findall(self.text) if field not in self.fields]
         rest = _FIELD.sub("", self.text)
         if unknown or "{" in rest or "}" in rest:
@@ -87,6 +94,11 @@ class DatasetInfo:
     data_path: PathTemplate
     video_path: PathTemplate
 
+    @property
+    def videos(self) -> list[str]:
+        """The keys of the cameras whose frames are in videos."""
+        return [key for key, feature in self.features.items() if feature.dtype == VIDEO]
+
 
 def is_dataset(path: Path) -> bool:
     """Whether there is a LeRobot data set in the directory."""
@@ -108,8 +120,8 @@ def read_info(root: Path) -> DatasetInfo:
         root=root,
         version=version,
         fps=_fps(path, given.get("fps")),
-        total_episodes=_whole(path, "total_episodes", given.get("total_episodes"), least=0),
-        chunks_size=_whole(path, "chunks_size", given.get("chunks_size", DEFAULT_CHUNKS_SIZE), least=1),
+        total_episodes=_whole(path, "total_episodes", given.get("total_episodes"), 0, MOST_EPISODES),
+        chunks_size=_whole(path, "chunks_size", given.get("chunks_size", DEFAULT_CHUNKS_SIZE), 1),
         features=read_features(path, given.get("features")),
         data_path=_template(path, "data_path", given.get("data_path"), DATA_PATHS[version], names),
         video_path=_template(path, "video_path", given.get("video_path"), VIDEO_PATHS[version], (*names, VIDEO_KEY)),
@@ -136,9 +148,9 @@ def _fps(path: Path, fps: Any) -> float:
     return float(fps)
 
 
-def _whole(path: Path, name: str, value: Any, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**31:
-        raise dataset_error(f"{path}: {name}", f"a whole number from {least}", repr(value))
+def _whole(path: Path, name: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise dataset_error(f"{path}: {name}", f"a whole number from {least} to {most}", repr(value))
     return value
 
 

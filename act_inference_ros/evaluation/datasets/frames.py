@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.datasets.description import DatasetInfo
+from act_inference_ros.evaluation.datasets.episode_entry import EpisodeEntry, VideoPart
 from act_inference_ros.evaluation.datasets.features import VIDEO, Feature
-from act_inference_ros.evaluation.datasets.index import EpisodeEntry, existing
+from act_inference_ros.evaluation.datasets.index import existing
 from act_inference_ros.evaluation.datasets.reading import Unreadable
 from act_inference_ros.evaluation.datasets.tables import Row, episode_rows
 from act_inference_ros.evaluation.datasets.video import VideoFrames
@@ -51,6 +53,7 @@ class EpisodeFrames:
         self._vectors = [each for each in features if not each.is_image]
         self._pictures = [each for each in features if each.is_image and each.dtype != VIDEO]
         self._filmed = [each for each in features if each.dtype == VIDEO]
+        self._parts: dict[str, VideoPart] = {}
         self._videos: dict[str, VideoFrames] = {}
 
     def __enter__(self) -> EpisodeFrames:
@@ -70,7 +73,7 @@ class EpisodeFrames:
             for row in self._rows():
                 yield self._frame(row, read)
                 read += 1
-        except Unreadable as error:
+        except (Unreadable, ConfigurationError) as error:
             whole = self._entry.length
             self.problems.append(f"{error}; {read} of {whole} frames can be read" if read else str(error))
             return
@@ -78,9 +81,10 @@ class EpisodeFrames:
             self.problems.append(f"the data ends after {read} of the {self._entry.length} frames that meta/ promises")
 
     def _rows(self) -> Iterator[Row]:
-        path = existing(self._info, self._entry.data)
+        data = self._entry.files.data()
+        path = existing(self._info, data)
         if path is None:
-            raise Unreadable(f"{self._entry.data}: no such file in the data set")
+            raise Unreadable(f"{data}: no such file in the data set")
         first: Row | None = None
         for number, row in enumerate(episode_rows(path, self._entry.index, self._vectors, self._pictures)):
             first = first or row
@@ -103,7 +107,9 @@ class EpisodeFrames:
 
     def _video_frame(self, feature: Feature, timestamp: float) -> Any:
         height, width, _ = feature.image_shape
-        part = self._entry.videos[feature.key]
+        if feature.key not in self._parts:
+            self._parts[feature.key] = self._entry.files.video(feature.key)
+        part = self._parts[feature.key]
         if feature.key not in self._videos:
             path = existing(self._info, part.path)
             if path is None:

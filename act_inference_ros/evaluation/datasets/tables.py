@@ -74,7 +74,7 @@ def _row_groups(table: Any, episode: int, path: Path) -> list[int]:
         batches = table.iter_batches(
             batch_size=INDICES_AT_ONCE, row_groups=[group], columns=[EPISODE_INDEX], use_threads=False
         )
-        return any((_numbers(batch, EPISODE_INDEX, 1, path) == episode).any() for batch in batches)
+        return any((column_numbers(batch, EPISODE_INDEX, 1, path) == episode).any() for batch in batches)
 
     return [group for group in range(table.num_row_groups) if holds(group)]
 
@@ -84,7 +84,7 @@ def _rows(
 ) -> Iterator[Row]:
     begun = False
     for batch in batches:
-        ours = np.flatnonzero(_numbers(batch, EPISODE_INDEX, 1, path)[:, 0] == episode)
+        ours = np.flatnonzero(column_numbers(batch, EPISODE_INDEX, 1, path)[:, 0] == episode)
         if not len(ours):
             if begun:
                 return
@@ -93,9 +93,9 @@ def _rows(
         batch = batch.slice(int(ours[0]), int(ours[-1] - ours[0]) + 1)
         if len(ours) != len(batch):
             raise Unreadable(f"{path}: the rows of episode {episode} lie among those of others")
-        frames = _numbers(batch, FRAME_INDEX, 1, path)[:, 0]
-        times = _numbers(batch, TIMESTAMP, 1, path)[:, 0]
-        numbers = {each.key: _numbers(batch, each.key, each.shape[0], path) for each in vectors}
+        frames = column_numbers(batch, FRAME_INDEX, 1, path)[:, 0]
+        times = column_numbers(batch, TIMESTAMP, 1, path)[:, 0]
+        numbers = {each.key: column_numbers(batch, each.key, each.shape[0], path) for each in vectors}
         for place in range(len(batch)):
             yield Row(
                 int(frames[place]) if np.isfinite(frames[place]) else -1,
@@ -105,8 +105,11 @@ def _rows(
             )
 
 
-def _numbers(batch: Any, key: str, length: int, path: Path) -> Floats:
-    """Return a column as (rows, length); LeRobot stores vectors of one number as numbers. A null becomes nan."""
+def column_numbers(batch: Any, key: str, length: int, path: Path) -> Floats:
+    """Return a column as (rows, length); LeRobot stores vectors of one number as numbers. A null becomes nan.
+
+    Raises Unreadable, before memory is taken, for rows of another length, and for what are no numbers.
+    """
     column = batch.column(key)
     if hasattr(column, "flatten") and hasattr(column, "value_lengths"):
         lengths = column.value_lengths().to_numpy(zero_copy_only=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
-from act_inference_ros.evaluation.bags.black_box import DumpContent, Said
+from act_inference_ros.evaluation.bags.black_box import LONGEST_TEXT, DumpContent, Said, one_line
 from act_inference_ros.evaluation.report.summary import NOTHING
 from act_inference_ros.evaluation.report.table import make_console, make_table, plain
 
@@ -19,14 +20,14 @@ def print_dump(content: DumpContent) -> None:
     for table in (_about(content), _states(content), _inferences(content), _joints(content), _traffic(content)):
         console.print(table)
     for problem in content.problems:
-        console.print(f"[yellow]{plain(problem)}[/yellow]")
+        console.print(f"[yellow]{_shown(problem, longest=4096)}[/yellow]")
 
 
 def _about(content: DumpContent) -> Any:
     about = content.about
-    table = make_table(f"black box {plain(content.path.name)}: recorded then, nothing was inferred again", "", "")
+    table = make_table(f"black box {_shown(content.path.name)}: recorded then, nothing was inferred again", "", "")
     table.columns[1].justify = "left"
-    facts = about.get("facts")
+    facts, left_out = about.get("facts"), about.get("not_written")
     rows = {
         "reason": about.get("reason"),
         "detail": about.get("detail"),
@@ -37,12 +38,17 @@ def _about(content: DumpContent) -> Any:
         "computed with": ", ".join(f"{k}: {v}" for k, v in facts.items()) if isinstance(facts, dict) else "",
         "recorded": f"{content.span_s:.1f} s, {sum(each.count for each in content.traffic.values())} messages",
         "lost": f"{about.get('dropped', 0)} messages, because too many came at once",
-        "not written": ", ".join(map(str, about.get("not_written") or [])),
+        "not written": ", ".join(map(str, left_out)) if isinstance(left_out, list) else left_out,
     }
     for name, value in rows.items():
         if value:
-            table.add_row(name, plain(str(value)))
+            table.add_row(name, _shown(value))
     return table
+
+
+def _shown(told: object, longest: int = LONGEST_TEXT) -> str:
+    """Return something out of a dump so that it is shown as it is, and as nothing else."""
+    return plain(one_line(told, longest))
 
 
 def _states(content: DumpContent) -> Any:
@@ -72,15 +78,24 @@ def _inferences(content: DumpContent) -> Any:
     for column in (table.columns[1], table.columns[4]):
         column.justify = "left"
     for said in content.inferences[-LAST:]:
-        observed, took = said.values.get("t_obs"), said.values.get("inference_s")
+        observed, took = (_number(said.values.get(name, "")) for name in ("t_obs", "inference_s"))
         table.add_row(
             f"{said.at:+.3f}",
             plain(said.text),
-            f"{float(observed) - content.moment_s:+.3f}" if observed else NOTHING,
-            f"{float(took):.3f} s" if took else NOTHING,
+            NOTHING if observed is None else f"{observed - content.moment_s:+.3f}",
+            NOTHING if took is None else f"{took:.3f} s",
             plain(said.values.get("error", "")),
         )
     return table
+
+
+def _number(text: str) -> float | None:
+    """Return the number that a text states, or None if it states none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _joints(content: DumpContent) -> Any:
@@ -101,5 +116,5 @@ def _traffic(content: DumpContent) -> Any:
     for topic, traffic in sorted(content.traffic.items()):
         gap = f"{traffic.longest_gap:.3f} s" if traffic.count > 1 else NOTHING
         last = f"{traffic.last:+.2f}" if traffic.count else NOTHING
-        table.add_row(plain(topic), str(traffic.count), f"{traffic.rate:.1f}", gap, last)
+        table.add_row(_shown(topic), str(traffic.count), f"{traffic.rate:.1f}", gap, last)
     return table

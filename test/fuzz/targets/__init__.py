@@ -21,6 +21,7 @@ MODULES = {
     "bag_mcap": "bags",
     "bag_sqlite": "bags",
     "bag_metadata": "bags",
+    "dump": "dumps",
     "dataset_info": "datasets",
     "dataset_table": "datasets",
     "dataset_video": "datasets",
