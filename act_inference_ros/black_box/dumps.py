@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.program.regular_files import read_regular
 
 ABOUT = "black_box.json"
 """File in the bag's directory that describes the dump. Only a directory with this file is a dump."""
@@ -46,11 +47,7 @@ def is_partial(path: Path) -> bool:
 def read_about(path: Path) -> Mapping[str, Any]:
     """Return the description of the dump in this directory. Raises ConfigurationError if it cannot be read."""
     try:
-        with (path / ABOUT).open("rb") as file:
-            content = file.read(MOST_ABOUT_BYTES + 1)
-        if len(content) > MOST_ABOUT_BYTES:
-            raise ConfigurationError(f"{path / ABOUT}: expected at most {MOST_ABOUT_BYTES} bytes, got more")
-        about = json.loads(content.decode("utf-8"))
+        about = json.loads(read_regular(path / ABOUT, MOST_ABOUT_BYTES).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path / ABOUT}: cannot be read: {error}") from error
     if not isinstance(about, dict):

@@ -26,9 +26,13 @@ from act_inference_ros.evaluation.statistics import (
     SmoothnessStatistics,
     TimeStatistics,
 )
+from act_inference_ros.program.bounded_json import load_json
 
 METRICS_VERSION = 3
 """Version of metrics.json; it increases when a name or a definition changes."""
+
+_MOST_LISTS, _MOST_VALUES = 2**21, 2**24
+"""In a metrics.json; an episode of two arms has about 15,000 lists and objects, and 130,000 values."""
 
 COMPLETE, PARTIAL, FAILED = "complete", "partial", "failed"
 
@@ -251,9 +255,9 @@ class EvaluationResult:
     def from_json(cls, text: str) -> EvaluationResult:
         """Read the output of `to_json`. Raises ConfigurationError for anything else, or another version."""
         try:
-            plain = json.loads(text)
+            plain = load_json(text, _MOST_LISTS, _MOST_VALUES)
             version = plain["version"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(f"not a metrics.json of eval_policy: {text[:80]!r}") from error
         if version != METRICS_VERSION:
             raise ConfigurationError(

@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.policy.refusals import shown
+from act_inference_ros.program.bounded_json import load_json
+from act_inference_ros.program.regular_files import read_regular
 from act_inference_ros.spec import PolicySpec
 
 PARITY_FILE = "parity.json"
@@ -27,6 +29,9 @@ TOLERANCES = {"float32": 1e-4, "float16": 2e-2}
 """Largest accepted error, as a fraction of the action's range, for each precision of the network."""
 RANGE_FLOOR = 1e-2
 SEED = 0
+MOST_BYTES = 2**24
+"""Largest parity.json that is read. That of a policy with 14 joints and chunks of 100 has about 70 kilobytes."""
+_MOST_LISTS, _MOST_VALUES = 2**14, 2**20
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 """Key -> a batch of raw inputs, the batch dimension first."""
@@ -121,12 +126,12 @@ def reference_observations(
 def read_reference(path: Path) -> Reference:
     """Read a parity.json. Raises ConfigurationError if it is invalid, or if its observations cannot be made again."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = load_json(read_regular(path, MOST_BYTES).decode("utf-8"), _MOST_LISTS, _MOST_VALUES)
     except OSError as error:
         raise ConfigurationError(
             f"{path}: {error.strerror}; expected the {PARITY_FILE} of an exported policy"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigurationError(
             f"{path}: expected the {PARITY_FILE} of an exported policy, got no JSON; export the policy again"
         ) from error
