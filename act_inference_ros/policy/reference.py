@@ -111,7 +111,8 @@ def reference_observations(
 ) -> dict[str, Arrays]:
     """Name -> observation: four random ones, then black, white, gradients and a checkerboard.
 
-    Vectors lie around the data's `centres`, by key, within a few `spreads`, each (dim,).
+    Vectors lie around the data's `centres`, by key, within a few `spreads`, each (dim,). Raises ConfigurationError for
+    cameras of more than MOST_PIXELS together.
     """
     random = np.random.RandomState(seed)
     images = _images(spec, seed)
