@@ -33,7 +33,7 @@ def check_repository(repository: Path, backends: frozenset[str] | None, loads_al
                 f"{model}: no policy exported into it yet: "
                 f"export_policy --checkpoint DIR --repository {repository} --name {model.name}, or remove it"
             )
-        backend = re.search(r'^\s*backend:\s*["\'](\w+)["\']', text, re.MULTILINE)
+        backend = re.search(r'^[ \t]*backend:\s*["\'](\w+)["\']', text, re.MULTILINE)
         if backend is not None and backends is not None and backend[1] not in backends:
             raise ConfigurationError(
                 f"{model} needs the backend {backend[1]}, this machine's Triton has {', '.join(sorted(backends))}: "

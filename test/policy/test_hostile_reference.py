@@ -26,9 +26,7 @@ def written(of: PolicySpec) -> dict[str, Any]:
     small = spec()
     centre = {key: np.zeros(dim) for key, dim in small.vectors.items()}
     observations = reference_observations(small, centre, {key: value + 1.0 for key, value in centre.items()})
-    made = make_reference(
-        small, "float32", observations, lambda _: np.zeros((1, DIM, DIM), np.float32), np.ones(DIM)
-    )
+    made = make_reference(small, "float32", observations, lambda _: np.zeros((1, DIM, DIM), np.float32), np.ones(DIM))
     fields = made.as_json()
     fields["spec"] = json.loads(of.to_json())
     return {

@@ -68,7 +68,8 @@ def test_what_people_and_ros_write_is_plain(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [f"fps: {HEX}", f"cameras: [{HEX}]", f"mode: {HEX}", f"start_pose: [{HEX}]", f"{HEX}: 1", f"? {HEX}\n    : 1"]
+    "line",
+    [f"fps: {HEX}", f"cameras: [{HEX}]", f"mode: {HEX}", f"start_pose: [{HEX}]", f"{HEX}: 1", f"? {HEX}\n    : 1"],
 )
 def test_a_parameter_file_with_endless_numbers_is_one_error_that_names_it(tmp_path: Path, line: str) -> None:
     path = tmp_path / "robot.yaml"
