@@ -24,7 +24,7 @@ def print_dump(content: DumpContent) -> None:
 
 def _about(content: DumpContent) -> Any:
     about = content.about
-    table = make_table(f"black box {plain(content.path.name)}: recorded then, nothing was inferred again", "", "")
+    table = make_table(f"black box {content.path.name}: recorded then, nothing was inferred again", "", "")
     table.columns[1].justify = "left"
     facts = about.get("facts")
     rows = {

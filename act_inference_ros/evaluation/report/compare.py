@@ -14,7 +14,7 @@ from act_inference_ros.evaluation.runs import Run
 from act_inference_ros.program.regular_files import read_regular
 
 MOST_METRICS_BYTES = 2**28
-"""Largest metrics.json that is read. An hour-long episode of two arms takes about four megabytes, as a short one does."""
+"""Largest metrics.json that is read. An episode of two arms takes about four megabytes of it, however long it is."""
 SAME_TIME_S = 1e-6
 """Observations closer than this count as the same."""
 
