@@ -256,7 +256,7 @@ def _checksum(spec: PolicySpec, observations: Sequence[Arrays]) -> str:
     digest = hashlib.sha256()
     for one in observations:
         for image in spec.images:
-            digest.update(np.ascontiguousarray(one[image.key]))
+            digest.update(np.ascontiguousarray(one[image.key]).data)
     return digest.hexdigest()
 
 

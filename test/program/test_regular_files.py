@@ -2,6 +2,7 @@
 
 import os
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from act_inference_ros.serving.repository import check_model
 from act_inference_ros.serving.served_models import check_repository
 from test.bounds import bounded
 
-READERS = {
+READERS: dict[str, Callable[[Path], object]] = {
     "parameters": read_configuration,
     "section": lambda path: why_nothing_applies(path, "/policy_node"),
     "metrics": read_metrics,
@@ -41,17 +42,15 @@ def link_to_a_pipe(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [pipe, device, link_to_a_pipe])
 @pytest.mark.parametrize("reader", READERS)
-def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path, reader: str, make: object) -> None:
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path, reader: str, make: Callable[[Path], None]) -> None:
     path = tmp_path / "file"
-    assert callable(make)
     make(path)
     with bounded(), pytest.raises((ConfigurationError, CheckpointError), match="a pipe or a device"):
         READERS[reader](path)
 
 
 @pytest.mark.parametrize("make", [pipe, device])
-def test_a_metrics_json_in_a_directory_is_a_file(tmp_path: Path, make: object) -> None:
-    assert callable(make)
+def test_a_metrics_json_in_a_directory_is_a_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "metrics.json")
     with bounded(), pytest.raises(ConfigurationError, match="a pipe or a device"):
         read_metrics(tmp_path)
