@@ -1,12 +1,14 @@
 """Every mistake in a parameter is named, all at once; the page of parameters says what the code says."""
 
+import difflib
 import math
 import re
+import time
 
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.robot.given_parameters import complete, concrete_parameters
+from act_inference_ros.robot.given_parameters import MOST_PROBLEMS, complete, concrete_parameters
 from act_inference_ros.robot.parameters import PARAMETERS
 from docs_tools.parameter_page import PAGE, page
 
@@ -126,3 +128,39 @@ def test_the_page_has_every_parameter_once_and_shows_what_stands_in_angle_bracke
     assert [row[0] for row in rows] == [f"| `{parameter.name}`" for parameter in PARAMETERS]
     assert [len(row) for row in rows] == [4] * len(rows)
     assert not re.search(r"<", "".join(row[3] for row in rows)), "HTML swallows <camera>"
+
+
+LISTED = [f"j{i}" for i in range(512)]
+
+
+def test_only_problems_that_are_shown_are_compared_with_known_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison takes long: of 2500 wrong joints 4 s."""
+    compared: list[str] = []
+
+    def near(name: str, *_: object, **__: object) -> list[str]:
+        compared.append(name)
+        return []
+
+    monkeypatch.setattr(difflib, "get_close_matches", near)
+    joints = {f"joint.k{i}.min": 0.0 for i in range(2500)}
+    others = {f"nonsense{i}": 0.0 for i in range(2500)}
+    for wrong in (joints, others, joints | others):
+        compared.clear()
+        with pytest.raises(ConfigurationError, match=f"{len(wrong)} problems"):
+            complete({"action.joints": LISTED, **wrong})
+        assert 0 < len(compared) <= MOST_PROBLEMS
+
+
+@pytest.mark.parametrize(
+    ("joints", "wrong"),
+    [
+        (LISTED, [f"joint.j{i}.minn" for i in range(512)]),
+        ([f"{i:03}{'a' * 90}" for i in range(512)], [f"joint.k{i}{'a' * 90}.min" for i in range(100)]),
+        ([f"{i:03}{'a' * 90}" for i in range(512)], [f"jiont.k{i}{'a' * 90}.min" for i in range(100)]),
+    ],
+)
+def test_names_that_are_hard_to_compare_take_little_time(joints: list[str], wrong: list[str]) -> None:
+    began = time.process_time()
+    with pytest.raises(ConfigurationError, match=f"{len(wrong)} problems"):
+        complete({"action.joints": joints, **dict.fromkeys(wrong, 0.0)})
+    assert time.process_time() - began < 5.0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.program.regular_files import read_regular
 
 ABOUT = "black_box.json"
 """File in the bag's directory that describes the dump. Only a directory with this file is a dump."""
@@ -48,11 +49,7 @@ def read_about(path: Path) -> Mapping[str, Any]:
     if not is_dump(path):  # a pipe would be waited for
         raise ConfigurationError(f"{path / ABOUT}: expected a file, got none")
     try:
-        with (path / ABOUT).open("rb") as file:
-            content = file.read(MOST_ABOUT_BYTES + 1)
-        if len(content) > MOST_ABOUT_BYTES:
-            raise ConfigurationError(f"{path / ABOUT}: expected at most {MOST_ABOUT_BYTES} bytes, got more")
-        about = json.loads(content.decode("utf-8"))
+        about = json.loads(read_regular(path / ABOUT, MOST_ABOUT_BYTES).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path / ABOUT}: cannot be read: {error}") from error
     if not isinstance(about, dict):

@@ -6,28 +6,45 @@ import dataclasses
 import math
 import reprlib
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.evaluation import plausible
 
 NOT_IN_JSON = {"json": False}
 """Metadata of a dataclass field that is not written and is read back as its default."""
+
+_CHECKS: dict[Any, Callable[[Any, str], Any]] = {
+    int: plausible.integer,
+    str: plausible.text,
+    bool: lambda plain, _where: plain,
+}
 
 T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """Convert dataclasses to dicts and tuples to lists; a non-finite float becomes None."""
+    """Convert dataclasses to dicts and tuples to lists; a non-finite float becomes None.
+
+    What no text can have (a byte of a file's name that is no UTF-8) is written with escapes of Python's.
+    """
+    if isinstance(value, str):
+        return writable(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (tuple, list)):
         return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: to_plain(item) for key, item in value.items()}
+        return {to_plain(key): to_plain(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value):
         return {field.name: to_plain(getattr(value, field.name)) for field in _fields(type(value))}
     return value
+
+
+def writable(text: str) -> str:
+    """Return a text that UTF-8 can hold: lone surrogates are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def from_plain(kind: type[T], plain: Any) -> T:
@@ -48,19 +65,19 @@ def _build(kind: Any, plain: Any, where: str) -> Any:
     if origin is tuple and isinstance(plain, list):
         return tuple(_build(args[0], item, f"{where}[{i}]") for i, item in enumerate(plain))
     if origin is Mapping and isinstance(plain, dict):
-        return {key: _build(args[1], item, f"{where}.{key}") for key, item in plain.items()}
+        return {plausible.text(key, where): _build(args[1], item, f"{where}.{key}") for key, item in plain.items()}
     if dataclasses.is_dataclass(kind) and isinstance(plain, dict):
         return _build_dataclass(kind, plain, where)
     if kind is float and (plain is None or (isinstance(plain, (int, float)) and not isinstance(plain, bool))):
         return math.nan if plain is None else _double(plain, where)
-    if kind in (int, str, bool) and type(plain) is kind:
-        return plain
+    if type(plain) is kind and kind in _CHECKS:
+        return _CHECKS[kind](plain, where)
     raise ConfigurationError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {reprlib.repr(plain)}")
 
 
 def _double(plain: float, where: str) -> float:
     try:
-        return float(plain)
+        return plausible.number(float(plain), where)
     except OverflowError:
         raise ConfigurationError(f"{where}: expected a number that a double holds, got {reprlib.repr(plain)}") from None
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.evaluation import codec
+from act_inference_ros.evaluation import codec, plausible
 from act_inference_ros.evaluation.run_settings import RunSettings
 from act_inference_ros.evaluation.statistics import (
     ErrorStatistics,
@@ -26,11 +26,15 @@ from act_inference_ros.evaluation.statistics import (
     SmoothnessStatistics,
     TimeStatistics,
 )
+from act_inference_ros.program.bounded_json import load_json
 
 METRICS_VERSION = 3
 """Version of metrics.json; it increases when a name or a definition changes."""
 
-COMPLETE, PARTIAL, FAILED = "complete", "partial", "failed"
+_MOST_LISTS, _MOST_VALUES = 2**21, 2**24
+"""In a metrics.json; an episode of two arms has about 15,000 lists and objects, and 130,000 values."""
+
+COMPLETE, PARTIAL, FAILED = plausible.STATUSES
 
 
 @dataclass(frozen=True)
@@ -249,18 +253,23 @@ class EvaluationResult:
 
     @classmethod
     def from_json(cls, text: str) -> EvaluationResult:
-        """Read the output of `to_json`. Raises ConfigurationError for anything else, or another version."""
+        """Read the output of `to_json`.
+
+        Raises ConfigurationError for anything else, another version, and values that no evaluation gives (`plausible`).
+        """
         try:
-            plain = json.loads(text)
+            plain = load_json(text, _MOST_LISTS, _MOST_VALUES)
             version = plain["version"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(f"not a metrics.json of eval_policy: {text[:80]!r}") from error
         if version != METRICS_VERSION:
             raise ConfigurationError(
                 f"metrics.json has version {reprlib.repr(version)}, this eval_policy reads {METRICS_VERSION}; "
                 "evaluate again"
             )
-        return codec.from_plain(cls, plain)
+        result = codec.from_plain(cls, plain)
+        plausible.check_result(result)
+        return result
 
 
 def never_compared(metrics: Metrics) -> list[str]:

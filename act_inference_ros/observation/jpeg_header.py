@@ -21,6 +21,8 @@ MAX_PIXELS = 2**25
 MAX_SEGMENTS = 1000
 MAX_SCANS = 64
 """A progressive file has about ten scans; for each scan the decoder passes over the whole image."""
+MAX_SCANNED_PIXELS = 16 * MAX_PIXELS
+"""Most pixels of all scans together, so that the largest images have no more than sixteen."""
 
 _PIXELS_PER_BYTE = 512  # a block of 8 x 8 pixels takes at least one bit
 _FILL = re.compile(rb"\xff*")
@@ -118,8 +120,8 @@ def _check_scan(content: bytes, header: JpegHeader | None, scans: int) -> None:
         raise JpegError("malformed JPEG without a frame header before its pixels")
     if not content or len(content) != 4 + 2 * content[0] or not 1 <= content[0] <= header.channels:
         raise JpegError(f"malformed JPEG, a scan header of {len(content)} bytes")
-    if scans > MAX_SCANS:
-        raise JpegError(f"malformed JPEG, more than {MAX_SCANS} scans")
+    if scans > MAX_SCANS or scans * header.height * header.width > MAX_SCANNED_PIXELS:
+        raise JpegError(f"malformed JPEG, {scans} scans or more of {header.height} x {header.width} pixels")
 
 
 def _end_of_scan(data: bytes, place: int) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
 from act_inference_ros.errors import CheckpointError
 from act_inference_ros.policy.refusals import refusal
+from act_inference_ros.program.regular_files import NotRegularFileError, open_regular
 
 HUB_PREFIX = "hf:"
 """The prefix of an id of the Hugging Face hub: hf:owner/name[@revision]."""
@@ -30,15 +29,15 @@ def open_file(path: Path, expected: str) -> BinaryIO:
     files.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return open_regular(path)
     except FileNotFoundError:
         raise refusal(path, expected, "none") from None
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+    except IsADirectoryError:
+        raise refusal(path, expected, "a directory") from None
+    except NotRegularFileError:
+        raise refusal(path, expected, "a pipe or a device") from None
+    except OSError as error:
         raise unreadable(path, expected, error) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise refusal(path, expected, "a directory" if path.is_dir() else "a pipe or a device")
-    return os.fdopen(descriptor, "rb")
 
 
 def unreadable(path: Path, expected: str, error: Exception) -> CheckpointError:

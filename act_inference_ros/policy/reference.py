@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.policy.refusals import shown
+from act_inference_ros.program.bounded_json import load_json
+from act_inference_ros.program.regular_files import read_regular
 from act_inference_ros.spec import PolicySpec
 
 PARITY_FILE = "parity.json"
@@ -27,6 +29,11 @@ TOLERANCES = {"float32": 1e-4, "float16": 2e-2}
 """Largest accepted error, as a fraction of the action's range, for each precision of the network."""
 RANGE_FLOOR = 1e-2
 SEED = 0
+MOST_BYTES = 2**24
+"""Largest parity.json that is read. That of a policy with 14 joints and chunks of 100 has about 70 kilobytes."""
+MOST_PIXELS = 2**23
+"""Most pixels of all cameras together, such as four with full HD: eight observations are in memory at once."""
+_MOST_LISTS, _MOST_VALUES = 2**14, 2**20
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 """Key -> a batch of raw inputs, the batch dimension first."""
@@ -104,7 +111,8 @@ def reference_observations(
 ) -> dict[str, Arrays]:
     """Name -> observation: four random ones, then black, white, gradients and a checkerboard.
 
-    Vectors lie around the data's `centres`, by key, within a few `spreads`, each (dim,).
+    Vectors lie around the data's `centres`, by key, within a few `spreads`, each (dim,). Raises ConfigurationError for
+    cameras of more than MOST_PIXELS together.
     """
     random = np.random.RandomState(seed)
     images = _images(spec, seed)
@@ -121,12 +129,12 @@ def reference_observations(
 def read_reference(path: Path) -> Reference:
     """Read a parity.json. Raises ConfigurationError if it is invalid, or if its observations cannot be made again."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = load_json(read_regular(path, MOST_BYTES).decode("utf-8"), _MOST_LISTS, _MOST_VALUES)
     except OSError as error:
         raise ConfigurationError(
             f"{path}: {error.strerror}; expected the {PARITY_FILE} of an exported policy"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigurationError(
             f"{path}: expected the {PARITY_FILE} of an exported policy, got no JSON; export the policy again"
         ) from error
@@ -142,55 +150,52 @@ def read_reference(path: Path) -> Reference:
 
 def _reference(fields: dict[str, Any]) -> Reference:
     kept = fields["reference"]
-    spec = PolicySpec.from_json(json.dumps(kept["spec"]))
-    images = _images(spec, int(kept["seed"]))
-    count = len(images)
-    if list(fields["observations"]) != list(images):
-        raise ValueError(f"its observations are {shown(fields['observations'])}, this version has {list(images)}")
+    spec, seed = PolicySpec.from_json(json.dumps(kept["spec"])), int(kept["seed"])
+    count = len(_PATTERNS)
+    if list(fields["observations"]) != list(_PATTERNS):
+        raise ValueError(f"its observations are {shown(fields['observations'])}, this version has {list(_PATTERNS)}")
     vectors = {key: _decoded(kept["vectors"][key], (count, dim)) for key, dim in spec.vectors.items()}
-    observations = {
-        name: {**{key: rows[i : i + 1] for key, rows in vectors.items()}, **pixels}
-        for i, (name, pixels) in enumerate(images.items())
-    }
-    if _checksum(spec, list(observations.values())) != kept["images_sha256"]:
-        raise ValueError("the images made here are not those it was written with")
+    actions = _decoded(kept["actions"], (count, spec.chunk_size, spec.action_dim))
     ranges = np.array(fields["ranges"], np.float64)
     tolerance = float(fields["tolerance"])
     if ranges.shape != (spec.action_dim,) or not (ranges > 0).all() or not 0 < tolerance < 1:
         raise ValueError(f"expected {spec.action_dim} ranges above 0 and a tolerance between 0 and 1")
     if not re.fullmatch(r"[0-9a-f]{64}", spec.policy_id) or fields["policy_id"] != spec.policy_id:
         raise ValueError(f"expected a policy_id of 64 hexadecimal digits, got {shown(repr(fields['policy_id']))}")
+    images = _images(spec, seed)  # last, because it takes long
+    if _checksum(spec, list(images.values())) != kept["images_sha256"]:
+        raise ValueError("the images made here are not those it was written with")
+    observations = {
+        name: {**{key: rows[i : i + 1] for key, rows in vectors.items()}, **pixels}
+        for i, (name, pixels) in enumerate(images.items())
+    }
     return Reference(
         spec=spec,
         precision=str(fields["precision"]),
         tolerance=tolerance,
         observations=observations,
-        actions=_decoded(kept["actions"], (count, spec.chunk_size, spec.action_dim)),
+        actions=actions,
         ranges=ranges,
-        seed=int(kept["seed"]),
+        seed=seed,
     )
 
 
 def _images(spec: PolicySpec, seed: int) -> dict[str, Arrays]:
     """Observation's name -> its images: only whole numbers, so that every machine makes the same images.
 
-    RandomState's numbers never change with numpy's version; those of numpy's newer generators may.
+    RandomState's numbers never change with numpy's version; those of numpy's newer generators may. Raises
+    ConfigurationError for more than MOST_PIXELS.
     """
+    pixels = sum(image.height * image.width for image in spec.images)
+    if pixels > MOST_PIXELS:
+        raise ConfigurationError(
+            f"expected cameras of at most {MOST_PIXELS} pixels together, for which a reference can be made,"
+            f" got {pixels}; use a policy that reads smaller images"
+        )
     random = np.random.RandomState(seed)
-
-    def noise(height: int, width: int) -> npt.NDArray[Any]:
-        return np.frombuffer(random.bytes(3 * height * width), np.uint8).reshape(height, width, 3)
-
-    patterns: dict[str, Callable[[int, int], npt.NDArray[Any]]] = {
-        **{f"random {i}": noise for i in range(4)},
-        "black, mean state": lambda height, width: np.zeros((height, width, 3)),
-        "white, low state": lambda height, width: np.full((height, width, 3), 255),
-        "gradients, high state": _gradients,
-        "checkerboard, ramp of states": _checkerboard,
-    }
     return {
-        name: {i.key: image(i.height, i.width).astype(np.uint8)[np.newaxis] for i in spec.images}
-        for name, image in patterns.items()
+        name: {i.key: pattern(i.height, i.width, random).astype(np.uint8)[np.newaxis] for i in spec.images}
+        for name, pattern in _PATTERNS.items()
     }
 
 
@@ -208,24 +213,50 @@ def _state(name: str, dim: int, random: np.random.RandomState) -> npt.NDArray[An
     return states[name]()
 
 
-def _gradients(height: int, width: int) -> npt.NDArray[Any]:
+def _noise(height: int, width: int, random: np.random.RandomState) -> npt.NDArray[Any]:
+    return np.frombuffer(random.bytes(3 * height * width), np.uint8).reshape(height, width, 3)
+
+
+def _black(height: int, width: int, _random: np.random.RandomState) -> npt.NDArray[Any]:
+    return np.zeros((height, width, 3), np.uint8)
+
+
+def _white(height: int, width: int, _random: np.random.RandomState) -> npt.NDArray[Any]:
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def _gradients(height: int, width: int, _random: np.random.RandomState) -> npt.NDArray[Any]:
     """Red grows downwards, green to the right, blue shrinks downwards: shows transposed images and swapped channels."""
-    down = np.broadcast_to((np.arange(height) * 255 // max(1, height - 1))[:, np.newaxis], (height, width))
-    right = np.broadcast_to(np.arange(width) * 255 // max(1, width - 1), (height, width))
-    return np.stack([down, right, 255 - down], axis=-1)
+    down = np.broadcast_to(_ramp(height)[:, np.newaxis], (height, width))
+    return np.stack([down, np.broadcast_to(_ramp(width), (height, width)), 255 - down], axis=-1)
 
 
-def _checkerboard(height: int, width: int) -> npt.NDArray[Any]:
+def _ramp(length: int) -> npt.NDArray[np.uint8]:
+    """From 0 to 255."""
+    return (np.arange(length) * 255 // max(1, length - 1)).astype(np.uint8)
+
+
+def _checkerboard(height: int, width: int, _random: np.random.RandomState) -> npt.NDArray[Any]:
     """Squares of 8 pixels, like JPEG's blocks: JPEG does not change this image."""
-    rows, columns = np.indices((height, width)) // 8
-    return np.repeat(((rows + columns) % 2 * 255)[..., np.newaxis], 3, axis=-1)
+    rows, columns = ((np.arange(length) // 8 % 2 * 255).astype(np.uint8) for length in (height, width))
+    return np.repeat((rows[:, np.newaxis] ^ columns)[..., np.newaxis], 3, axis=-1)
+
+
+_PATTERNS: dict[str, Callable[[int, int, np.random.RandomState], npt.NDArray[Any]]] = {
+    **{f"random {i}": _noise for i in range(4)},
+    "black, mean state": _black,
+    "white, low state": _white,
+    "gradients, high state": _gradients,
+    "checkerboard, ramp of states": _checkerboard,
+}
+"""Observation's name -> what makes its images, of a height and a width: uint8 (height, width, 3)."""
 
 
 def _checksum(spec: PolicySpec, observations: Sequence[Arrays]) -> str:
     digest = hashlib.sha256()
     for one in observations:
         for image in spec.images:
-            digest.update(np.ascontiguousarray(one[image.key]).tobytes())
+            digest.update(np.ascontiguousarray(one[image.key]).data)
     return digest.hexdigest()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,9 @@ from act_inference_ros.robot.parameters import MOST_ENTRIES, PARAMETERS, UNKNOWN
 
 MOST_PROBLEMS, LONGEST_PROBLEM = 50, 1000
 """Most problems that one message shows, and most characters of each."""
+MOST_COMPARED = 2_000_000
+"""Most pairs of characters that are compared to find names that may have been meant; it takes less than a second."""
+_DOT = re.compile(r"\.")
 
 # Which list parameter names the things that a template stands for. Joints come from two lists; in one of them a joint
 # may be followed by a field, as in `lift/velocity`.
@@ -125,27 +129,43 @@ def _unknown(given: Iterable[str], concrete: Mapping[str, Parameter], values: Ma
     listed = {kind: _names(values, lists) for kind, lists in _NAMED_BY.items()}
     unlisted: dict[tuple[str, str], list[str]] = {}
     problems: list[str] = []
+    suggestions = _Suggestions()
+    beginnings = {known[: dot.end()] for known in concrete for dot in _DOT.finditer(known)}
     for name in given:
         if name in concrete:
             continue
         prefix, thing = _thing_in(name)
-        if prefix and not any(known.startswith(prefix.split("<")[0] + thing + ".") for known in concrete):
+        if prefix and prefix.split("<")[0] + thing + "." not in beginnings:
             unlisted.setdefault((prefix, thing), []).append(name)
             continue
-        near = difflib.get_close_matches(name, concrete, n=1, cutoff=0.7) if len(problems) < MOST_PROBLEMS else []
-        problems.append(f"{name}: no such parameter" + (f"; did you mean {near[0]}?" if near else ""))
+        problems.append(f"{name}: no such parameter{suggestions.for_name(name, concrete)}")
     for (prefix, thing), names in unlisted.items():
         if any(not isinstance(values.get(name, []), (list, tuple)) for name in _NAMED_BY[prefix]):
             continue
         lists = " and ".join(_NAMED_BY[prefix])
-        near = difflib.get_close_matches(thing, listed[prefix], n=1, cutoff=0.7)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        meant = suggestions.for_name(thing, listed[prefix])
         hint = f"{prefix.split('.')[0]} names come from {lists}, where {thing} is missing{meant}"
         joint, field = joint_and_field(thing)
         if prefix.startswith("joint.") and field != POSITION:
             hint = f"what is said of joint {joint} holds for its {field}, too: write joint.{joint}"
         problems.append(f"{', '.join(names)}: no such parameter{'s' * (len(names) > 1)}; {hint}")
     return problems
+
+
+class _Suggestions:
+    """Finds the known names that are most like wrong ones, for as many as are shown, and while it takes little time."""
+
+    def __init__(self) -> None:
+        self._names, self._pairs = MOST_PROBLEMS, MOST_COMPARED
+
+    def for_name(self, name: str, known: Collection[str]) -> str:
+        """Return the end of a sentence that says which name may have been meant, or an empty text."""
+        if not self._names:
+            return ""
+        self._names -= 1
+        self._pairs -= len(name) * sum(map(len, known))
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.7) if self._pairs > 0 else []
+        return f"; did you mean {near[0]}?" if near else ""
 
 
 def _thing_in(name: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError
+from act_inference_ros.program.regular_files import read_regular
 from act_inference_ros.robot.configuration import RobotConfiguration
 from act_inference_ros.robot.plain_yaml import NotPlain, read_plain
 from act_inference_ros.robot.topic_names import DEFAULT_NODE, NODE_NAME
@@ -103,14 +104,10 @@ def _load(path: Path) -> Any:
     except ModuleNotFoundError as error:
         raise MissingDependencyError("reading a parameter file needs PyYAML: pip install pyyaml") from error
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        text = content.decode("utf-8")
+        text = read_regular(path, MOST_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ConfigurationError(f"parameter file {path}: {reason}") from error
-    if len(content) > MOST_BYTES:
-        raise ConfigurationError(f"parameter file {path}: expected at most {MOST_BYTES} bytes, got more")
     try:
         return read_plain(text)  # ROS refuses aliases, too
     except NotPlain as error:

@@ -1,8 +1,8 @@
 """The limits of joints, read from a robot description (URDF), and a Joint tightened by them.
 
 The elements mean what https://wiki.ros.org/urdf/XML/joint says; where that page is silent, urdfdom decides, the
-parser that robot_state_publisher and ros2_control use. The text comes over the network, so it is read with
-defusedxml. Imports neither ROS nor numpy.
+parser that robot_state_publisher and ros2_control use. The text comes over the network, so it is checked
+first (`plain_xml`), and read with defusedxml. Imports neither ROS nor numpy.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from act_inference_ros.errors import ConfigurationError, MissingDependencyError
 from act_inference_ros.joints import Joint
+from act_inference_ros.robot.plain_xml import NotPlainXml, check_plain_xml
 
 MAX_DESCRIPTION_BYTES = 4 * 2**20
 """Real descriptions refer to their meshes by file name and are far smaller: a humanoid's has about 0.2 MiB."""
@@ -57,8 +58,9 @@ def read_description(text: str) -> dict[str, DescribedJoint]:
     """Return the joints of a robot description, by name, in its order; empty if it has none.
 
     Only children of `<robot>` count: `<ros2_control>` and `<transmission>` have elements called `joint`, too.
-    Raises ConfigurationError if the text is not an expanded URDF of at most MAX_DESCRIPTION_BYTES without DOCTYPE, or
-    if a joint in it contradicts itself; MissingDependencyError without defusedxml.
+    Raises ConfigurationError if the text is not an expanded URDF of at most MAX_DESCRIPTION_BYTES without DOCTYPE, if
+    it goes beyond the bounds of `plain_xml`, or if a joint in it contradicts itself; MissingDependencyError without
+    defusedxml.
     """
     root = _parsed(text)
     namespace, _, tag = root.tag.rpartition("}")
@@ -118,7 +120,10 @@ def _parsed(text: str) -> Any:
     if not text.strip():
         raise _refusal("expected a URDF, got an empty text; give the robot's URDF or leave the description out")
     try:
+        check_plain_xml(text)
         return ElementTree.fromstring(text, forbid_dtd=True)
+    except NotPlainXml as problem:
+        raise _refusal(str(problem)) from None
     except DefusedXmlException:
         raise _refusal(
             "expected a URDF without DOCTYPE and entities, got one that declares some; remove them"

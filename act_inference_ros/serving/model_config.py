@@ -218,7 +218,9 @@ def _read_parameter(text: str, key: str) -> str | None:
 
 
 def _parameter_pattern(key: str) -> re.Pattern[str]:
-    return re.compile(rf'parameters:?\s*{{\s*key:\s*"{key}"\s*,?\s*value:?\s*{{\s*string_value:\s*{_STRING}\s*}}\s*}}')
+    value = rf"value:?\s*{{\s*string_value:\s*{_STRING}\s*}}"
+    # No two runs of spaces stand beside each other: all ways of dividing the spaces among them would be tried.
+    return re.compile(rf'parameters:?\s*{{\s*key:\s*"{key}"(?:\s*,)?\s*{value}\s*}}')
 
 
 def _quoted(text: str) -> str:

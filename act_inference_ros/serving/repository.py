@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from act_inference_ros.errors import ConfigurationError
+from act_inference_ros.program.regular_files import read_regular
 from act_inference_ros.serving.model_config import (
     CONFIG_FILE,
     JPEG_HEADER_FILE,
@@ -20,6 +21,9 @@ from act_inference_ros.serving.model_config import (
     read_versions,
     with_versions,
 )
+
+MOST_CONFIG_BYTES = 2**20
+"""Largest config.pbtxt that is read; a version's provenance takes about 300 bytes of it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def check_model(model: Path, config: str) -> None:
     path = model / CONFIG_FILE
     if not path.is_file():
         return
-    there, wanted = read_served_contract(path.read_text(encoding="utf-8")), read_served_contract(config)
+    there, wanted = read_served_contract(read_config(path)), read_served_contract(config)
     if there is None:
         raise ConfigurationError(f"{path} was not written by export_policy; export under another --name")
     if not exported_versions(model):
@@ -53,6 +57,18 @@ def check_model(model: Path, config: str) -> None:
                 f"{path} serves another model ({what}: {old} there, {new} here), and its clients rely on that; "
                 "export under another --name, or delete the old model"
             )
+
+
+def read_config(path: Path, errors: str = "strict") -> str:
+    """Return a config.pbtxt's text. Raises ConfigurationError if it cannot be read, or is too large to be one.
+
+    `errors` says what becomes of bytes that are no text, as in `bytes.decode`.
+    """
+    try:
+        return read_regular(path, MOST_CONFIG_BYTES).decode("utf-8", errors)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "expected a text, got bytes that are none"
+        raise ConfigurationError(f"{path}: {reason}; correct it, or export under another --name") from error
 
 
 def publish(
@@ -86,7 +102,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 def _publish(staged: Path, model: Path, config: str, provenance: Mapping[str, str], replace_config: bool) -> Published:
     path = model / CONFIG_FILE
-    there = path.read_text(encoding="utf-8") if path.is_file() else None
+    there = read_config(path) if path.is_file() else None
     keep = there is not None and bool(exported_versions(model)) and not replace_config
     version = max(exported_versions(model), default=0) + 1
     known = {} if there is None or version == 1 else read_versions(there)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.serving.model_config import CONFIG_FILE, read_served_contract
-from act_inference_ros.serving.repository import exported_versions
+from act_inference_ros.serving.repository import exported_versions, read_config
 
 
 def check_repository(repository: Path, backends: frozenset[str] | None, loads_all: bool = True) -> None:
@@ -26,14 +26,14 @@ def check_repository(repository: Path, backends: frozenset[str] | None, loads_al
     if not loads_all:
         return
     for config in configs:
-        text = config.read_text(encoding="utf-8", errors="replace")
+        text = read_config(config, errors="replace")
         model = config.parent
         if read_served_contract(text) is not None and not exported_versions(model):
             raise ConfigurationError(
                 f"{model}: no policy exported into it yet: "
                 f"export_policy --checkpoint DIR --repository {repository} --name {model.name}, or remove it"
             )
-        backend = re.search(r'^\s*backend:\s*["\'](\w+)["\']', text, re.MULTILINE)
+        backend = re.search(r'^[ \t]*backend:\s*["\'](\w+)["\']', text, re.MULTILINE)
         if backend is not None and backends is not None and backend[1] not in backends:
             raise ConfigurationError(
                 f"{model} needs the backend {backend[1]}, this machine's Triton has {', '.join(sorted(backends))}: "

@@ -16,7 +16,7 @@ from PIL import Image
 from act_inference_ros.errors import ObservationError
 from act_inference_ros.observation.compressed import decode_bytes, read_header
 from act_inference_ros.observation.images import is_jpeg_of_size
-from act_inference_ros.observation.jpeg_header import MAX_SCANS, MAX_SEGMENTS
+from act_inference_ros.observation.jpeg_header import MAX_SCANS, MAX_SEGMENTS, JpegError, read_jpeg_header
 from act_inference_ros.observation.png_header import PngError, check_png_pixels, read_png_header
 from test import hostile_images as hostile
 
@@ -110,7 +110,7 @@ FRAME = JPEG[JPEG.index(b"\xff\xc0") :][:19]
         (JPEG[:-2] + FRAME + JPEG[-2:], "two frame headers"),
         (JPEG[:-2] + b"\xff\xd8" + JPEG[-2:], "marker ff d8 outside"),
         (_insert(b"\xff\xfe\x00\x02" * MAX_SEGMENTS), f"more than {MAX_SEGMENTS} segments"),
-        (JPEG[:-2] + JPEG[JPEG.index(b"\xff\xda") : -2] * MAX_SCANS + JPEG[-2:], f"more than {MAX_SCANS} scans"),
+        (JPEG[:-2] + JPEG[JPEG.index(b"\xff\xda") : -2] * MAX_SCANS + JPEG[-2:], f"{MAX_SCANS + 1} scans or more"),
         (JPEG[:-2], "truncated JPEG"),
         (b"\xff\xd8\xff\xd9", "truncated JPEG"),
         (b"\xff\xd8", "truncated JPEG"),
@@ -120,6 +120,17 @@ def test_a_jpeg_that_is_not_well_formed_is_refused(data: bytes, message: str) ->
     with pytest.raises(ObservationError, match=message):
         read_header(data)
     assert not is_jpeg_of_size(data, 16, 24)
+
+
+@pytest.mark.parametrize(("height", "width", "most"), [(4096, 8192, 16), (2048, 8192, 32), (2048, 4096, MAX_SCANS)])
+def test_large_images_have_fewer_scans(height: int, width: int, most: int) -> None:
+    """For each scan the decoder passes over the whole image: 64 scans of the largest one took 1.7 s."""
+    begin = hostile.resized_jpeg(JPEG, height, width)[:-2] + bytes(height * width // 512)
+    scan = JPEG[JPEG.index(b"\xff\xda") : -2]
+    header = read_jpeg_header(begin + scan * (most - 1) + JPEG[-2:])
+    assert (header.height, header.width) == (height, width)
+    with pytest.raises(JpegError, match=f"{most + 1} scans or more of {height} x {width} pixels"):
+        read_jpeg_header(begin + scan * most + JPEG[-2:])
 
 
 def test_fill_bytes_before_a_marker_are_allowed() -> None:

@@ -1,12 +1,22 @@
 """config.pbtxt is what Triton's own parser reads, and what clients rely on."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from act_inference_ros.errors import ConfigurationError
-from act_inference_ros.serving.model_config import ServedContract, ServingOptions, config_pbtxt, read_served_contract
+from act_inference_ros.serving.model_config import (
+    CONFIG_FILE,
+    ServedContract,
+    ServingOptions,
+    config_pbtxt,
+    read_served_contract,
+    read_versions,
+)
+from act_inference_ros.serving.served_models import check_repository
 from act_inference_ros.spec import ImageSpec, PolicySpec
+from test.bounds import bounded
 
 SPEC = PolicySpec(
     chunk_size=50,
@@ -91,3 +101,37 @@ def test_a_config_that_was_not_exported_has_no_contract(text: str) -> None:
 def test_options_that_do_not_go_together_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         ServingOptions(**fields)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'backend: "python"\nparameters { key: "policy_spec"' + " " * 100_000 + "x",
+        'backend: "python"\nparameters { key: "policy_spec"' + " " * 50_000 + "," + "\n" * 50_000 + "x",
+        'backend: "python"\n' + 'parameters { key: "policy_spec" value: { string_value: "' * 10_000,
+        "parameters" + " " * 100_000,
+        ("name:" + " " * 10_000) * 50,
+    ],
+    ids=range(5),
+)
+def test_a_text_made_to_be_searched_for_long_is_searched_quickly(text: str) -> None:
+    """In the first one each number of spaces was tried with each other, 10 s for 60,000 of them."""
+    with bounded():
+        assert read_served_contract(text) is None
+        assert read_versions(text) == {}
+
+
+@pytest.mark.parametrize("between", ["", " ", ",", " ,", ", ", "\n  ,\n  "])
+def test_a_comma_between_key_and_value_may_stand_anywhere_or_nowhere(between: str) -> None:
+    written = config_pbtxt(SPEC, ServingOptions()).replace(", value { string_value", f"{between}value {{ string_value")
+    contract = read_served_contract(written)
+    assert contract is not None
+    assert contract.spec.chunk_size == SPEC.chunk_size
+
+
+def test_a_model_with_many_empty_lines_is_looked_through_quickly(tmp_path: Path) -> None:
+    model = tmp_path / "other"
+    model.mkdir()
+    (model / CONFIG_FILE).write_text("\n" * 300_000 + '  backend: "secret"\n')
+    with bounded(), pytest.raises(ConfigurationError, match="needs the backend secret"):
+        check_repository(tmp_path, frozenset({"python"}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ from act_inference_ros.simulation.success import success_line
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run eval_policy; returns the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a bag may have bytes that are no text
     parser = make_parser()
     options = parser.parse_args(arguments)
     check(parser, options)

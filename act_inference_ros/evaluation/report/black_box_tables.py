@@ -25,7 +25,7 @@ def print_dump(content: DumpContent) -> None:
 
 def _about(content: DumpContent) -> Any:
     about = content.about
-    table = make_table(f"black box {_shown(content.path.name)}: recorded then, nothing was inferred again", "", "")
+    table = make_table(f"black box {one_line(content.path.name)}: recorded then, nothing was inferred again", "", "")
     table.columns[1].justify = "left"
     facts, left_out = about.get("facts"), about.get("not_written")
     rows = {

@@ -11,7 +11,10 @@ import numpy as np
 from act_inference_ros.errors import ConfigurationError
 from act_inference_ros.evaluation.results import EvaluationResult
 from act_inference_ros.evaluation.runs import Run
+from act_inference_ros.program.regular_files import read_regular
 
+MOST_METRICS_BYTES = 2**28
+"""Largest metrics.json that is read. An episode of two arms takes about four megabytes of it, however long it is."""
 SAME_TIME_S = 1e-6
 """Observations closer than this count as the same."""
 
@@ -42,9 +45,11 @@ def read_metrics(path: Path) -> EvaluationResult:
     """Read a metrics.json, or the one in a directory. Raises ConfigurationError if there is none."""
     file = path / "metrics.json" if path.is_dir() else path
     try:
-        return EvaluationResult.from_json(file.read_text(encoding="utf-8"))
+        text = read_regular(file, MOST_METRICS_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--compare {path}: cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigurationError(f"--compare {path}: cannot be read: {reason}; give a metrics.json") from error
+    return EvaluationResult.from_json(text)
 
 
 def chunk_difference(first: Run, second: Run) -> ChunkDifference:

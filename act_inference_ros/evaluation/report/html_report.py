@@ -28,7 +28,7 @@ def write_report(path: Path, runs: Sequence[Run]) -> None:
     """
     content = render(runs)
     try:
-        path.write_text(content, encoding="utf-8")
+        path.write_text(content, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error}") from error
 
@@ -37,7 +37,7 @@ def render(runs: Sequence[Run]) -> str:
     """Return the page. If it would get too large, fewer episodes are plotted."""
     page = _render(runs, EPISODES_SHOWN)
     for fewer in (2, 1, 0):
-        if len(page.encode()) <= MOST_BYTES:
+        if len(page.encode("utf-8", "backslashreplace")) <= MOST_BYTES:
             break
         page = _render(runs, fewer)
     return page

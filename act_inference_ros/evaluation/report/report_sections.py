@@ -37,7 +37,7 @@ def heading(runs: Sequence[Run]) -> str:
     created = settings.created.replace("T", " ").replace("+00:00", " UTC")
     names = " against ".join(f"<code>{safe(run.result.settings.policy)}</code> ({safe(run.label)})" for run in runs)
     return (
-        f'<header><h1>Policy evaluation</h1><span class="badge {status}">{status}</span></header>'
+        f'<header><h1>Policy evaluation</h1><span class="badge {safe(status)}">{safe(status)}</span></header>'
         f'<p class="lead">{names} · {what} · {safe(created)}</p>{_keys(runs)}{_reasons(runs)}'
     )
 

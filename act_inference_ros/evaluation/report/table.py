@@ -47,7 +47,7 @@ def print_tables(runs: Sequence[Run]) -> None:
             console.print(f"{_of(run, runs)}note: {plain(note)}")
         reasons = [*run.result.reasons, *of_episodes([(e.name, e.reasons) for e in run.result.episodes])]
         if run.result.status != COMPLETE:
-            console.print(f"[bold red]{_of(run, runs)}{run.result.status}[/bold red]:")
+            console.print(f"[bold red]{_of(run, runs)}{plain(run.result.status)}[/bold red]:")
             for reason in reasons:
                 console.print(f"  {plain(reason)}")
 
@@ -64,11 +64,13 @@ def make_console() -> Any:
 
 
 def make_table(title: str | None, *columns: str) -> Any:
-    """An empty table; the first column is on the left, the others on the right."""
+    """An empty table; the first column is on the left, the others on the right. Title and columns are plain text."""
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table = Table(
+        title=None if title is None else plain(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold"
+    )
     for i, column in enumerate(columns):
         table.add_column(plain(column), justify="left" if i == 0 else "right", no_wrap=i == 0)
     return table
@@ -107,7 +109,7 @@ def _joints(run: Run, total: Metrics, titled: bool) -> Any:
 def _smoothness(run: Run, titled: bool) -> Any:
     name = f"{run.label}: smoothness" if titled else "smoothness"
     title = f"{name} per joint, rad or m, and s; executed: {run.result.settings.merge}"
-    table = make_table(plain(title), "joint", "motion", *SMOOTHNESS_COLUMNS)
+    table = make_table(title, "joint", "motion", *SMOOTHNESS_COLUMNS)
     table.columns[1].justify, table.columns[1].no_wrap = "left", True
     for what, joints in all_smoothness(run.result).items():
         for joint, figures in joints.items():
