@@ -42,10 +42,12 @@ def _bound_rosbags() -> None:
 
     table: dict[str, Any] = getattr(storage_mcap, "DECOMPRESSORS", {})
     table.update(zstd=lambda data, _: unpacked_zstd(data), lz4=lambda data, _: unpacked_lz4(data))
-    modules: tuple[Any, ...] = (metadata, reader)
+    modules: tuple[Any, ...] = (metadata, reader, storage_mcap, storage_sqlite3)
     for module in modules:
         if hasattr(module, "YAML"):
             module.YAML = _bounded_yaml(module.YAML)
+        if hasattr(module, "parse_qos") and module is not metadata:
+            module.parse_qos = _bounded_parse_qos(module.parse_qos)
     readers = {
         "sqlite3": _bounded_sqlite(storage_sqlite3.Sqlite3Reader),
         "mcap": _bounded_mcap(storage_mcap.McapReader),
@@ -66,6 +68,10 @@ def _bounded_yaml(base: Any) -> Any:
             return _Current.texts.load(stream if isinstance(stream, str) else stream.read())
 
     return BoundedYaml
+
+
+def _bounded_parse_qos(parse: Any) -> Any:
+    return lambda told: _Current.texts.qos(told, parse)
 
 
 def _bounded_mcap(base: Any) -> Any:

@@ -41,6 +41,7 @@ class MessageTypes:
         self._parse = typesys.get_types_from_msg
         self._store = typesys.get_typestore(typesys.Stores.LATEST)
         self._lines_left = MOST_LINES
+        self._tried: set[tuple[str, str]] = set()
 
     def __contains__(self, msgtype: str) -> bool:
         return msgtype in self._store.fielddefs
@@ -51,12 +52,18 @@ class MessageTypes:
 
     def learn(self, msgtype: str, text: str) -> None:
         """Take the definition of a type that is not known. One that is wrong or too large leaves it unknown."""
-        if msgtype in self or not isinstance(text, str) or len(text) > MOST_TEXT_BYTES:
+        if (
+            msgtype in self
+            or not isinstance(text, str)
+            or len(text) > MOST_TEXT_BYTES
+            or (msgtype, text) in self._tried
+        ):
             return
+        self._tried.add((msgtype, text))
         lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith(_COMMENT)]
         if len(lines) > self._lines_left:
             return
-        self._lines_left -= len(lines)
+        self._lines_left -= max(1, len(lines))
         known: Definitions = self._store.fielddefs
         with contextlib.suppress(Exception):  # the parser may raise anything
             found = {name: what for name, what in self._parse("\n".join(lines), msgtype).items() if name not in known}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -13,7 +13,12 @@ MOST_METADATA_BYTES = 2**18
 """Largest metadata.yaml. A topic takes about a kilobyte."""
 MOST_QOS_BYTES = 2**17
 """Most bytes of the texts about QoS that differ from each other. A publisher takes about 350 bytes."""
-_MERGE_KEY = "<<"
+_MULTIPLYING = ("<<", "%TAG")
+"""Merge keys and short names of tags: a few bytes stand for many. No recorder writes them."""
+_MOST_QOS = 2**63, 2**32
+"""Seconds and nanoseconds of a span are less; some middlewares write infinity as 2^32 - 1 ns."""
+_MOST_DEPTH = 2**31
+_SPANS = ("deadline", "lifespan", "liveliness_lease_duration")
 
 
 class BagTexts:
@@ -21,6 +26,7 @@ class BagTexts:
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
+        self._profiles: dict[str | int, tuple[Any, Any]] = {}
         self._left = MOST_METADATA_BYTES + MOST_QOS_BYTES
 
     def load(self, text: str) -> Any:
@@ -31,10 +37,22 @@ class BagTexts:
                 raise ValueError(
                     f"expected at most {MOST_METADATA_BYTES + MOST_QOS_BYTES} bytes of YAML in one bag, got more"
                 )
-            if _MERGE_KEY in text:
-                raise ValueError(f"expected YAML without {_MERGE_KEY}, which multiplies")
+            if any(each in text for each in _MULTIPLYING):
+                raise ValueError(f"expected YAML without {' and '.join(_MULTIPLYING)}, which multiply")
             self._known[text] = _loaded(text)
         return self._known[text]
+
+    def qos(self, told: Any, parse: Callable[[Any], Any]) -> Any:
+        """Return the QoS profiles that a text or a part of metadata.yaml tells, as rosbags' `parse` makes them.
+
+        What is told several times is parsed once. Raises ValueError for profiles with numbers that are none.
+        """
+        key = told if isinstance(told, str) else id(told)
+        if key not in self._profiles:
+            profiles = parse(told)
+            _check_qos(profiles)
+            self._profiles[key] = (told, profiles)  # `told` is kept, or its id could become another's
+        return self._profiles[key][1]
 
 
 def _loaded(text: str) -> Any:
@@ -46,6 +64,25 @@ def _loaded(text: str) -> Any:
         return loader.get_single_data()
     finally:
         loader.dispose()
+
+
+def check_number(what: str, value: Any, most: int) -> None:
+    """Raise ValueError for what is no integer from 0 to less than `most`."""
+    if not isinstance(value, int) or not 0 <= value < most:
+        raise ValueError(f"{what}: expected a number from 0 to {most - 1}, got {short(value)}")
+
+
+def short(value: Any) -> str:
+    """Return a value as text; a huge integer cannot be written out."""
+    return f"one of {value.bit_length()} bits" if isinstance(value, int) and value.bit_length() > 1000 else repr(value)
+
+
+def _check_qos(profiles: Iterable[Any]) -> None:
+    for profile in profiles:
+        check_number("QoS: depth", profile.depth, _MOST_DEPTH)
+        for span in (getattr(profile, name) for name in _SPANS):
+            for number, most in zip((span.sec, span.nsec), _MOST_QOS, strict=True):
+                check_number("QoS: span", number, most)
 
 
 def whole_packed_files(directory: Path, texts: BagTexts) -> list[Path]:

@@ -10,16 +10,12 @@ from act_inference_ros.evaluation.bags import packing
 from act_inference_ros.evaluation.bags.bounds import bounded_rosbags
 from act_inference_ros.evaluation.bags.connections import storages_of
 from act_inference_ros.evaluation.bags.finding import METADATA, storage_files
-from act_inference_ros.evaluation.bags.metadata import BagTexts, whole_packed_files
+from act_inference_ros.evaluation.bags.metadata import BagTexts, check_number, short, whole_packed_files
 
 _MOST = 2**63
 """Counts and times, ns, are less."""
-_MOST_QOS = 2**63, 2**32
-"""Seconds and nanoseconds of a span are less; some middlewares write infinity as 2^32 - 1 ns."""
-_MOST_DEPTH = 2**31
 _PACKED = ".zstd"
 _LONGEST_TEXT = 500
-_SPANS = ("deadline", "lifespan", "liveliness_lease_duration")
 
 
 class OpenBag(NamedTuple):
@@ -79,26 +75,11 @@ def _check(reader: Any) -> None:
     """Raise ValueError for what rosbags took as it was written, although it is nothing to count or to name."""
     for connection in reader.connections:
         if not isinstance(connection.topic, str) or not isinstance(connection.msgtype, str):
-            raise ValueError(f"expected names of topics and types, got {_short(connection.topic)}")
-        _check_number(f"{METADATA}: message count", connection.msgcount, _MOST)
-        for qos in getattr(connection.ext, "offered_qos_profiles", ()):
-            _check_number("QoS: depth", qos.depth, _MOST_DEPTH)
-            for span in (getattr(qos, name) for name in _SPANS):
-                for number, most in zip((span.sec, span.nsec), _MOST_QOS, strict=True):
-                    _check_number("QoS: span", number, most)
-    _check_number(f"{METADATA}: message count", reader.message_count, _MOST)
+            raise ValueError(f"expected names of topics and types, got {short(connection.topic)}")
+        check_number(f"{METADATA}: message count", connection.msgcount, _MOST)
+    check_number(f"{METADATA}: message count", reader.message_count, _MOST)
     if reader.message_count:
         for time_ns in (reader.start_time, reader.end_time):
-            _check_number("time of recording, ns", time_ns, 2 * _MOST)
+            check_number("time of recording, ns", time_ns, 2 * _MOST)
     for storage in storages_of(reader):
         packing.check_chunks(getattr(storage, "chunks", ()))
-
-
-def _check_number(what: str, value: Any, most: int) -> None:
-    if not isinstance(value, int) or not 0 <= value < most:
-        raise ValueError(f"{what}: expected a number from 0 to {most - 1}, got {_short(value)}")
-
-
-def _short(value: Any) -> str:
-    """Return a value as text of bounded length; a huge integer cannot be written out."""
-    return f"one of {value.bit_length()} bits" if isinstance(value, int) and value.bit_length() > 1000 else repr(value)
