@@ -48,16 +48,13 @@ def _bound_rosbags() -> None:
             module.YAML = _bounded_yaml(module.YAML)
         if hasattr(module, "parse_qos") and module is not metadata:
             module.parse_qos = _bounded_parse_qos(module.parse_qos)
-    readers = {
-        "sqlite3": _bounded_sqlite(storage_sqlite3.Sqlite3Reader),
-        "mcap": _bounded_mcap(storage_mcap.McapReader),
+    bounded: dict[Any, Any] = {
+        storage_sqlite3.Sqlite3Reader: _bounded_sqlite(storage_sqlite3.Sqlite3Reader),
+        storage_mcap.McapReader: _bounded_mcap(storage_mcap.McapReader),
     }
-    for names, each in (
-        ({"sqlite3": "sqlite3", "mcap": "mcap"}, "DirectoryReader"),
-        ({".db3": "sqlite3", ".mcap": "mcap"}, "Reader"),
-    ):
-        plugins = getattr(getattr(reader, each, None), "STORAGE_PLUGINS", {})
-        plugins.update({name: readers[kind] for name, kind in names.items() if name in plugins})
+    for name in ("DirectoryReader", "Reader"):
+        plugins = getattr(getattr(reader, name, None), "STORAGE_PLUGINS", {})
+        plugins.update({kind: bounded[each] for kind, each in plugins.items() if each in bounded})
 
 
 def _bounded_yaml(base: Any) -> Any:

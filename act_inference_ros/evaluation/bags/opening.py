@@ -53,7 +53,7 @@ def open_bag(path: Path) -> OpenBag:
     except BaseException:
         reader.close()
         raise
-    storage: Any = reader.storage
+    storage: Any = getattr(reader, "storage", None)
     packed_messages = getattr(getattr(storage, "metadata", None), "compression_mode", None) == "message"
     if packed_messages:  # rosbags would unpack them without a limit
         storage.metadata = storage.metadata._replace(compression_mode=None)
