@@ -77,3 +77,11 @@ def test_pages_that_are_used_again_and_again_make_no_endless_rows(tmp_path: Path
     count, problems = read(path)
     assert count <= 50_000
     assert any(problem.startswith("damaged") for problem in problems)
+
+
+@pytest.mark.parametrize("name", ["a?mode=memory.db3", "a#b.db3", "%2e.db3", "100%_of_it.db3"])
+def test_a_name_that_an_address_would_change_is_not_followed(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a").write_bytes(b"another file")
+    count, problems = read(write_sqlite(tmp_path / name, TOPICS, MESSAGES, TOPIC, ROW))
+    assert count == 1
+    assert (problems == []) == (name == "100%_of_it.db3")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from act_inference_ros.evaluation.bags.metadata import BagTexts
 from act_inference_ros.evaluation.bags.packing import unpacked_lz4, unpacked_zstd
 from act_inference_ros.evaluation.bags.sqlite_bounds import MOST_TOPICS, StepLimit, open_plain
 
-_UNSAFE_IN_ADDRESS = frozenset("?#%")
-"""rosbags puts a path into a URI as it is; with these characters the URI means another file."""
+_OTHER_IN_ADDRESS = re.compile(r"[?#]|%[0-9A-Fa-f]{2}")
+"""rosbags puts a path into a URI as it is; with one of these the URI means another file."""
 
 
 class _Current:
@@ -83,8 +84,8 @@ def _bounded_mcap(base: Any) -> Any:
 def _bounded_sqlite(base: Any) -> Any:
     class BoundedSqlite3Reader(base):  # type: ignore[misc]
         def open(self) -> None:
-            if _UNSAFE_IN_ADDRESS & set(str(self.path)):
-                raise ValueError(f"expected a path without {' '.join(sorted(_UNSAFE_IN_ADDRESS))}, got {self.path}")
+            if found := _OTHER_IN_ADDRESS.search(str(self.path)):
+                raise ValueError(f"expected a path without {found[0]}, got {self.path}")
             open_plain(Path(self.path)).close()
             self._limit = StepLimit(Path(self.path).stat().st_size)
             with _each_connection_gets(self._limit):
