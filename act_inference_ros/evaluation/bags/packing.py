@@ -55,15 +55,6 @@ def _unpacked(make_decompressor: Any, error: type[Exception], data: bytes) -> by
     return b"".join(parts)
 
 
-def bound_rosbags() -> None:
-    """Let rosbags unpack chunks with the functions above; its own have no limit."""
-    from rosbags.rosbag2 import storage_mcap
-
-    # A rosbags without this table, older or newer, goes on without the limit.
-    table: dict[str, Any] = getattr(storage_mcap, "DECOMPRESSORS", {})
-    table.update(zstd=lambda data, _: unpacked_zstd(data), lz4=lambda data, _: unpacked_lz4(data))
-
-
 def check_chunks(chunks: Iterable[Any]) -> None:
     """Raise ValueError for chunks, as rosbags describes them, that would take too much memory at once."""
     changes = []

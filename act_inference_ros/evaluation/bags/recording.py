@@ -126,9 +126,10 @@ def _problem(bag: Bag, role: Role) -> str | None:
         near = [topic for topic, kinds in bag.types.items() if kinds & set(role.types)]
         hint = f"; of that type it has {', '.join(sorted(near))}" if near else f"; it has {_topics(bag)}"
         return f"{role.text}: the bag has no such topic{hint}{_namespace_hint(role, near)}"
-    if not types & set(role.types):
-        hint = _hint(role, types)
-        return f"{role.text}: expected {' or '.join(role.types)}, the bag has {', '.join(sorted(types))}{hint}"
+    if types - set(role.types):
+        several = "; a topic of several types is not read"
+        hint = several if types & set(role.types) else _hint(role, types)
+        return f"{role.text}: expected {' or '.join(role.types)}, the bag has {' and '.join(sorted(types))}{hint}"
     if not bag.counts[role.topic]:
         return f"{role.text}: the topic is in the bag, but no message was recorded"
     return None

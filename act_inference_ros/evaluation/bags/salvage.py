@@ -15,9 +15,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from io import SEEK_END, BytesIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from act_inference_ros.evaluation.bags.packing import unpack_file, unpacked_lz4, unpacked_zstd, zstd
+from act_inference_ros.evaluation.bags.sqlite_bounds import LEAST_ROW_BYTES, MOST_TOPICS, open_plain
 
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0F
@@ -94,8 +95,11 @@ class _McapRecords:
         self._schemas: dict[int, str] = {}
         self._channels: dict[int, tuple[str, str]] = {}
 
-    def messages(self, stream: BinaryIO, start: int = 0) -> Iterator[RawMessage]:
-        """Yield the messages of `stream`, those of a chunk sorted by time. Raises EOFError at the damage."""
+    def messages(self, stream: BinaryIO, start: int = 0, in_chunk: bool = False) -> Iterator[RawMessage]:
+        """Yield the messages of `stream`, those of a chunk sorted by time. Raises EOFError or ValueError at the damage.
+
+        `in_chunk`: whether the stream is what a chunk unpacked to; a chunk in a chunk is damage.
+        """
         end = stream.seek(0, SEEK_END)
         stream.seek(start)
         while head := stream.read(9):
@@ -116,7 +120,10 @@ class _McapRecords:
                 number, _, time_ns = struct.unpack_from("<HIQ", body)
                 yield RawMessage(*self._channels[number], time_ns, body[22:])
             elif kind == _CHUNK:
-                yield from sorted(self.messages(BytesIO(_chunk(body))), key=lambda raw: raw.time_ns)
+                if in_chunk:
+                    raise ValueError("a chunk in a chunk")
+                inside = self.messages(BytesIO(_chunk(body)), in_chunk=True)
+                yield from sorted(inside, key=lambda raw: raw.time_ns)
 
 
 def _chunk(body: bytes) -> bytes:
@@ -140,15 +147,19 @@ def _string(body: bytes, place: int) -> tuple[str, int]:
 
 
 def _sqlite_messages(file: Path) -> Iterator[RawMessage]:
-    connection = sqlite3.connect(f"{file.resolve().as_uri()}?immutable=1", uri=True)
-    try:
-        # This opens a file that is shorter than its header says.
-        connection.execute("PRAGMA writable_schema=ON")
-        topics = {row[0]: (row[1], row[2]) for row in connection.execute("SELECT id, name, type FROM topics")}
+    # A database that is not plain is not read at all; rows that hold anything else than messages are left out.
+    with (
+        contextlib.suppress(sqlite3.Error, ValueError),
+        contextlib.closing(open_plain(file, damaged=True)) as connection,
+    ):
+        left = file.stat().st_size
+        topics: dict[Any, tuple[str, str]] = {}
+        for number, name, kind in connection.execute("SELECT id, name, type FROM topics NOT INDEXED"):
+            if isinstance(name, str) and isinstance(kind, str) and len(topics) < MOST_TOPICS:
+                topics[number] = (name, kind)
         for topic, time_ns, data in connection.execute("SELECT topic_id, timestamp, data FROM messages NOT INDEXED"):
-            if topic in topics and isinstance(data, bytes):
+            if topic in topics and isinstance(time_ns, int) and isinstance(data, bytes):
+                left -= len(data) + LEAST_ROW_BYTES
+                if left < 0:
+                    return  # pages are used several times
                 yield RawMessage(*topics[topic], time_ns, data)
-    except sqlite3.Error:
-        return
-    finally:
-        connection.close()

@@ -41,7 +41,7 @@ def ran_unseen(bag: Bag) -> str:
 
 def _status_topic(bag: Bag, given: str) -> str:
     topics = [given] if given else sorted(topic for topic in bag.types if topic.endswith(STATUS_NAME))
-    usable = [topic for topic in topics if STATUS_TYPE in bag.types.get(topic, ()) and bag.counts[topic]]
+    usable = [topic for topic in topics if bag.types.get(topic) == {STATUS_TYPE} and bag.counts[topic]]
     saying = [topic for topic in usable if _says_who(bag, topic)]
     if len(saying) > 1:
         raise ConfigurationError(

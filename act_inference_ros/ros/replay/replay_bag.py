@@ -34,6 +34,8 @@ SETTLED_S = 2.0
 """A node that subscribes to one topic subscribes to its others within this time."""
 
 _POLL_S = 0.05
+_LONGEST_WAIT_S = 3600.0
+"""A bag may have a pause of years, and a system call does not take all of them at once."""
 _NANOSECONDS = 1_000_000_000
 
 
@@ -105,6 +107,9 @@ class Replay:
     def _wait_until(self, due: float) -> None:
         left = due - time.monotonic()
         self.behind_s = max(self.behind_s, -left)
+        while left > _LONGEST_WAIT_S:
+            self._wait(_LONGEST_WAIT_S)
+            left = due - time.monotonic()
         self._wait(max(0.0, left))
 
     def _wait(self, seconds: float) -> None:
