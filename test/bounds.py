@@ -1,4 +1,4 @@
-"""Bounds for what a test reads: a hang or a flood of memory becomes one failed test."""
+"""Bounds for what a test reads: a hang or a flood of memory becomes one failed test, and no pipe is waited for."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+from act_inference_ros.errors import ActInferenceError
+from test.fuzz.target import LONGEST_ON_BUSY_MACHINE_S, MIB, Target
+from test.fuzz.watch import Breach, Watch
+
 DEADLINE_S = 20.0
 """On a busy machine; what is read here should take less than a second."""
+_WAITS_S = 3.0
+"""Time, s, after which a reader that waits for a pipe is let go on."""
 
 
 class DeadlineMissed(BaseException):
@@ -39,3 +46,30 @@ def bounded(memory_bytes: int = 2**30, deadline_s: float = DEADLINE_S) -> Iterat
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         resource.setrlimit(resource.RLIMIT_AS, limits)
         signal.signal(signal.SIGALRM, before)
+
+
+def breach(read: Callable[[], object], memory_bytes: int = 256 * MIB) -> Breach | None:
+    """Call a reader; return the bound that it broke: an error that is not the package's own, time or memory."""
+    target = Target("", lambda _: read(), (), lambda data, _: data, (ActInferenceError,), memory_bytes)
+    return Watch(target, LONGEST_ON_BUSY_MACHINE_S).run(b"")
+
+
+@contextlib.contextmanager
+def pipe_instead_of(path: Path) -> Iterator[None]:
+    """Put a pipe in the place of a file, and fail if the block waits until somebody writes to it."""
+    path.unlink()
+    os.mkfifo(path)
+    waited = threading.Event()
+
+    def let_go_on() -> None:
+        waited.set()
+        os.close(os.open(path, os.O_RDWR))
+
+    timer = threading.Timer(_WAITS_S, let_go_on)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+    assert not waited.is_set(), f"{path}: a pipe was waited for"

@@ -46,12 +46,11 @@ def is_partial(path: Path) -> bool:
 
 def read_about(path: Path) -> Mapping[str, Any]:
     """Return the description of the dump in this directory. Raises ConfigurationError if it cannot be read."""
-    if not is_dump(path):  # a pipe would be waited for
-        raise ConfigurationError(f"{path / ABOUT}: expected a file, got none")
     try:
         about = json.loads(read_regular(path / ABOUT, MOST_ABOUT_BYTES).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path / ABOUT}: cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"{path / ABOUT}: cannot be read: {why}") from error
     if not isinstance(about, dict):
         raise ConfigurationError(f"{path / ABOUT}: expected an object of names and values")
     return about

@@ -10,7 +10,7 @@ import pytest
 
 from act_inference_ros.drafting.dataset_facts import MOST_EPISODES, find_dataset, read_dataset_facts
 from act_inference_ros.errors import ConfigurationError
-from test.bounded import breach, pipe_instead_of
+from test.bounds import breach, pipe_instead_of
 from test.drafting.datasets import vector, write_info, write_v21, write_v30
 from test.fuzz.target import MIB
 

@@ -16,7 +16,7 @@ from act_inference_ros.drafting.observer import (
     MOST_TOPICS,
     RobotObserver,
 )
-from test.bounded import breach
+from test.bounds import breach
 from test.fuzz.target import MIB
 
 NUMBERS = "std_msgs/msg/Float64MultiArray"

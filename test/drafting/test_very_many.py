@@ -10,7 +10,7 @@ from act_inference_ros.drafting.names import MOST_CANDIDATES, name_joints, unnam
 from act_inference_ros.drafting.observer import MOST_JOINTS, MOST_SAMPLES
 from act_inference_ros.drafting.states import find_states
 from act_inference_ros.policy import bounds
-from test.bounded import breach
+from test.bounds import breach
 
 NAMES = [f"a rather long name of a joint {i:06d}.pos" for i in range(bounds.VECTOR)]
 

@@ -19,7 +19,7 @@ from act_inference_ros.evaluation.datasets.description import (
 from act_inference_ros.evaluation.datasets.episode_entry import EpisodeEntry
 from act_inference_ros.evaluation.datasets.frames import EpisodeFrames
 from act_inference_ros.evaluation.datasets.index import read_episodes
-from test.bounded import breach, pipe_instead_of
+from test.bounds import breach, pipe_instead_of
 from test.evaluation import datasets
 from test.evaluation.datasets import CAMERA, STATE, V21, V30, edit_info
 from test.evaluation.test_bad_datasets import DATA_V21, EPISODES_V30

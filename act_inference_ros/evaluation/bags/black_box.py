@@ -136,8 +136,6 @@ def _moment_s(about: Mapping[str, Any]) -> float | None:
 def _configuration(content: DumpContent) -> RobotConfiguration | None:
     path = content.path / dumps.PARAMETERS
     try:
-        if not path.is_file():  # a pipe would be waited for
-            raise ConfigurationError(f"{path}: expected a file, got none")
         return read_configuration(path, node=one_line(content.about.get("node", DEFAULT_NODE)))
     except ConfigurationError as error:
         content.problems.append(f"what the controllers were told is not shown: {error}")
