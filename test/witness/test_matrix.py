@@ -7,8 +7,8 @@ import pytest
 from test.witness import table
 from test.witness.cells import WAYS, Cell, cells
 from test.witness.cells_triton import triton_cells
+from test.witness.evidence import Breach
 from test.witness.matrix import Result, attempt, main
-from test.witness.rules import Breach
 from test.witness.setups import SETUPS, every_cell
 from test.witness.stage import stage
 from test.witness.triton_stage import triton_stage

@@ -1,0 +1,157 @@
+"""What the node says of itself, and what it does then; and what has to come of a fault."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from test.witness.evidence import (
+    COMMANDING,
+    SILENT,
+    STATUS_S,
+    TOLD_S,
+    Evidence,
+    Found,
+    goes_by_itself,
+    streams,
+    word_of,
+)
+from test.witness.recording import CHUNK, COMMAND, Event
+
+COMES_S = 0.25
+"""While a node commands, a stream gets something within this; a trajectory while a plan lasts."""
+
+
+def silent(evidence: Evidence) -> Found:
+    """A node that says that it does not command publishes nothing but the way to rest, and nothing moves after it.
+
+    A node that comes to rest for another reason may tell the controllers to hold once more.
+    """
+    contract = evidence.contract
+    grace = contract.braking_s + contract.tick_s + contract.allowance_s
+    before = TOLD_S + contract.allowance_s
+    for yes, statuses, over in _runs(evidence, is_silent):
+        if not yes:
+            continue
+        changes = _changes(statuses)
+
+        def wrong(time: float, changes: Sequence[float] = changes, end: float = over - before) -> bool:
+            judged = changes[0] + grace < time < end
+            return judged and not any(change - before < time <= change + grace for change in changes)
+
+        word = word_of(statuses[0])
+        for command in evidence.recording.of(COMMAND):
+            if wrong(command.time):
+                yield command.time, f"{command.name}: a command while {word}"
+        moving = [time for time in evidence.moving.tolist() if time <= evidence.end and wrong(time)]
+        if moving:
+            yield moving[-1], f"moving {moving[-1] - changes[0]:.3f} s after {word} was told"
+
+
+def known_words(evidence: Evidence) -> Found:
+    """The status is one of the states that there are."""
+    for event in evidence.statuses:
+        if word_of(event) not in (*SILENT, COMMANDING):
+            yield event.time, f"a state {word_of(event)!r}"
+
+
+def no_chunks(evidence: Evidence) -> Found:
+    """A node that is inactive tells no plans; one that was being computed may still come."""
+    grace = STATUS_S + evidence.contract.allowance_s
+    before = TOLD_S + evidence.contract.allowance_s
+    for _, statuses, over in _runs(evidence, lambda event: word_of(event) == "inactive"):
+        begins = statuses[0].time + grace if word_of(statuses[0]) == "inactive" else np.inf
+        for chunk in evidence.recording.of(CHUNK):
+            if begins < chunk.time < over - before:
+                yield chunk.time, "a chunk while inactive"
+
+
+def is_silent(event: Event) -> bool:
+    """Whether a status tells a state in which nothing is commanded."""
+    return word_of(event) in SILENT
+
+
+def _runs(evidence: Evidence, which: Callable[[Event], bool]) -> Iterator[tuple[bool, list[Event], float]]:
+    """Statuses one after the other that are all `which`, or all not: which of both, they, and when the next is, s."""
+    groups = [(yes, list(group)) for yes, group in itertools.groupby(evidence.statuses, which)]
+    ends = [group[0].time for _, group in groups[1:]] + [np.inf]
+    yield from ((yes, group, end) for (yes, group), end in zip(groups, ends, strict=False))
+
+
+def _changes(statuses: Sequence[Event]) -> list[float]:
+    """When a status says something else than the one before, s; the first one does."""
+    told = [(word_of(event), reason_of(event.message)) for event in statuses]
+    return [event.time for place, event in enumerate(statuses) if place == 0 or told[place] != told[place - 1]]
+
+
+def commands_come(evidence: Evidence) -> Found:
+    """A node that says all the time that it commands does so: each controller gets something."""
+    contract = evidence.contract
+    for yes, statuses, _ in _runs(evidence, lambda event: word_of(event) == COMMANDING):
+        said = np.array([] if not yes else [event.time for event in statuses])
+        for name, rules in contract.controllers.items():
+            if goes_by_itself(rules) or not len(said):
+                continue
+            most = (COMES_S if streams(rules) else contract.max_plan_age) + contract.tick_s + contract.allowance_s
+            times = [event.time for event in evidence.recording.of(COMMAND, name)]
+            for before, after in itertools.pairwise([-np.inf, *times, np.inf]):
+                inside = said[(said > before) & (said < after)]
+                # It was seen to run meanwhile: it said so twice.
+                if len(inside) and inside[-1] - inside[0] > most and evidence.heard(name, inside[0], inside[-1]):
+                    yield float(inside[-1]), f"{name}: nothing for {inside[-1] - inside[0]:.3f} s while commanding"
+
+
+def status_goes_on(evidence: Evidence) -> Found:
+    """The status is repeated; a node that is gone says so by its silence, and commands nothing meanwhile."""
+    times = [evidence.begin, *(event.time for event in evidence.statuses)]
+    limit = STATUS_S + evidence.contract.allowance_s
+    grace = TOLD_S + evidence.contract.allowance_s  # a node that wakes up brakes first, and then says so
+    for before, after in zip(times, [*times[1:], evidence.end], strict=True):
+        late = [event for event in evidence.recording.of(COMMAND) if before + limit < event.time < after - grace]
+        if late:
+            yield late[0].time, f"a command {late[0].time - before:.3f} s after the last status"
+
+
+def rest(evidence: Evidence) -> Found:
+    """After a fault the arm is at rest within the fault's bound."""
+    for fault in evidence.recording.faults:
+        if fault.rest_s is not None:
+            last = evidence.moves_within(fault.begin + fault.rest_s + evidence.contract.allowance_s, fault.end)
+            if last is not None:
+                yield last, f"{fault.name}: moving {last - fault.begin:.3f} s after it began"
+
+
+def back(evidence: Evidence) -> Found:
+    """After a fault's end the arm goes on within the fault's bound."""
+    for fault in evidence.recording.faults:
+        if fault.back_s is not None:
+            until = fault.end + fault.back_s + evidence.contract.allowance_s
+            if evidence.moves_within(fault.end, until) is None:
+                yield until, f"{fault.name}: still at rest {until - fault.end:.3f} s after it ended"
+
+
+def reason(evidence: Evidence) -> Found:
+    """During a fault the status says why, in whole words."""
+    for fault in evidence.recording.faults:
+        told = {words_of(event.message) for event in evidence.statuses if fault.begin < event.time <= fault.end + 0.1}
+        if fault.reasons and not any(_says(text, words) for text in told for words in fault.reasons):
+            yield fault.end, f"{fault.name}: expected {' or '.join(fault.reasons)}, the status said {told}"
+
+
+def _says(text: str, words: str) -> bool:
+    return re.search(rf"{re.escape(words)}(?!\w)", text) is not None
+
+
+def reason_of(status: Any) -> str:
+    """The reason of a status, in fixed words."""
+    return next((str(pair.value) for pair in status.values if pair.key == "reason"), "")
+
+
+def words_of(status: Any) -> str:
+    """The state and its reason, as people read them."""
+    values = {pair.key: pair.value for pair in status.values}
+    return f"{status.message}: {values.get('reason', '')} ({values.get('detail', '')})"
