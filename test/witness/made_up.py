@@ -115,11 +115,8 @@ def made_up(
             state = SimpleNamespace(header=header(time), name=list(JOINTS), position=[0.0] * 4)
             note(Event(time, INPUT, "state", state))
         if i % 25 == 0 or rests(time) != rests(time - TICK_S):
-            note(
-                Event(
-                    time + 0.003, STATUS, "status", status("holding" if rests(time) else "commanding", "stale: front")
-                )
-            )
+            said = status("holding", "stale: front") if rests(time) else status("commanding")
+            note(Event(time + 0.003, STATUS, "status", said))
         brakes = fault and abs(time - held) < TICK_S / 2.0
         skips = bool(skipped) and skipped[0] < time < skipped[1]
         if (i % 5 == 0 and not rests(time) and not skips) or brakes:

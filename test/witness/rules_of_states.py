@@ -17,13 +17,12 @@ from test.witness.evidence import (
     Evidence,
     Found,
     goes_by_itself,
-    streams,
     word_of,
 )
 from test.witness.recording import CHUNK, COMMAND, Event
 
-COMES_S = 0.25
-"""While a node commands, a stream gets something within this; a trajectory while a plan lasts."""
+COMES_S = 1.0
+"""A node that commands sends something within this, or within a plan's age where that is longer; or it says why not."""
 
 
 def silent(evidence: Evidence) -> Found:
@@ -75,6 +74,11 @@ def is_silent(event: Event) -> bool:
     return word_of(event) in SILENT
 
 
+def is_well(event: Event) -> bool:
+    """Whether a status tells that the arm is commanded, and nothing that is in the way of it."""
+    return word_of(event) == COMMANDING and not reason_of(event.message)
+
+
 def _runs(evidence: Evidence, which: Callable[[Event], bool]) -> Iterator[tuple[bool, list[Event], float]]:
     """Statuses one after the other that are all `which`, or all not: which of both, they, and when the next is, s."""
     groups = [(yes, list(group)) for yes, group in itertools.groupby(evidence.statuses, which)]
@@ -89,18 +93,17 @@ def _changes(statuses: Sequence[Event]) -> list[float]:
 
 
 def commands_come(evidence: Evidence) -> Found:
-    """A node that says all the time that it commands does so: each controller gets something."""
+    """A node that says all the time that it commands, and names no reason why not, sends each controller something."""
     contract = evidence.contract
-    for yes, statuses, _ in _runs(evidence, lambda event: word_of(event) == COMMANDING):
-        said = np.array([] if not yes else [event.time for event in statuses])
-        for name, rules in contract.controllers.items():
-            if goes_by_itself(rules) or not len(said):
-                continue
-            most = (COMES_S if streams(rules) else contract.max_plan_age) + contract.tick_s + contract.allowance_s
+    most = max(COMES_S, contract.max_plan_age) + contract.tick_s + contract.allowance_s
+    names = [name for name, rules in contract.controllers.items() if not goes_by_itself(rules)]
+    for yes, statuses, _ in _runs(evidence, is_well):
+        said = np.array([event.time for event in statuses])
+        for name in names if yes else ():
             times = [event.time for event in evidence.recording.of(COMMAND, name)]
             for before, after in itertools.pairwise([-np.inf, *times, np.inf]):
                 inside = said[(said > before) & (said < after)]
-                # It was seen to run meanwhile: it said so twice.
+                # What it says shows that it ran all the time.
                 if len(inside) and inside[-1] - inside[0] > most and evidence.heard(name, inside[0], inside[-1]):
                     yield float(inside[-1]), f"{name}: nothing for {inside[-1] - inside[0]:.3f} s while commanding"
 
