@@ -136,6 +136,7 @@ def made_up(
     return recording
 
 
-def status(state: str, why: str = "") -> Any:
-    values = [SimpleNamespace(key="reason", value=why), SimpleNamespace(key="detail", value="")]
-    return SimpleNamespace(message=state, values=values)
+def status(state: str, why: str = "", since: float | None = None) -> Any:
+    """A status that may say since when the state has lasted, s."""
+    values = {"reason": why, "detail": ""} | ({} if since is None else {"since": f"{since:.3f}"})
+    return SimpleNamespace(message=state, values=[SimpleNamespace(key=k, value=v) for k, v in values.items()])

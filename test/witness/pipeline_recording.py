@@ -181,4 +181,4 @@ class _Told:
             what = standing.state.value, standing.reason
             if what != self._last or rig.now - self._at > TOLD_EVERY_S:
                 self._last, self._at = what, rig.now
-                rig.note(STATUS, "status", status(*what), 0.006)
+                rig.note(STATUS, "status", status(*what, since=standing.since), 0.006)

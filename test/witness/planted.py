@@ -15,15 +15,24 @@ from act_inference_ros.interfaces import Command, command_interface, write_traje
 from test.witness.good_inputs import Looked
 from test.witness.made_up import AMPLITUDE, BEGIN, CONTRACT, JOINTS, header, made_up, make, rules, status
 from test.witness.motion import seconds
+from test.witness.planting import (
+    edited,
+    good,
+    held,
+    later,
+    one_trajectory,
+    said,
+    set_target,
+    set_time,
+    stamped,
+    streamed,
+    without,
+)
 from test.witness.recording import CHUNK, COMMAND, INPUT, STATUS, Contract, Event, Recording
 
 STREAMS = {"grip": "c", "wrist": "d"}
 """Controller that is streamed to, without stamps and with them -> its joint."""
 ARM = ("a", "b")
-DROPPED: list[Event] = []
-"""What becomes of an event that is left out."""
-Change = Callable[[Event], "Event | list[Event] | None"]
-"""Takes an event with a message of its own, which it may change; gives what it becomes, None for itself."""
 
 
 @dataclass(frozen=True)
@@ -33,76 +42,6 @@ class Planted:
     rule: str
     make: Callable[[], Recording]
     contract: Contract = CONTRACT
-
-
-def edited(recording: Recording, kind: str, name: str, begin: float, end: float, change: Change) -> Recording:
-    """The recording with its events of a kind (and of a name, unless empty) changed, from `begin` to `end`, s."""
-    events: list[Event] = []
-    for event in recording.events:
-        if event.kind == kind and name in ("", event.name) and begin < event.time - BEGIN < end:
-            own = replace(event, message=copy.deepcopy(event.message))
-            became = change(own)
-            events += [own] if became is None else [became] if isinstance(became, Event) else became
-        else:
-            events.append(event)
-    return Recording(sorted(events, key=lambda event: event.time), recording.faults)
-
-
-def good() -> Recording:
-    """Nothing fails: the arm is commanded all the time."""
-    return made_up(fault=False)
-
-
-def held() -> Recording:
-    """A hold that nothing ends; no fault is noted."""
-    recording = made_up(goes_on=False)
-    recording.faults.clear()
-    return recording
-
-
-def set_time(message: Any, time: float) -> None:
-    message.header = header(time)
-
-
-def later(by: float) -> Change:
-    """Published later, and the same."""
-    return lambda event: replace(event, time=event.time + by)
-
-
-def stamped(by: float) -> Change:
-    """With a stamp that is off."""
-    return lambda event: set_time(event.message, seconds(event.message.header.stamp) + by)
-
-
-def set_target(message: Any, place: float) -> None:
-    if hasattr(message, "data"):
-        message.data = [place]
-    else:
-        message.position = [place]
-
-
-def streamed(name: str, path: Callable[[float], float], recording: Recording | None = None) -> Recording:
-    """The targets of a stream replaced by a path over the time since the begin, s."""
-
-    def follow(event: Event) -> None:
-        set_target(event.message, path(event.time - 0.002 - BEGIN))
-
-    return edited(recording or good(), COMMAND, name, -1.0, 9.0, follow)
-
-
-def without(kind: str, name: str, begin: float, end: float, recording: Recording | None = None) -> Recording:
-    return edited(recording or good(), kind, name, begin, end, lambda _: DROPPED)
-
-
-def one_trajectory(change: Callable[[Any], None]) -> Recording:
-    """One trajectory of the middle changed."""
-    return edited(good(), COMMAND, "arm", 2.95, 3.05, lambda event: change(event.message))
-
-
-def said(word: str, begin: float, end: float, recording: Recording | None = None) -> Recording:
-    return edited(
-        recording or good(), STATUS, "", begin, end, lambda event: replace(event, message=status(word, "stale: front"))
-    )
 
 
 def short_row(message: Any) -> None:
@@ -211,6 +150,17 @@ def brakes_cut_off(name: str) -> Recording:
     return without(COMMAND, name, 4.19, 4.5, made_up())
 
 
+def told_late(until: float) -> Recording:
+    """The status goes on saying that the node holds, and says then since when it has commanded again."""
+
+    def late(event: Event) -> Event:
+        since = BEGIN + 5.7
+        told = status("commanding", since=since) if event.time > BEGIN + until else status("holding", "stale: front")
+        return replace(event, message=told)
+
+    return edited(made_up(), STATUS, "", 5.65, 9.0, late)
+
+
 def swapped(name: str) -> Recording:
     """Two neighbours of a stream have exchanged their places."""
     exchanged = {150: 3.02, 151: 3.0}
@@ -315,6 +265,7 @@ FAULTS: dict[str, Planted] = {
     "stopped, and the plan runs on": Planted(
         "silent", lambda: without(COMMAND, "", 3.05, 9.0, said("stopped", 2.95, 9.0))
     ),
+    "commanding, and told 1.8 s later": Planted("silent", lambda: told_late(7.4)),
     "back to an old place in a hold": Planted("silent", back_to_an_old_place),
     "reason of a namesake": Planted(
         "reason",

@@ -80,10 +80,16 @@ def is_well(event: Event) -> bool:
 
 
 def _runs(evidence: Evidence, which: Callable[[Event], bool]) -> Iterator[tuple[bool, list[Event], float]]:
-    """Statuses one after the other that are all `which`, or all not: which of both, they, and when the next is, s."""
+    """Statuses one after the other that are all `which`, or all not: which of both, they, and when that ended, s."""
     groups = [(yes, list(group)) for yes, group in itertools.groupby(evidence.statuses, which)]
-    ends = [group[0].time for _, group in groups[1:]] + [np.inf]
+    ends = [began(group[0]) for _, group in groups[1:]] + [np.inf]
     yield from ((yes, group, end) for (yes, group), end in zip(groups, ends, strict=False))
+
+
+def began(event: Event) -> float:
+    """When the state began that a status tells, s: on a busy machine the status comes later, but not much."""
+    since = next((float(pair.value) for pair in event.message.values if pair.key == "since"), event.time)
+    return float(np.clip(since, event.time - STATUS_S, event.time))
 
 
 def _changes(statuses: Sequence[Event]) -> list[float]:

@@ -10,7 +10,8 @@ import pytest
 from test.witness.made_up import BEGIN, CONTRACT, made_up, status
 from test.witness.motion import seconds
 from test.witness.pipeline_recording import Way, heard
-from test.witness.planted import DROPPED, FAULTS, edited, later
+from test.witness.planted import FAULTS, told_late
+from test.witness.planting import DROPPED, edited, later
 from test.witness.recording import CHUNK, COMMAND, INPUT, STATUS, Event, Recording
 from test.witness.rules import RULES, judge
 
@@ -57,6 +58,7 @@ ALLOWED: dict[str, Callable[[], Recording]] = {
     "inputs that come 30 ms later": lambda: edited(made_up(), INPUT, "", -1.0, 9.0, later(0.03)),
     "fewer inputs": lambda: thinned(INPUT, "", lambda time: round(time * 50.0) % 4 == 0),
     "an operator's pause": paused,
+    "commanding, and told 0.8 s later": lambda: told_late(6.4),
     "the same trajectory twice": lambda: twice("arm"),
     "the same target twice, without stamps": lambda: twice("grip"),
     "the same target twice, with stamps": lambda: twice("wrist"),

@@ -11,7 +11,8 @@ import pytest
 from act_inference_ros.interfaces import Command, write_trajectory
 from test.witness.good_inputs import Looked
 from test.witness.made_up import BEGIN, CONTRACT, END, header, made_up, make, status
-from test.witness.planted import DROPPED, FAULTS, edited, held
+from test.witness.planted import FAULTS
+from test.witness.planting import DROPPED, edited, held
 from test.witness.recording import CHUNK, COMMAND, INPUT, STATUS, Event, Fault, Recording
 from test.witness.rules import RULES, judge
 
