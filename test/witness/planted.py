@@ -213,11 +213,11 @@ def of_stamped_streams() -> Iterator[tuple[str, Planted]]:
     for by in (-0.9, -0.1, 0.1, 0.9):
         yield (
             f"wrist stamped {by:+} s",
-            Planted("well_formed", lambda by=by: edited(good(), COMMAND, "wrist", -1.0, 9.0, stamped(by))),  # type: ignore[misc]
+            Planted("stamps", lambda by=by: edited(good(), COMMAND, "wrist", -1.0, 9.0, stamped(by))),  # type: ignore[misc]
         )
     yield (
         "wrist published late",
-        Planted("well_formed", lambda: edited(good(), COMMAND, "wrist", -1.0, 9.0, later(0.9))),
+        Planted("stamps", lambda: edited(good(), COMMAND, "wrist", -1.0, 9.0, later(0.9))),
     )
     for field, value in (("velocity", 99.0), ("effort", math.nan)):
 

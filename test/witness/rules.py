@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from test.witness.evidence import Breach, Evidence, Found
 from test.witness.recording import Contract, Recording
-from test.witness.rules_of_messages import curve, well_formed, well_formed_chunks
+from test.witness.rules_of_messages import curve, stamps, well_formed, well_formed_chunks
 from test.witness.rules_of_motion import acceleration, begins, goes_on, position, velocity
 from test.witness.rules_of_plans import backed, fresh, in_time, plan_age
 from test.witness.rules_of_states import (
@@ -26,8 +26,8 @@ from test.witness.rules_of_states import (
 RULES: Mapping[str, Callable[[Evidence], Found]] = {
     each.__name__: each
     for each in (
-        well_formed, well_formed_chunks, curve, position, velocity, acceleration, begins, goes_on, in_time, plan_age,
-        backed, fresh, silent, known_words, no_chunks, commands_come, status_goes_on, rest, back, reason,
+        well_formed, stamps, well_formed_chunks, curve, position, velocity, acceleration, begins, goes_on, in_time,
+        plan_age, backed, fresh, silent, known_words, no_chunks, commands_come, status_goes_on, rest, back, reason,
     )
 }  # fmt: skip
 UNSAFE = tuple(name for name in RULES if name not in ("commands_come", "no_chunks", "back", "reason"))

@@ -13,7 +13,7 @@ from test.witness.setups import SETUPS, every_cell
 from test.witness.stage import stage
 from test.witness.triton_stage import triton_stage
 
-SAFETY = ("well_formed", "position", "plan_age", "backed", "fresh", "silent", "rest")
+SAFETY = ("well_formed", "well_formed_chunks", "curve", "position", "plan_age", "backed", "fresh", "silent", "rest")
 """Rules that hold however busy the machine is; `in_time` says when it is too busy for the others."""
 TRIED = ("camera, raw: off", "joint states: garbage", "inference process: stuck", "operator's services: stuck")
 

@@ -104,6 +104,7 @@ def with_fault(recording: Recording, **fields: Any) -> Recording:
 
 PLANTED: dict[str, Callable[[], Recording]] = {
     "well_formed": names_in_another_order,
+    "stamps": FAULTS["wrist stamped -0.1 s"].make,
     "well_formed_chunks": FAULTS["chunk that is not finite"].make,
     "curve": FAULTS["trajectory with a spike between two looks"].make,
     "position": beyond_a_limit,
