@@ -1,9 +1,10 @@
 """The witness's rules. Each looks at the recording alone, and gives the breaches that it finds.
 
-The node's own supervisor, timeline and limiter are not used here: what they do is what is judged. Left out, since a real
-node might raise a false alarm: that the arm moves wherever its policy wants it to, that it begins where it is measured
-after any state but `inactive`, that it keeps moving after a fault, and whether a stream breaks off while its node says
-nothing at all (it does not run then).
+The node's own supervisor, timeline and limiter are not used here: what they do is what is judged.
+
+Left out, since a real node would raise false alarms: that the arm moves wherever its policy wants it to; that it begins
+where it is measured after any other state than `inactive`; that it keeps moving once it has gone on after a fault; and
+that a stream is led to rest while its node says nothing at all, and so does not run.
 """
 
 from __future__ import annotations
