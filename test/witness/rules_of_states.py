@@ -99,17 +99,20 @@ def _changes(statuses: Sequence[Event]) -> list[float]:
 
 
 def commands_come(evidence: Evidence) -> Found:
-    """A node that says all the time that it commands, and names no reason why not, sends each controller something."""
+    """A node that says all the time that it commands, and names no reason why not, sends each controller something.
+
+    A node that does not repeat its status in time does not run, and need not.
+    """
     contract = evidence.contract
     most = max(COMES_S, contract.max_plan_age) + contract.tick_s + contract.allowance_s
     names = [name for name, rules in contract.controllers.items() if not goes_by_itself(rules)]
     for yes, statuses, _ in _runs(evidence, is_well):
         said = np.array([event.time for event in statuses])
-        for name in names if yes else ():
+        frozen = np.flatnonzero(np.diff(said) > STATUS_S + contract.allowance_s) + 1
+        for name, ran in itertools.product(names if yes else (), np.split(said, frozen)):
             times = [event.time for event in evidence.recording.of(COMMAND, name)]
             for before, after in itertools.pairwise([-np.inf, *times, np.inf]):
-                inside = said[(said > before) & (said < after)]
-                # What it says shows that it ran all the time.
+                inside = ran[(ran > before) & (ran < after)]
                 if len(inside) and inside[-1] - inside[0] > most and evidence.heard(name, inside[0], inside[-1]):
                     yield float(inside[-1]), f"{name}: nothing for {inside[-1] - inside[0]:.3f} s while commanding"
 

@@ -11,7 +11,7 @@ from test.witness.made_up import BEGIN, CONTRACT, made_up, status
 from test.witness.motion import seconds
 from test.witness.pipeline_recording import Way, heard
 from test.witness.planted import FAULTS, told_late
-from test.witness.planting import DROPPED, edited, later
+from test.witness.planting import DROPPED, edited, later, without
 from test.witness.recording import CHUNK, COMMAND, INPUT, STATUS, Event, Recording
 from test.witness.rules import RULES, judge
 
@@ -68,6 +68,13 @@ ALLOWED: dict[str, Callable[[], Recording]] = {
 @pytest.mark.parametrize("name", ALLOWED)
 def test_what_is_allowed_raises_no_alarm(name: str) -> None:
     assert judge(ALLOWED[name](), CONTRACT) == []
+
+
+def test_a_node_that_was_frozen_need_not_have_sent_anything_but_one_that_told_its_status_must() -> None:
+    silent = without(COMMAND, "", 2.55, 4.55)
+    frozen = without(STATUS, "", 2.55, 4.45, silent)
+    for recording, found in ((silent, True), (frozen, False)):
+        assert ("commands_come" in {breach.rule for breach in judge(recording, CONTRACT)}) == found
 
 
 WAYS = {
