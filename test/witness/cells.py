@@ -53,6 +53,8 @@ INFERENCE_S = 0.2
 """An interval between chunks of the stage, and an inference."""
 NOTICED_S = MAX_AGE_S + TICK_S + BRAKING_S
 UNNOTICED_S = MAX_PLAN_AGE_S + TICK_S
+REASONED = {"environment": "environment_state"}
+"""An input that `~/status` calls by another name."""
 
 Act = Callable[[Stage], "contextlib.AbstractContextManager[Any]"]
 
@@ -94,7 +96,8 @@ def input_cells(
     what: str, name: str, garbage: Callable[[Any], Any], wrong: Callable[[Any], Any], stamped: bool = True
 ) -> Iterator[Cell]:
     """Seven ways in which a sensor's topic fails."""
-    stale = ("stale: state", "missing: state") if name.startswith("/") else (f"stale: {name}",)
+    called = REASONED.get(name, name)
+    stale = ("stale: state", "missing: state") if name.startswith("/") else (f"stale: {called}",)
     yield Cell(what, OFF, distorted(name, always(silent)), NOTICED_S, reasons=stale)
     yield Cell(what, GARBAGE, distorted(name, always(garbage)), NOTICED_S, reasons=stale)
     yield Cell(what, WRONG, distorted(name, always(wrong)), NOTICED_S, reasons=stale)

@@ -5,7 +5,8 @@ second is judged by them. Of the rules that belong to a fault:
 
 * `rest`: each fault has its own bound, from its own begin, as if it were alone. Where the node does not run, because
   it is frozen or dead, the bound is the age of a plan after that began: nobody is there who could hold the arm.
-* `fresh` cannot hold in that time either; that it is not judged there is counted.
+* `fresh` cannot hold in that time either, nor can a stream be led to rest (`goes_on`): that they are not judged there
+  is counted.
 * An arm that is blocked is told where it is measured, which is a step of the setpoint and none of the arm: the rules of
   smoothness are not judged meanwhile, and that is counted.
 * `reason`: one of the words of any of the faults, unless one of them may hide them.
@@ -17,10 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from test.witness.chaos_kinds import MAY_STOP, Kind
+from test.witness.evidence import Breach, Evidence
 from test.witness.matrix import is_chunk_of
 from test.witness.motion import seconds
 from test.witness.recording import CHUNK, STATUS, Contract, Fault, Recording
-from test.witness.rules import Breach, Evidence, judge, words_of
+from test.witness.rules import judge
+from test.witness.rules_of_states import words_of
 
 UNDER_WAY_S = 0.3
 """Chunks of observations from before may still come after a fault began."""
@@ -34,7 +37,7 @@ FOLLOWS_S = 1.0
 
 BUSY, DOWN, BLOCKED, STARTS = (
     "the machine was too busy",
-    "inputs, while the node did not run",
+    "inputs and the ends of streams, while the node did not run",
     "how smoothly, while the arm did not follow",
     "starts and ends of stages",
 )
@@ -155,6 +158,9 @@ def _excused(breach: Breach, window: Window, contract: Contract) -> bool:
     longest = contract.max_plan_age + contract.tick_s + contract.allowance_s
     if breach.rule == "fresh":
         return any(begin < breach.time <= begin + longest for begin, _ in window.down)
+    if breach.rule == "goes_on":  # it is told with the time of the last command, which came shortly before
+        shortly = 2.0 * contract.tick_s + contract.allowance_s
+        return any(begin - shortly < breach.time <= end for begin, end in window.down)
     return breach.rule in SMOOTH and any(begin < breach.time <= end for begin, end in _blocked(window))
 
 

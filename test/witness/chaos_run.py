@@ -33,7 +33,7 @@ from test.witness.chaos_stage import (
     server_lives,
     wait_until_active,
 )
-from test.witness.rules import CHUNK_BEHIND_S
+from test.witness.rules_of_plans import CHUNK_BEHIND_S
 from test.witness.stage import INTERFACES, Stage
 from test.witness.triton_stage import SERVER
 

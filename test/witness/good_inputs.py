@@ -27,14 +27,17 @@ class Looked:
     positions: Mapping[str, float] = field(default_factory=dict)
 
 
-def good_times(recording: Recording, contract: Contract, name: str) -> list[float]:
-    """When the things were seen or measured that good messages of an input tell: their stamps, or when they came."""
+def good_ones(recording: Recording, contract: Contract, name: str) -> list[tuple[float, float]]:
+    """Of each good message of an input when it was seen or measured what it tells, and when it was published, s.
+
+    The first is its stamp, or that it came then.
+    """
     found = []
     for event in recording.of(INPUT, name):
         taken = taken_at(event)
         if taken is not None and taken <= event.time + FUTURE_S and is_good(event.message, contract.inputs[name]):
-            found.append(taken)
-    return sorted(found)
+            found.append((taken, event.time))
+    return found
 
 
 def taken_at(event: Event) -> float | None:

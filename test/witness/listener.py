@@ -32,6 +32,8 @@ class Listener:
         self.recording = Recording()
         self._node, self._contract = node, contract
         self._commands: dict[str, Any] = {}
+        self._deaf: dict[str, float] = {}
+        """Controller that is not listened to -> since when, s."""
         for name, (topic, kind) in inputs.items():
             self._subscribe(kind, topic, SENSORS, INPUT, name)
         self._subscribe(JointTrajectory, "/policy_node/action_chunk", RELIABLE, CHUNK, "chunk")
@@ -46,9 +48,12 @@ class Listener:
         """Listen to a controller's command topic."""
         kind = message_class(command_interface(self._contract.controllers[controller].interface).message_type)
         self._commands[controller] = self._subscribe(kind, f"/{controller}/command", RELIABLE, COMMAND, controller)
+        if controller in self._deaf:
+            self.recording.deaf.append((controller, self._deaf.pop(controller), time.time()))
 
     def go_deaf(self, controller: str) -> None:
         """Listen to it no more: who listens counts as a controller."""
+        self._deaf[controller] = time.time()
         self._node.destroy_subscription(self._commands.pop(controller))
 
     def close(self) -> None:

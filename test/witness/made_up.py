@@ -114,8 +114,9 @@ def made_up(
                 note(Event(time, INPUT, "front", image))
             state = SimpleNamespace(header=header(time), name=list(JOINTS), position=[0.0] * 4)
             note(Event(time, INPUT, "state", state))
-        if i % 25 == 0:
-            note(Event(time, STATUS, "status", status("holding" if rests(time) else "commanding", "stale: front")))
+        if i % 25 == 0 or rests(time) != rests(time - TICK_S):
+            said = status("holding", "stale: front") if rests(time) else status("commanding")
+            note(Event(time + 0.003, STATUS, "status", said))
         brakes = fault and abs(time - held) < TICK_S / 2.0
         skips = bool(skipped) and skipped[0] < time < skipped[1]
         if (i % 5 == 0 and not rests(time) and not skips) or brakes:
@@ -135,6 +136,7 @@ def made_up(
     return recording
 
 
-def status(state: str, why: str = "") -> Any:
-    values = [SimpleNamespace(key="reason", value=why), SimpleNamespace(key="detail", value="")]
-    return SimpleNamespace(message=state, values=values)
+def status(state: str, why: str = "", since: float | None = None) -> Any:
+    """A status that may say since when the state has lasted, s."""
+    values = {"reason": why, "detail": ""} | ({} if since is None else {"since": f"{since:.3f}"})
+    return SimpleNamespace(message=state, values=[SimpleNamespace(key=k, value=v) for k, v in values.items()])

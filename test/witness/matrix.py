@@ -20,9 +20,12 @@ import numpy as np
 
 from test.witness import table
 from test.witness.cells import Cell, wait_for_chunk
+from test.witness.evidence import Breach, Evidence
 from test.witness.motion import seconds
 from test.witness.recording import CHUNK, COMMAND, STATUS, Event, Fault, Recording
-from test.witness.rules import CHUNK_BEHIND_S, UNSAFE, Breach, Evidence, judge, words_of
+from test.witness.rules import UNSAFE, judge
+from test.witness.rules_of_plans import CHUNK_BEHIND_S
+from test.witness.rules_of_states import words_of
 from test.witness.setups import LOCAL, MODES, SETUPS
 from test.witness.stage import INTERFACES, Stage
 

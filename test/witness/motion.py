@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from act_inference_ros.errors import ObservationError
 from act_inference_ros.interfaces import command_interface
 from act_inference_ros.simulation.command_inputs import ControllerOptions, command_input
 from test.witness.recording import COMMAND, INPUT, ControllerRules, Event, Recording
@@ -23,7 +25,7 @@ MEASURED_S = 1.0
 GRID_S = 0.01
 """A trajectory's setpoints are looked at so often."""
 MOVES = 2e-4
-"""ROS units: a smaller change from one setpoint to the next is rest (0.02 rad/s on the grid)."""
+"""ROS units: a smaller change of a setpoint is rest."""
 
 Array = npt.NDArray[np.float64]
 
@@ -40,9 +42,12 @@ class Setpoints:
     late: tuple[tuple[float, float], ...] = ()
     """When a trajectory was published that should have been there earlier, and by how many seconds: since the time from
     which on it says something else than those before it."""
+    came: Array = field(default_factory=lambda: np.zeros(0))
+    """When each of a stream's setpoints was published (n,), s."""
     anchored: tuple[tuple[float, float], ...] = ()
     """When a controller at rest took a message that begins where its joints had been measured, and when that begins:
-    it is led there in between, which is no step, whatever it was told before."""
+    it is led there in between, which is no step, whatever it was told before. Also from when until when the recording
+    does not have its commands."""
 
     @property
     def judged(self) -> npt.NDArray[np.bool_]:
@@ -54,10 +59,15 @@ class Setpoints:
 
     @property
     def moving(self) -> Array:
-        """The times at which a setpoint differs from the one before."""
+        """The times at which a setpoint differs from where it last was at rest, so that creeping is motion, too."""
         if len(self.times) < 2:
             return np.zeros(0)
-        return np.asarray(self.times[1:][np.abs(np.diff(self.positions, axis=0)).max(axis=1) > MOVES])
+        found, rested_at = [], self.positions[0]
+        for time, row in zip(self.times.tolist(), self.positions, strict=True):
+            if np.abs(row - rested_at).max() > MOVES:
+                found.append(time)
+                rested_at = row
+        return np.array(found)
 
 
 def seconds(message: Any) -> float:
@@ -78,36 +88,50 @@ def setpoints(recording: Recording, name: str, rules: ControllerRules) -> Setpoi
 
 
 def measured_near(recording: Recording, joints: tuple[str, ...], time: float, row: Array) -> bool:
-    """Whether the joints were measured at `row` lately."""
+    """Whether the joints were at `row` when each of them was measured last."""
     told = dict(zip(joints, row.tolist(), strict=True))
-    seen = set()
+    newest: dict[str, tuple[float, float]] = {}
     for event in recording.events:
         if event.kind == INPUT and time - MEASURED_S < event.time <= time:
-            positions = getattr(event.message, "positions", {})
-            seen |= {joint for joint, place in positions.items() if abs(told.get(joint, np.inf) - place) < MEASURED}
-    return seen >= set(joints)
+            for joint, place in getattr(event.message, "positions", {}).items():
+                newest[joint] = max(newest.get(joint, (-np.inf, 0.0)), (event.time, place))
+    return all(joint in newest and abs(told[joint] - newest[joint][1]) < MEASURED for joint in joints)
 
 
 def _of_stream(events: list[Event], rules: ControllerRules, recording: Recording) -> Setpoints:
-    taker = command_input(rules.interface, rules.joints)
+    interface = command_interface(rules.interface)
+    goes_by_itself = interface.action is not None
+    taker = command_input("position_stream" if goes_by_itself else rules.interface, rules.joints)
     times: list[float] = []
+    came: list[float] = []
     rows: list[Array] = []
-    refused, anchored = [], []
-    exact = bool(events) and hasattr(events[0].message, "header")
+    refused = []
+    name = events[0].name if events else ""
+    anchored = [(begin, end) for deaf, begin, end in recording.deaf if deaf == name]
+    exact = bool(events) and not goes_by_itself and hasattr(events[0].message, "header")
     for event in events:
-        reason = taker.take(event.message, event.time, np.zeros(len(rules.joints)), np.zeros(len(rules.joints)))
+        message = event.message
+        if goes_by_itself:
+            try:
+                message = SimpleNamespace(data=interface.read(rules.joints, message).positions[0].tolist())
+            except ObservationError:
+                continue  # the form is judged by itself
+        reason = taker.take(message, event.time, np.zeros(len(rules.joints)), np.zeros(len(rules.joints)))
         if reason is not None:
             refused.append((event.time, reason))
             continue
-        time = seconds(event.message.header.stamp) if exact else event.time
+        time = seconds(message.header.stamp) if exact else event.time
         row = taker.controller.sample(event.time)
+        if exact and times and time == times[-1] and (row == rows[-1]).all():
+            continue  # a hold is told at once, perhaps a second time in a tick
         steps = bool(rows) and np.abs(row - rows[-1]).max() > AGREES
         if steps and _rests(times, rows) and measured_near(recording, rules.joints, event.time, row):
             anchored.append((time, time))
         times.append(time)
+        came.append(event.time)
         rows.append(row)
     positions = np.array(rows).reshape(len(rows), len(rules.joints))
-    return Setpoints(np.array(times), positions, exact, tuple(refused), anchored=tuple(anchored))
+    return Setpoints(np.array(times), positions, exact, tuple(refused), came=np.array(came), anchored=tuple(anchored))
 
 
 def _rests(times: list[float], rows: list[Array]) -> bool:
@@ -169,7 +193,7 @@ def _of_trajectories(events: list[Event], rules: ControllerRules, recording: Rec
             taker.take(message, taken, still, still)
         rows.append(taker.controller.sample(time))
     known = times >= first  # where the controller came from when the recording began is not known
-    return Setpoints(times[known], np.array(rows)[known], True, tuple(refused), tuple(late), tuple(anchored))
+    return Setpoints(times[known], np.array(rows)[known], True, tuple(refused), tuple(late), anchored=tuple(anchored))
 
 
 def _says_the_same_until(published: float, begins: float, new: Any, old: Any) -> float:

@@ -89,6 +89,8 @@ class Recording:
 
     events: list[Event] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    deaf: list[tuple[str, float, float]] = field(default_factory=list)
+    """Controllers of which some commands are missing, and from when until when, s."""
 
     def of(self, kind: str, name: str | None = None) -> list[Event]:
         """The events of a kind (and of a name), by time."""
@@ -98,4 +100,4 @@ class Recording:
     def between(self, begin: float, end: float) -> Recording:
         """The part of the recording between two times, with the faults that begin in it."""
         events = [event for event in list(self.events) if begin <= event.time < end]
-        return Recording(events, [fault for fault in self.faults if begin <= fault.begin < end])
+        return Recording(events, [fault for fault in self.faults if begin <= fault.begin < end], list(self.deaf))

@@ -7,13 +7,13 @@ import pytest
 from test.witness import table
 from test.witness.cells import WAYS, Cell, cells
 from test.witness.cells_triton import triton_cells
+from test.witness.evidence import Breach
 from test.witness.matrix import Result, attempt, main
-from test.witness.rules import Breach
 from test.witness.setups import SETUPS, every_cell
 from test.witness.stage import stage
 from test.witness.triton_stage import triton_stage
 
-SAFETY = ("well_formed", "position", "plan_age", "backed", "fresh", "silent", "rest")
+SAFETY = ("well_formed", "well_formed_chunks", "curve", "position", "plan_age", "backed", "fresh", "silent", "rest")
 """Rules that hold however busy the machine is; `in_time` says when it is too busy for the others."""
 TRIED = ("camera, raw: off", "joint states: garbage", "inference process: stuck", "operator's services: stuck")
 
