@@ -100,7 +100,7 @@ def test_a_motion_whose_first_command_came_too_late_has_not_begun() -> None:
     assert rig.trajectories == []
     rig.obeys = False
     rig.positions |= {"pan": 0.05, "lift": 0.04}  # somebody has moved the arm meanwhile
-    rig.wait(0.1)
+    rig.wait(0.12)  # the gripper, whose motion had begun, is at rest again
     assert rig.rows(PLAN)
     assert rig.state is State.COMMANDING
     assert rig.trajectories[-1].positions[0] == pytest.approx([0.04, 0.05], abs=0.01)
