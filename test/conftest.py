@@ -1,6 +1,6 @@
 """Fixtures of all tests: they restore signal handlers after each test, and check for leftovers after all tests.
 
-Tests outside the rooms TOGETHER have the marker `live`: they run real nodes, which answer in time only where nothing
+Tests outside TOGETHER have the marker `live`: they run real nodes, which answer in time only where nothing
 else keeps the cores busy. The others compute, or wait for a server; several may run at once (`make test` does that).
 """
 
@@ -27,9 +27,12 @@ TOGETHER = frozenset(
         "robot",
         "serving",
         "simulation",
+        "test_setup_environment.py",
+        "witness/test_planted.py",
+        "witness/test_witness.py",
     }
 )
-"""Rooms of tests that do not depend on how long something takes."""
+"""Rooms, and files, of tests that do not depend on how long something takes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

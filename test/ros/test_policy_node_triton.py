@@ -159,7 +159,7 @@ def test_with_a_fallback_the_arm_goes_on_without_the_server(tmp_path: Path) -> N
         assert "fallback" in values["server"]
         assert not [key for key in values if key.startswith("held: inference failed")]
         process.start().wait_ready()
-        wait_until(lambda: "fallback" not in server_of(robot), 10.0, "still on the fallback")
+        wait_until(lambda: "(fallback)" not in said(robot, "server"), 10.0, "still on the fallback")
 
 
 def test_another_policy_on_the_server_stops_the_arm_until_somebody_accepts_it(tmp_path: Path) -> None:
@@ -195,10 +195,10 @@ def test_a_node_with_a_fallback_begins_without_a_server(tmp_path: Path) -> None:
     ):
         robot = stand.robot
         robot.wait_for_command("arm", time.time(), count=2)
-        on_it = "fallback: no server ready"
-        wait_until(lambda: on_it in server_of(robot), 10.0, "the diagnostics do not say that the fallback computes")
+        wait_until(lambda: "(fallback)" in said(robot, "server"), 10.0, "the fallback is not said to compute")
+        wait_until(lambda: "no server ready" in said(robot, "fallback because"), 10.0, "it is not said why")
         process.start().wait_ready()
-        wait_until(lambda: "fallback" not in server_of(robot), 10.0, "still on the fallback")
+        wait_until(lambda: "(fallback)" not in said(robot, "server"), 10.0, "still on the fallback")
 
 
 def values_of(received: list[Any]) -> dict[str, str]:
@@ -208,7 +208,7 @@ def values_of(received: list[Any]) -> dict[str, str]:
     return {pair.key: pair.value for pair in received[-1].values}
 
 
-def server_of(robot: Any) -> str:
-    """What the newest diagnostics say of the server; "fallback: not said yet" before they say anything of it."""
+def said(robot: Any, key: str) -> str:
+    """What the newest diagnostics say under a key; "(fallback) not said yet" if nothing."""
     status = robot.diagnostics[-1].message.status[0]
-    return next((str(pair.value) for pair in status.values if pair.key == "server"), "fallback: not said yet")
+    return next((str(pair.value) for pair in status.values if pair.key == key), "(fallback) not said yet")
