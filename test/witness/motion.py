@@ -125,7 +125,7 @@ def _of_stream(events: list[Event], rules: ControllerRules, recording: Recording
         if exact and times and time == times[-1] and (row == rows[-1]).all():
             continue  # a hold is told at once, perhaps a second time in a tick
         steps = bool(rows) and np.abs(row - rows[-1]).max() > AGREES
-        if steps and _rests(times, rows) and measured_near(recording, rules.joints, event.time, row):
+        if steps and _rests(times, rows, time, rules) and measured_near(recording, rules.joints, event.time, row):
             anchored.append((time, time))
         times.append(time)
         came.append(event.time)
@@ -134,8 +134,13 @@ def _of_stream(events: list[Event], rules: ControllerRules, recording: Recording
     return Setpoints(np.array(times), positions, exact, tuple(refused), came=np.array(came), anchored=tuple(anchored))
 
 
-def _rests(times: list[float], rows: list[Array]) -> bool:
-    return len(rows) < 2 or bool(np.abs(rows[-1] - rows[-2]).max() < MOVES)
+def _rests(times: list[float], rows: list[Array], now: float, rules: ControllerRules) -> bool:
+    """Whether a stream is at rest `now`: its last step was none, or could be braked within the time since then."""
+    if len(rows) < 2:
+        return True
+    step = np.abs(rows[-1] - rows[-2])
+    span = min(times[-1] - times[-2], now - times[-1])
+    return bool(((step < MOVES) | (step <= rules.max_acceleration * span**2)).all())
 
 
 def _of_trajectories(events: list[Event], rules: ControllerRules, recording: Recording) -> Setpoints:
