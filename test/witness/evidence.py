@@ -22,7 +22,6 @@ STATUS_S = 1.0
 """The status is repeated within this."""
 SILENT = ("inactive", "paused", "stopped", "waiting", "holding")
 """States in which nothing is commanded, but the way to rest."""
-COMMANDING = "commanding"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from act_inference_ros.errors import ObservationError
 from act_inference_ros.interfaces import command_interface
 from act_inference_ros.simulation.command_inputs import ControllerOptions, command_input
-from test.witness.recording import COMMAND, INPUT, ControllerRules, Event, Recording
+from test.witness.recording import COMMAND, COMMANDING, INPUT, STATUS, ControllerRules, Event, Recording
 
 AGREES = 1e-3
 """ROS units: messages that agree so well say the same."""
@@ -125,13 +125,20 @@ def _of_stream(events: list[Event], rules: ControllerRules, recording: Recording
         if exact and times and time == times[-1] and (row == rows[-1]).all():
             continue  # a hold is told at once, perhaps a second time in a tick
         steps = bool(rows) and np.abs(row - rows[-1]).max() > AGREES
-        if steps and _rests(times, rows, time, rules) and measured_near(recording, rules.joints, event.time, row):
+        ends = steps and (_rests(times, rows, time, rules) or not _commands(recording, event.time))
+        if ends and measured_near(recording, rules.joints, event.time, row):
             anchored.append((time, time))
         times.append(time)
         came.append(event.time)
         rows.append(row)
     positions = np.array(rows).reshape(len(rows), len(rules.joints))
     return Setpoints(np.array(times), positions, exact, tuple(refused), came=np.array(came), anchored=tuple(anchored))
+
+
+def _commands(recording: Recording, time: float) -> bool:
+    """Whether the newest status before `time` says that the node commands; after a hold a motion begins anew."""
+    said = [(event.time, event.message.message) for event in recording.events if event.kind == STATUS]
+    return max((each for each in said if each[0] < time), default=(0.0, COMMANDING))[1] == COMMANDING
 
 
 def _rests(times: list[float], rows: list[Array], now: float, rules: ControllerRules) -> bool:

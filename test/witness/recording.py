@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 INPUT, CHUNK, COMMAND, STATUS = "input", "chunk", "command", "status"
+COMMANDING = "commanding"
+"""What the status says while the arm is commanded."""
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,7 @@ def goes_on(evidence: Evidence) -> Found:
             continue
         steps = np.abs(np.diff(each.positions, axis=0))
         fast = (steps > rules.max_acceleration * tick**2).any(axis=1) & each.judged
+        fast &= np.diff(each.came) < soon  # one step after a pause is no motion that breaks off
         for last, following in zip(each.came[1:][fast], np.append(each.came[2:], evidence.end)[fast], strict=True):
             silent = ((said > last) & (said + soon < following)).any()
             if silent and evidence.heard(name, last, following):

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from test.witness.evidence import (
-    COMMANDING,
     SILENT,
     STATUS_S,
     TOLD_S,
@@ -19,7 +18,7 @@ from test.witness.evidence import (
     goes_by_itself,
     word_of,
 )
-from test.witness.recording import CHUNK, COMMAND, Event
+from test.witness.recording import CHUNK, COMMAND, COMMANDING, Event
 
 COMES_S = 1.0
 """A node that commands sends something within this, or within a plan's age where that is longer; or it says why not."""
