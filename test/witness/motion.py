@@ -22,6 +22,8 @@ MEASURED = 0.02
 """ROS units: from what was measured to where a motion begins; the arm may still be settling."""
 MEASURED_S = 1.0
 """How long before a message its joints were measured at most."""
+RECENT_S = 0.15
+"""A node that is late takes a measurement that is so much older than the newest, at most."""
 GRID_S = 0.01
 """A trajectory's setpoints are looked at so often."""
 MOVES = 2e-4
@@ -88,14 +90,18 @@ def setpoints(recording: Recording, name: str, rules: ControllerRules) -> Setpoi
 
 
 def measured_near(recording: Recording, joints: tuple[str, ...], time: float, row: Array) -> bool:
-    """Whether the joints were at `row` when each of them was measured last."""
+    """Whether the joints were at `row` when each of them was measured last, or up to RECENT_S before that."""
     told = dict(zip(joints, row.tolist(), strict=True))
-    newest: dict[str, tuple[float, float]] = {}
+    places: dict[str, list[tuple[float, float]]] = {joint: [] for joint in joints}
     for event in recording.events:
         if event.kind == INPUT and time - MEASURED_S < event.time <= time:
             for joint, place in getattr(event.message, "positions", {}).items():
-                newest[joint] = max(newest.get(joint, (-np.inf, 0.0)), (event.time, place))
-    return all(joint in newest and abs(told[joint] - newest[joint][1]) < MEASURED for joint in joints)
+                if joint in places:
+                    places[joint].append((event.time, place))
+    return all(
+        any(at >= max(each)[0] - RECENT_S and abs(told[joint] - place) < MEASURED for at, place in each)
+        for joint, each in places.items()
+    )
 
 
 def _of_stream(events: list[Event], rules: ControllerRules, recording: Recording) -> Setpoints:
