@@ -25,12 +25,12 @@ class NotPlain(ValueError):
     """The message says where and what was expected."""
 
 
-def read_plain(text: str) -> Any:
-    """Return what the one document of a text says, as PyYAML's safe_load does. Raises as `check_plain`.
+def read_plain(text: str, aliases: bool = False) -> Any:
+    """Return what the one document of a text says, as PyYAML's safe_load does. `aliases` and errors as `check_plain`.
 
     A value whose tag says what it is not, such as a date of month 99, may raise other errors of PyYAML's.
     """
-    check_plain(text)
+    check_plain(text, aliases)
     loader = _safe_loader()(text)
     try:
         return loader.get_single_data()

@@ -2,43 +2,26 @@
 
 import contextlib
 import itertools
-import signal
 import sqlite3
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from act_inference_ros.evaluation.bags.bag import Bag, find_bags
 from act_inference_ros.evaluation.bags.serialized import BagSource
+from test.bounds import DEADLINE_S
+from test.fuzz.watch import interrupted_after
 
-LONGEST_S = 20.0
-"""What has to take a second may take this long on a busy machine."""
 STRING = "std_msgs/msg/String"
 SEPARATOR = "=" * 80 + "\n"
 _MAGIC = b"\x89MCAP0\r\n"
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0F
 
 
-class TookTooLong(BaseException):
-    """No Exception, because readers of damaged files catch any Exception of their parser."""
-
-
-@contextlib.contextmanager
-def deadline(seconds: float = LONGEST_S) -> Iterator[None]:
-    """Raise TookTooLong in the block after `seconds`, also while it waits for a file."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise TookTooLong
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
+def deadline() -> contextlib.AbstractContextManager[None]:
+    """Interrupt the block when it takes too long, also while it waits for a file."""
+    return interrupted_after(DEADLINE_S, wall=True)
 
 
 def read(path: Path) -> tuple[int, list[str]]:

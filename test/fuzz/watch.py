@@ -81,7 +81,7 @@ class Watch:
 
     def _outcome(self, data: bytes) -> Breach | None:
         try:
-            with _interrupted_after(GIVEN_UP_S), warnings.catch_warnings():
+            with interrupted_after(GIVEN_UP_S), warnings.catch_warnings():
                 warnings.simplefilter("error", RuntimeWarning)  # numpy's word for a wrong number
                 self.target.check(data)
         except self.target.errors as error:
@@ -115,19 +115,23 @@ def _place(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _interrupted_after(seconds: float) -> Iterator[None]:
-    """Raise TookTooLong in the block after this processor time; a loop outside of the interpreter goes on."""
+def interrupted_after(seconds: float, wall: bool = False) -> Iterator[None]:
+    """Raise TookTooLong in the block after this processor time, or this `wall` time, also while it waits for a file.
+
+    A loop outside of the interpreter goes on. For the main thread.
+    """
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:  # _INTERRUPT
-        raise TookTooLong
+        raise TookTooLong(f"not done after {seconds} s")
 
-    before = signal.signal(signal.SIGVTALRM, interrupt)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    timer, number = (signal.ITIMER_REAL, signal.SIGALRM) if wall else (signal.ITIMER_VIRTUAL, signal.SIGVTALRM)
+    before = signal.signal(number, interrupt)
+    signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
-        signal.signal(signal.SIGVTALRM, before)
+        signal.setitimer(timer, 0.0)
+        signal.signal(number, before)
 
 
 def _forget_peak() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from act_inference_ros.evaluation.bags.finding import METADATA
-from act_inference_ros.robot.plain_yaml import check_plain
+from act_inference_ros.robot.plain_yaml import read_plain
 
 MOST_METADATA_BYTES = 2**18
 """Largest metadata.yaml. A topic takes about a kilobyte."""
@@ -39,7 +39,7 @@ class BagTexts:
                 )
             if any(each in text for each in _MULTIPLYING):
                 raise ValueError(f"expected YAML without {' and '.join(_MULTIPLYING)}, which multiply")
-            self._known[text] = _loaded(text)
+            self._known[text] = read_plain(text, aliases=True)
         return self._known[text]
 
     def qos(self, told: Any, parse: Callable[[Any], Any]) -> Any:
@@ -53,17 +53,6 @@ class BagTexts:
             _check_qos(profiles)
             self._profiles[key] = (told, profiles)  # `told` is kept, or its id could become another's
         return self._profiles[key][1]
-
-
-def _loaded(text: str) -> Any:
-    check_plain(text, aliases=True)  # which says what to do without PyYAML
-    import yaml
-
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
 
 
 def check_number(what: str, value: Any, most: int) -> None:
